@@ -1,0 +1,1 @@
+"""Style sheets, scripts and icons, served under /assets."""

@@ -1,0 +1,138 @@
+"""Every error of ours, as one family.
+
+    ProxgateError
+    ├── SettingsError             a setting is missing or wrong: names it and the mend
+    ├── ProxmoxError              what Proxmox VE, or the way to it, answered
+    │   ├── InvalidCredentials        401 at the sign-in
+    │   ├── SecondFactorRequired      the password was right, a second factor is due: not a login
+    │   ├── TicketRejected            401 later on: Proxmox no longer takes this ticket or token
+    │   ├── PrivilegeMissing          403: names the path and the privilege
+    │   ├── RequestRefused            another 4xx or 501: the request, not the person, is wrong
+    │   ├── Unreachable               no address gave a usable answer in time
+    │   ├── NotTrusted                nobody vouched for the certificate: carries its fingerprint
+    │   └── BadAnswer                 an answer that is not Proxmox's
+    ├── StoreError                what the session store answered
+    │   ├── StoreUnavailable          down, too slow, read-only or full: never "not signed in"
+    │   └── StoreCorrupt              the key holds something that is not ours
+    ├── SessionEnded              the session is over: carries why
+    └── TooManyAttempts           our own limit acted: carries how long to wait
+
+Nothing here words what a person reads: that is `ui.text`. No error carries a secret.
+"""
+
+from enum import StrEnum
+
+
+class ProxgateError(Exception):
+    """The one base of every error of ours."""
+
+
+class SettingsError(ProxgateError):
+    """A setting is missing or wrong."""
+
+    def __init__(self, setting: str, mend: str) -> None:
+        super().__init__(f"{setting}: {mend}")
+        self.setting = setting
+        self.mend = mend
+
+
+class ProxmoxError(ProxgateError):
+    """What Proxmox VE, or the way to it, answered."""
+
+
+class InvalidCredentials(ProxmoxError):
+    """Proxmox refused the account and password; it never says which of the two."""
+
+
+class SecondFactorRequired(ProxmoxError):
+    """The password was right and a second factor is due: this is not a login."""
+
+
+class TicketRejected(ProxmoxError):
+    """Proxmox no longer accepts this ticket or token."""
+
+
+class PrivilegeMissing(ProxmoxError):
+    """The account lacks a privilege, e.g. `VM.PowerMgmt` on `/vms/100`; both may be empty when Proxmox names none."""
+
+    def __init__(self, path: str, privilege: str) -> None:
+        super().__init__(f"{privilege} on {path}")
+        self.path = path
+        self.privilege = privilege
+
+
+class RequestRefused(ProxmoxError):
+    """Proxmox refused the request itself, with this HTTP status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
+class Unreachable(ProxmoxError):
+    """No address gave a usable answer within the deadline."""
+
+
+class Distrust(StrEnum):
+    """Why a certificate is not trusted."""
+
+    UNKNOWN = "unknown"  # nobody vouched for it
+    CHANGED = "changed"  # it is not one of the pinned ones
+    EXPIRED = "expired"
+    WRONG_NAME = "wrong name"  # made for another host name
+
+
+class NotTrusted(ProxmoxError):
+    """Nobody vouched for the server's certificate; nothing of the request was sent.
+
+    `fingerprint` is the SHA-256 of the certificate seen, upper-case hex pairs with colons, or empty when the
+    handshake itself failed.
+    """
+
+    def __init__(self, address: str, fingerprint: str, reason: Distrust) -> None:
+        super().__init__(f"certificate of {address} is not trusted ({reason}): {fingerprint}")
+        self.address = address
+        self.fingerprint = fingerprint
+        self.reason = reason
+
+
+class BadAnswer(ProxmoxError):
+    """An answer that is not Proxmox's: not JSON, too long, a redirect, of an unexpected shape."""
+
+
+class StoreError(ProxgateError):
+    """What the session store answered."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is down, too slow, read-only or full. Never to be read as "not signed in"."""
+
+
+class StoreCorrupt(StoreError):
+    """A key of ours holds something that we did not write."""
+
+
+class EndReason(StrEnum):
+    """Why a session is over, in the contract's four words and sign-out."""
+
+    IDLE = "idle"
+    AGE = "age"
+    ENDED = "ended"  # from another device, or by the administrator
+    REJECTED = "rejected"  # Proxmox no longer accepts its ticket
+    SIGNED_OUT = "signed-out"
+
+
+class SessionEnded(ProxgateError):
+    """The session is over."""
+
+    def __init__(self, reason: EndReason) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+class TooManyAttempts(ProxgateError):
+    """Our own limit acted before Proxmox was asked."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"try again in {retry_after} s")
+        self.retry_after = retry_after

@@ -1,0 +1,1 @@
+"""The way to Proxmox VE: one typed client, one request funnel."""

@@ -1,0 +1,1 @@
+"""Proxgate's rooms and furniture: the command, the guard, the pages."""
