@@ -60,12 +60,16 @@ Credential = Ticket | ApiToken
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node of the cluster. CPU is a share of 0 to 1 of all its cores, memory in bytes, uptime in seconds."""
+    """A node of the cluster. CPU is a share of 0 to 1 of all its cores, memory in bytes, uptime in seconds.
+
+    `maxcpu` is a whole number, but for a container limited to part of a core. None where Proxmox says nothing, as
+    it does for a node that is offline or may not be audited.
+    """
 
     node: str
     status: str
     cpu: float | None = None
-    maxcpu: int | None = None
+    maxcpu: int | float | None = None
     mem: int | None = None
     maxmem: int | None = None
     uptime: int | None = None
@@ -82,7 +86,7 @@ class Guest:
     name: str = ""
     template: bool = False
     cpu: float | None = None
-    maxcpu: int | None = None
+    maxcpu: int | float | None = None
     mem: int | None = None
     maxmem: int | None = None
     uptime: int | None = None

@@ -1,0 +1,106 @@
+"""A self-signed certificate of our own, made once and kept, as Proxmox does it."""
+
+import datetime
+import ipaddress
+import os
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from services.errors import SettingsError
+
+DAYS = 825
+RENEW_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptCertificate:
+    """Files in PEM, and the SHA-256 fingerprint, upper-case hex pairs with colons."""
+
+    certificate: Path
+    key: Path
+    fingerprint: str
+
+
+def kept_certificate(data_dir: Path, host: str) -> KeptCertificate:
+    """The certificate kept in the data directory, made anew when there is none or it is about to expire.
+
+    Raises SettingsError naming PROXGATE_DATA_DIR.
+    """
+    certificate, key = data_dir / "tls.crt", data_dir / "tls.key"
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_good(certificate, key):
+            pem, key_pem = self_signed(_names(host))
+            _write(key, key_pem)
+            _write(certificate, pem)
+        return KeptCertificate(certificate=certificate, key=key, fingerprint=fingerprint(certificate.read_text()))
+    except OSError as exc:
+        raise SettingsError("PROXGATE_DATA_DIR", f"cannot keep a certificate in {data_dir}: {exc.strerror}") from exc
+
+
+def self_signed(names: list[str]) -> tuple[str, str]:
+    """A new P-256 certificate and its key, both PEM, good for these host names and addresses."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=DAYS))
+        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    key_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), key_pem.decode()
+
+
+def fingerprint(pem: str) -> str:
+    """SHA-256 of a PEM certificate, upper-case hex pairs with colons."""
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(ssl.PEM_cert_to_DER_cert(pem))
+    return digest.finalize().hex(":").upper()
+
+
+def _names(host: str) -> list[str]:
+    own = [] if host in {"0.0.0.0", "::"} else [host]
+    return list(dict.fromkeys([*own, socket.gethostname() or "proxgate", "localhost", "127.0.0.1", "::1"]))
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _is_good(certificate: Path, key: Path) -> bool:
+    if not certificate.is_file() or not key.is_file():
+        return False
+    try:
+        ends = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
+    except ValueError:
+        return False
+    return ends - datetime.datetime.now(datetime.UTC) > datetime.timedelta(days=RENEW_DAYS)
+
+
+def _write(file: Path, pem: str) -> None:
+    beside = file.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(pem)
+    beside.replace(file)

@@ -1,0 +1,106 @@
+"""What an account may see of the cluster, polled once per principal however many tabs and sessions look at it.
+
+The poller borrows the credentials of one live session, moves on when that one ends, and stops with the last tab.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from services.errors import ProxmoxError, SessionEnded, StoreError
+from services.proxmox import Resources
+from services.sessions import Session, Sessions
+
+logger = logging.getLogger(__name__)
+
+PERIOD = 4.0
+"""Seconds between two questions."""
+
+SLOWEST = 20.0
+"""Seconds between two questions while Proxmox does not answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """The cluster as last seen. `taken` is Unix seconds, 0 before the first; `error` why there is no newer one."""
+
+    resources: Resources = Resources()
+    taken: float = 0
+    error: ProxmoxError | StoreError | None = None
+
+
+Listener = Callable[[Picture], None]
+
+
+class Inventory:
+    """One poller per principal, for as long as somebody looks."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._pollers: dict[str, _Poller] = {}
+
+    def look(self, session: Session, listener: Listener) -> Callable[[], None]:
+        """Tell `listener` every new picture, the present one at once; call the returned function to stop."""
+        poller = self._pollers.get(session.principal)
+        if poller is None:
+            poller = self._pollers[session.principal] = _Poller(self._sessions)
+        lookers = poller.add(session, listener)
+
+        def stop() -> None:
+            if lookers.pop(listener, None) is not None and not lookers:
+                poller.stop()
+                self._pollers.pop(session.principal, None)
+
+        return stop
+
+    async def aclose(self) -> None:
+        """Stop every poller."""
+        for poller in self._pollers.values():
+            poller.stop()
+        self._pollers.clear()
+
+
+class _Poller:
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._lookers: dict[Listener, Session] = {}
+        self._picture = Picture()
+        self._task = asyncio.create_task(self._run())
+
+    def add(self, session: Session, listener: Listener) -> dict[Listener, Session]:
+        self._lookers[listener] = session
+        if self._picture.taken or self._picture.error:
+            listener(self._picture)
+        return self._lookers
+
+    def stop(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        await asyncio.sleep(0)  # the first looker is added right after
+        failures = 0
+        while True:
+            picture = await self._look()
+            if picture is not None:
+                failures = failures + 1 if picture.error else 0
+                self._show(picture)
+            await asyncio.sleep(min(PERIOD * 2 ** min(failures, 4), SLOWEST) if failures else PERIOD)
+
+    async def _look(self) -> Picture | None:
+        """A new picture by the first session that is still alive; None when none is."""
+        for session in dict.fromkeys(self._lookers.values()):
+            try:
+                async with self._sessions.credentials(session) as proxmox:
+                    return Picture(resources=await proxmox.resources(), taken=time.time())
+            except SessionEnded:
+                continue
+            except (ProxmoxError, StoreError) as exc:
+                return replace(self._picture, error=exc)
+        return None
+
+    def _show(self, picture: Picture) -> None:
+        self._picture = picture
+        for listener in tuple(self._lookers):
+            listener(picture)

@@ -1,0 +1,52 @@
+"""The log: one line an event, UTC, in text or JSON; what came from outside can neither break nor fake a line."""
+
+import json
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+
+_QUIET = ("httpx", "httpcore", "hpack", "redis", "websockets", "socketio", "engineio", "asyncio", "multipart", "nicegui")
+"""Their debug lines may hold headers or frames."""
+
+
+def set_up(format: str, level: str) -> None:
+    """Log everything to standard error, as `LOG_FORMAT` and `LOG_LEVEL` say."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00Z WARNING services.auth: sign-in refused …`"""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line without what could end it or move the cursor."""
+        return _one_line(super().formatMessage(record))
+
+
+class JsonFormatter(logging.Formatter):
+    """The same as one JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=True)
+
+
+def _one_line(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

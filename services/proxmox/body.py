@@ -1,0 +1,86 @@
+"""Bodies: read raw, inflated by us, never past a cap."""
+
+import zlib
+from contextlib import suppress
+from typing import Protocol, cast
+
+import httpx
+from pydantic_core import from_json
+
+from services.errors import BadAnswer
+
+# A short JSON value costs some thirty times its length in memory; 60,000 guests make about this many.
+_MOST_VALUES = 1_500_000
+
+
+class _Decoder(Protocol):
+    def feed(self, chunk: bytes, room: int) -> bytes: ...
+    def end(self) -> None: ...
+
+
+async def read(response: httpx.Response, cap: int) -> bytearray:
+    """The decoded body, at most `cap` bytes of it. Raises BadAnswer, and httpx's own errors while reading.
+
+    The raw stream, since httpx would inflate a whole chunk before anybody could count it.
+    """
+    decoder = _decoder(response.headers.get("content-encoding", ""))
+    body = bytearray()
+    async for chunk in cast(httpx.AsyncByteStream, response.stream):
+        body += decoder.feed(chunk, cap - len(body))
+        if len(body) > cap:
+            raise BadAnswer(f"a body over {cap} bytes")
+    decoder.end()
+    return body
+
+
+def data(body: bytearray) -> object:
+    """What stands under "data" in Proxmox's JSON. Raises BadAnswer for anything else."""
+    answer = _parsed(body)
+    if not isinstance(answer, dict) or "data" not in answer:
+        raise BadAnswer('not a JSON object with "data"')
+    return cast(dict[str, object], answer)["data"]
+
+
+def _parsed(body: bytearray) -> object:
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+        raise BadAnswer("too many values")
+    with suppress(ValueError, RecursionError):
+        return from_json(body, allow_inf_nan=False)
+    raise BadAnswer("not JSON")
+
+
+def _decoder(encoding: str) -> _Decoder:
+    match encoding.strip().lower():
+        case "" | "identity":
+            return _Plain()
+        case "gzip":
+            return _Gzip()
+        case _:
+            raise BadAnswer("an encoding that was not asked for")
+
+
+class _Plain:
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        return chunk[: room + 1]
+
+    def end(self) -> None: ...
+
+
+class _Gzip:
+    """Inflates one gzip member, at most one byte more than there is room for."""
+
+    def __init__(self) -> None:
+        self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+    def feed(self, chunk: bytes, room: int) -> bytes:
+        try:
+            inflated = self._zlib.decompress(chunk, room + 1)
+        except zlib.error as exc:
+            raise BadAnswer("broken gzip") from exc
+        if self._zlib.unused_data:
+            raise BadAnswer("something after the gzip")
+        return inflated
+
+    def end(self) -> None:
+        if not self._zlib.eof:
+            raise BadAnswer("gzip cut short")

@@ -1,0 +1,63 @@
+"""How a credential is put on the wire: the only file that opens a secret."""
+
+from collections.abc import Mapping
+from urllib.parse import quote, quote_plus
+
+from pydantic import SecretStr
+
+from services.errors import InvalidCredentials, TicketRejected
+from services.proxmox.models import ApiToken, Credential
+
+_LONGEST_FORM = 500 * 1024  # Proxmox answers 501 to a body over 512 KiB
+_PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
+_AS_IT_IS = "".join(char for char in _PRINTABLE if char not in '%;,"')
+
+
+def is_ticket(password: SecretStr) -> bool:
+    """Whether Proxmox would take this password for a ticket, and so log in whoever once had it."""
+    return password.get_secret_value().startswith("PVE:")
+
+
+def sign_in_form(userid: str, password: SecretStr) -> bytes:
+    """The body of `POST /access/ticket`, percent-encoded throughout, since `;` too separates fields for Proxmox.
+
+    Raises InvalidCredentials for a password that is too long, or holds what UTF-8 cannot say.
+    """
+    form = _encoded(userid, password)
+    if not form or len(form) > _LONGEST_FORM:
+        raise InvalidCredentials("a password that cannot be sent")
+    return form
+
+
+def headers(credential: Credential, method: str) -> dict[str, str]:
+    """The headers that sign a request in. Raises TicketRejected for a credential that no header can carry.
+
+    Proxmox percent-decodes the cookie, so only what a cookie cannot hold is encoded: a `+` stays a `+`.
+    """
+    signed = _token(credential) if isinstance(credential, ApiToken) else _ticket(credential.ticket)
+    if method != "GET" and not isinstance(credential, ApiToken):
+        signed["CSRFPreventionToken"] = credential.csrf_token.get_secret_value()
+    if not _can_be_sent(signed):
+        raise TicketRejected("a credential that cannot be sent")
+    return signed
+
+
+def _token(token: ApiToken) -> dict[str, str]:
+    return {"Authorization": f"PVEAPIToken={token.tokenid}={token.secret.get_secret_value()}"}
+
+
+def _ticket(ticket: SecretStr) -> dict[str, str]:
+    return {"Cookie": "PVEAuthCookie=" + quote(ticket.get_secret_value(), safe=_AS_IT_IS, errors="replace")}
+
+
+def _can_be_sent(signed: Mapping[str, str]) -> bool:
+    return all(set(value) <= set(_PRINTABLE) for value in signed.values())
+
+
+def _encoded(userid: str, password: SecretStr) -> bytes:
+    """The form, or nothing: an encoding error would carry the password with it."""
+    try:
+        username, secret = quote_plus(userid, safe=""), quote_plus(password.get_secret_value(), safe="")
+    except UnicodeEncodeError:
+        return b""
+    return f"username={username}&password={secret}".encode("ascii")

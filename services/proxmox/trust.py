@@ -1,0 +1,99 @@
+"""Whom we believe to be Proxmox VE. All of it is decided in the handshake, before a byte of a request is sent."""
+
+import hmac
+import re
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+import truststore
+
+from services.errors import Distrust, SettingsError
+from services.proxmox.certificate import fingerprint, is_in_date, unverified
+
+_SHA256_HEX = re.compile(r"[0-9A-F]{64}")
+
+# OpenSSL's X509_V_ERR_ numbers, from x509_vfy.h.
+_REASONS = {
+    9: Distrust.EXPIRED,  # NOT_YET_VALID: out of its dates as well, and as often as not a clock gone wrong
+    10: Distrust.EXPIRED,  # HAS_EXPIRED
+    62: Distrust.WRONG_NAME,  # HOSTNAME_MISMATCH
+    64: Distrust.WRONG_NAME,  # IP_ADDRESS_MISMATCH
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """Which certificates are good.
+
+    With `fingerprints` exactly those (SHA-256, any case, colons optional) and nothing else, whatever the other two
+    say; else the system's authorities and those in `ca_file` (PEM). `verify=False` believes everybody.
+    """
+
+    ca_file: Path | None = None
+    fingerprints: tuple[str, ...] = ()
+    verify: bool = True
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """The context that holds to this. Raises SettingsError for a bad fingerprint or CA file."""
+        if self.fingerprints:
+            return _pinned(frozenset(map(_pin, self.fingerprints)))
+        return _authorities(self.ca_file) if self.verify else unverified()
+
+
+class Untrusted(ssl.SSLError):
+    """Raised inside a handshake by a pinned context; httpx carries it out as the cause of its own error."""
+
+    def __init__(self, shown: str, reason: Distrust) -> None:
+        super().__init__(ssl.SSL_ERROR_SSL, f"certificate {reason}")
+        self.fingerprint = shown
+        self.distrust = reason
+
+
+def distrust_of(refused: ssl.SSLCertVerificationError) -> Distrust:
+    """Why the platform refused a certificate."""
+    return _REASONS.get(getattr(refused, "verify_code", 0), Distrust.UNKNOWN)
+
+
+def _pin(text: str) -> str:
+    """A fingerprint in the form that `certificate.fingerprint` gives."""
+    bare = text.strip().replace(":", "").upper()
+    if not _SHA256_HEX.fullmatch(bare):
+        raise SettingsError("PROXMOX_FINGERPRINT", f"{text!r} is not a SHA-256 fingerprint; give its 64 hex digits")
+    return bytes.fromhex(bare).hex(":").upper()
+
+
+def _authorities(ca_file: Path | None) -> ssl.SSLContext:
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except OSError as exc:  # ssl.SSLError is one
+            raise SettingsError("PROXMOX_CA_FILE", f"cannot read {ca_file} as PEM certificates") from exc
+    return context
+
+
+def _pinned(pins: frozenset[str]) -> ssl.SSLContext:
+    """A context that believes these fingerprints only.
+
+    `sslobject_class` is the documented place for this: the check is part of the handshake itself, so there is no
+    second connection that could show another certificate.
+    """
+
+    class PinnedObject(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            _check_pins(self.getpeercert(binary_form=True) or b"", pins)
+
+    context = unverified()
+    context.sslobject_class = PinnedObject
+    return context
+
+
+def _check_pins(der: bytes, pins: frozenset[str]) -> None:
+    shown = fingerprint(der)
+    if not any(hmac.compare_digest(shown, pin) for pin in pins):
+        raise Untrusted(shown, Distrust.CHANGED)
+    if not is_in_date(der):
+        raise Untrusted(shown, Distrust.EXPIRED)

@@ -1,0 +1,34 @@
+"""Who signs in: `user@realm`, as pve-access-control's `verify_username` and realm format take it."""
+
+import re
+import unicodedata
+
+from services.errors import InvalidCredentials
+
+_REALM = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
+_SHORTEST, _LONGEST = 3, 64  # of the full userid, in characters
+_RESERVED = frozenset(":/!")  # `!` would name an API token of the user
+_UNPRINTABLE = ("Cc", "Cs")  # control characters, and half a surrogate pair, which no UTF-8 can say
+
+
+def check_userid(username: str, realm: str) -> str:
+    """The full userid, its parts exactly as typed: no normalisation, no case folding.
+
+    A username may hold `@`; the realm is what stands after the last one. Raises InvalidCredentials for whatever
+    Proxmox could not take, so that nothing of the kind is ever sent.
+    """
+    userid = f"{username}@{realm}"
+    fits = username and _REALM.fullmatch(realm) and _SHORTEST <= len(userid) <= _LONGEST
+    if not fits or any(map(_is_forbidden, username)):
+        raise InvalidCredentials("not a userid")
+    return userid
+
+
+def split_userid(userid: str) -> tuple[str, str]:
+    """Username and realm, parted at the last `@`."""
+    username, _, realm = userid.rpartition("@")
+    return username, realm
+
+
+def _is_forbidden(char: str) -> bool:
+    return char in _RESERVED or char.isspace() or unicodedata.category(char) in _UNPRINTABLE

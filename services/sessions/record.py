@@ -1,0 +1,129 @@
+"""A session as it lies in the store: sealed so that neither the store, nor the store and the server's secret
+together, open it without the cookie.
+
+    1 byte format version | 8 bytes key id | 12 bytes nonce | AES-256-GCM ciphertext
+
+The key is derived from the server's secret and the session's id; the associated data is the store's key together
+with the header, so that a value copied to another key does not open.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from services.errors import StoreCorrupt
+from services.proxmox import ApiToken, Credential, Ticket
+from services.sessions.keys import KEY_ID_BYTES, Key, KeyRing, derive
+
+VERSION = 1
+_NONCE_BYTES = 12
+_HEADER_BYTES = 1 + KEY_ID_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the store keeps of a session. Times are Unix seconds."""
+
+    created: float
+    credential: Credential
+
+    @property
+    def principal(self) -> str:
+        """Userid or token id."""
+        return self.credential.principal
+
+
+def hash_id(id: str) -> str:
+    """What stands for a session's id in the store, in memory and, cut short, in logs: SHA-256, hex."""
+    return hashlib.sha256(id.encode()).hexdigest()
+
+
+def seal(record: Record, keys: KeyRing, id: str, store_key: str) -> bytes:
+    """Encrypt a record for its place in the store."""
+    return seal_bytes(_dump(record), keys.first, _record_key(keys.first, id), store_key)
+
+
+def unseal(value: bytes, keys: KeyRing, id: str, store_key: str) -> Record:
+    """Decrypt what lies at a session's key. Raises StoreCorrupt for anything that we did not write there."""
+    return _load(unseal_bytes(value, keys, lambda key: _record_key(key, id), store_key))
+
+
+def seal_bytes(plain: bytes, key: Key, aes_key: bytes, place: str) -> bytes:
+    """Encrypt for one place in the store, with the header that names the key."""
+    header = bytes([VERSION]) + key.id
+    nonce = os.urandom(_NONCE_BYTES)
+    return header + nonce + AESGCM(aes_key).encrypt(nonce, plain, header + place.encode())
+
+
+def unseal_bytes(value: bytes, keys: KeyRing, aes_key: Callable[[Key], bytes], place: str) -> bytes:
+    """Decrypt what `seal_bytes` wrote for the same place. Raises StoreCorrupt."""
+    header, rest = value[:_HEADER_BYTES], value[_HEADER_BYTES:]
+    key = keys.by_id(header[1:])
+    if header[:1] != bytes([VERSION]) or key is None:
+        raise StoreCorrupt("unknown format or key")
+    try:
+        return AESGCM(aes_key(key)).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], header + place.encode())
+    except (InvalidTag, ValueError) as exc:
+        raise StoreCorrupt("does not decrypt") from exc
+
+
+class _Stored(BaseModel):
+    """The sealed JSON."""
+
+    kind: Literal["ticket", "token"]
+    created: float
+    principal: str
+    secret: str
+    csrf_token: str = ""
+    issued: float = 0
+    capabilities: dict[str, dict[str, int]] = {}
+
+
+def _record_key(key: Key, id: str) -> bytes:
+    return derive(key.record + id.encode(), "record of one session")
+
+
+def _dump(record: Record) -> bytes:
+    match record.credential:
+        case Ticket() as ticket:
+            stored = _Stored(
+                kind="ticket",
+                created=record.created,
+                principal=ticket.userid,
+                secret=ticket.ticket.get_secret_value(),
+                csrf_token=ticket.csrf_token.get_secret_value(),
+                issued=ticket.issued,
+                capabilities=ticket.capabilities,
+            )
+        case ApiToken() as token:
+            secret = token.secret.get_secret_value()
+            stored = _Stored(kind="token", created=record.created, principal=token.tokenid, secret=secret)
+    return stored.model_dump_json().encode()
+
+
+def _load(plain: bytes) -> Record:
+    stored = None
+    with suppress(ValidationError):  # never chained: its text shows the input
+        stored = _Stored.model_validate_json(plain)
+    if stored is None:
+        raise StoreCorrupt("is not a record")
+    return Record(created=stored.created, credential=_credential(stored))
+
+
+def _credential(stored: _Stored) -> Credential:
+    if stored.kind == "token":
+        return ApiToken(tokenid=stored.principal, secret=SecretStr(stored.secret))
+    return Ticket(
+        userid=stored.principal,
+        ticket=SecretStr(stored.secret),
+        csrf_token=SecretStr(stored.csrf_token),
+        issued=stored.issued,
+        capabilities=stored.capabilities,
+    )

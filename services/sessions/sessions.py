@@ -1,0 +1,331 @@
+"""The life of a session: create, read, renew, end, list, and the signed-in Proxmox client of each."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from redis.asyncio import Redis
+
+from services.errors import (
+    EndReason,
+    InvalidCredentials,
+    ProxmoxError,
+    SessionEnded,
+    StoreCorrupt,
+    TicketRejected,
+)
+from services.proxmox import Credential, Proxmox, ProxmoxClient, Ticket
+from services.sessions.cookie import new_id
+from services.sessions.index import FINGERPRINT_LENGTH, Entry, ListedSession, index_name, seal_entry, unseal_entry
+from services.sessions.keys import KeyRing
+from services.sessions.record import Record, hash_id, seal, unseal
+from services.store.connection import Store
+
+logger = logging.getLogger(__name__)
+
+RENEWAL_LOCK_MS = 15_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session that was live when it was read. It holds no ticket: `Sessions.credentials` fetches that when used."""
+
+    id: str = field(repr=False)
+    principal: str
+    created: float
+    ends: float
+    """Unix seconds at which it reaches its longest age."""
+
+    @property
+    def hash(self) -> str:
+        """What stands for the id in the store and in memory."""
+        return hash_id(self.id)
+
+    @property
+    def fingerprint(self) -> str:
+        """What names the session in logs and lists: it opens nothing."""
+        return self.hash[:FINGERPRINT_LENGTH]
+
+
+class Named(Protocol):
+    """What ending a session needs to know of it."""
+
+    @property
+    def hash(self) -> str: ...
+    @property
+    def principal(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Named:
+    hash: str
+    principal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long sessions and tickets live, in seconds: the settings of the same names."""
+
+    idle: int = 7200
+    longest: int = 43200
+    renew_ticket: int = 1800
+
+
+class Sessions:
+    """All sessions in one store. Every method raises StoreUnavailable when the store is down."""
+
+    def __init__(self, store: Store, keys: KeyRing, proxmox: Proxmox, limits: Limits) -> None:
+        self._store = store
+        self._keys = keys
+        self._proxmox = proxmox
+        self.limits = limits
+
+    async def create(self, credential: Credential, *, address: str, agent: str, browser: str = "") -> Session:
+        """Begin a session with a new id for someone whom Proxmox has just accepted.
+
+        `browser` is an opaque id of the browser, if it has one: it keeps at most one session, however many
+        sign-ins it starts at once, so the one before is ended.
+        """
+        record = Record(created=time.time(), credential=credential)
+        session = self._session(new_id(), record)
+        key, index = self._record_key(session.hash), self._index_key(session.principal)
+        entry = Entry(principal=session.principal, started=record.created, address=address, agent=agent)
+        value = seal(record, self._keys, session.id, key)
+        listed = seal_entry(entry, self._keys, f"{index} {session.hash}")
+
+        async def write(client: "Redis[Any]") -> "list[Any]":
+            async with client.pipeline(transaction=True) as pipe:
+                pipe.hset(index, session.hash, listed)
+                pipe.expire(index, self.limits.longest)
+                pipe.set(key, value, ex=min(self.limits.idle, self.limits.longest))
+                if browser:
+                    pipe.set(self._browser_key(browser), session.hash, ex=self.limits.longest, get=True)
+                return await pipe.execute()
+
+        answers = await self._store.run(write)
+        if browser and answers[-1] is not None:
+            before = _Named(hash=answers[-1].decode(), principal=session.principal)
+            await self._end([before], EndReason.SIGNED_OUT)
+        return session
+
+    async def read(self, id: str, *, touch: bool = True) -> Session:
+        """The live session with this id; `touch` moves its idle limit. Raises SessionEnded."""
+        return self._session(id, await self._read(id, touch=touch))
+
+    async def ping(self) -> None:
+        """Raises StoreUnavailable unless the store answers."""
+        await self._store.ping()
+
+    async def renew(self, session: Session) -> None:
+        """Exchange a ticket for a new one, once however many ask: the others go on with the old one.
+
+        Raises SessionEnded when Proxmox refuses the ticket; any other trouble leaves the old one in use.
+        """
+        credential = (await self._read(session.id, touch=False)).credential
+        if not isinstance(credential, Ticket) or not await self._lock_renewal(session):
+            return
+        try:
+            renewed = await self._proxmox.renew(credential)
+        except (InvalidCredentials, TicketRejected) as exc:
+            await self.end(session, EndReason.REJECTED)
+            raise SessionEnded(EndReason.REJECTED) from exc
+        except ProxmoxError as exc:
+            logger.warning("ticket not renewed session=%s: %s", session.fingerprint, type(exc).__name__)
+            return
+        await self._rewrite(session, Record(created=session.created, credential=renewed))
+
+    async def end(self, session: Named, reason: EndReason) -> None:
+        """End one session. Its id opens nothing from here on; why it ended stays readable for its tabs."""
+        await self._end([session], reason)
+        logger.info("session ended session=%s principal=%s reason=%s", session.hash[:FINGERPRINT_LENGTH],
+                    session.principal, reason)  # fmt: skip
+
+    async def end_all(self, principal: str, reason: EndReason = EndReason.ENDED) -> int:
+        """End every session of a principal; how many there were."""
+        listed = await self.list(principal)
+        await self._end(listed, reason)
+        logger.info("all sessions ended principal=%s count=%d reason=%s", principal, len(listed), reason)
+        return len(listed)
+
+    async def list(self, principal: str) -> tuple[ListedSession, ...]:
+        """The principal's live sessions, newest first."""
+        return await self._list(self._index_key(principal))
+
+    async def list_all(self) -> tuple[ListedSession, ...]:
+        """Every live session, for the administrator."""
+
+        async def indexes(client: "Redis[Any]") -> tuple[str, ...]:
+            names = client.scan_iter(match=self._store.key("index", "*"), count=1000)
+            return tuple([name.decode() async for name in names])
+
+        found = [listed for index in await self._store.run(indexes) for listed in await self._list(index)]
+        return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
+
+    @asynccontextmanager
+    async def credentials(self, session: Session) -> AsyncIterator[ProxmoxClient]:
+        """The session's signed-in Proxmox client, its ticket renewed when due:
+
+            async with sessions.credentials(session) as proxmox:
+                resources = await proxmox.resources()
+
+        Raises SessionEnded, also when Proxmox no longer accepts the ticket: the session ends with it.
+        """
+        credential = (await self._read(session.id, touch=False)).credential
+        if isinstance(credential, Ticket) and time.time() - credential.issued >= self.limits.renew_ticket:
+            await self.renew(session)
+            credential = (await self._read(session.id, touch=False)).credential
+        try:
+            yield self._proxmox.signed_in(credential)
+        except TicketRejected as exc:
+            await self.end(session, EndReason.REJECTED)
+            raise SessionEnded(EndReason.REJECTED) from exc
+
+    async def confirm(self, hashes: Iterable[str]) -> dict[str, EndReason | None]:
+        """For each hash of a session's id, None while it lives and else why it ended; in one round trip."""
+        wanted = tuple(hashes)
+
+        async def ask(client: "Redis[Any]") -> "list[Any]":
+            async with client.pipeline(transaction=False) as pipe:
+                for hash in wanted:
+                    pipe.exists(self._record_key(hash))
+                    pipe.get(self._ended_key(hash))
+                return await pipe.execute()
+
+        answers = await self._store.run(ask) if wanted else []
+        return {
+            hash: None if lives == 1 else _reason(ended)
+            for hash, lives, ended in zip(wanted, answers[::2], answers[1::2], strict=True)
+        }
+
+    # below: the store's keys and their contents
+
+    def _session(self, id: str, record: Record) -> Session:
+        ends = record.created + self.limits.longest
+        return Session(id=id, principal=record.principal, created=record.created, ends=ends)
+
+    def _record_key(self, hash: str) -> str:
+        return self._store.key("session", hash)
+
+    def _ended_key(self, hash: str) -> str:
+        return self._store.key("ended", hash)
+
+    def _browser_key(self, browser: str) -> str:
+        return self._store.key("browser", hash_id(browser))
+
+    def _index_key(self, principal: str) -> str:
+        return self._store.key("index", index_name(principal))
+
+    async def _read(self, id: str, *, touch: bool) -> Record:
+        hash = hash_id(id)
+        key = self._record_key(hash)
+
+        async def read(client: "Redis[Any]") -> "list[Any]":
+            async with client.pipeline(transaction=False) as pipe:
+                # The touch is the read: no second round trip, and a record that is gone stays gone.
+                pipe.getex(key, ex=self.limits.idle) if touch else pipe.get(key)
+                pipe.get(self._ended_key(hash))
+                return await pipe.execute()
+
+        try:
+            value, ended = await self._store.run(read)
+            if value is None:
+                raise SessionEnded(_reason(ended))
+            record = unseal(value, self._keys, id, key)
+        except StoreCorrupt as exc:
+            await self._drop(hash, str(exc))
+            raise SessionEnded(EndReason.ENDED) from exc
+        if time.time() >= record.created + self.limits.longest:
+            await self.end(self._session(id, record), EndReason.AGE)
+            raise SessionEnded(EndReason.AGE)
+        return record
+
+    async def _drop(self, hash: str, why: str) -> None:
+        """Something unreadable is never trusted, and not kept either."""
+        logger.error("unreadable session dropped session=%s: %s", hash[:FINGERPRINT_LENGTH], why)
+
+        async def delete(client: "Redis[Any]") -> None:
+            await client.delete(self._record_key(hash))
+
+        await self._store.run(delete)
+
+    async def _lock_renewal(self, session: Session) -> bool:
+        async def lock(client: "Redis[Any]") -> bool:
+            key = self._store.key("renewing", session.hash)
+            return bool(await client.set(key, b"1", nx=True, px=RENEWAL_LOCK_MS))
+
+        return await self._store.run(lock)
+
+    async def _rewrite(self, session: Session, record: Record) -> None:
+        key = self._record_key(session.hash)
+        value = seal(record, self._keys, session.id, key)
+
+        async def write(client: "Redis[Any]") -> None:
+            # XX: a record that was ended meanwhile is never brought back.
+            await client.set(key, value, xx=True, keepttl=True)
+
+        await self._store.run(write)
+
+    async def _end(self, sessions: Iterable[Named], reason: EndReason) -> None:
+        async def delete(client: "Redis[Any]") -> None:
+            async with client.pipeline(transaction=True) as pipe:
+                for session in sessions:
+                    pipe.delete(self._record_key(session.hash))
+                    pipe.hdel(self._index_key(session.principal), session.hash)
+                    pipe.set(self._ended_key(session.hash), reason.value, ex=self.limits.longest)
+                await pipe.execute()
+
+        await self._store.run(delete)
+
+    async def _list(self, index: str) -> tuple[ListedSession, ...]:
+        async def fields(client: "Redis[Any]") -> dict[bytes, bytes]:
+            return await client.hgetall(index)
+
+        entries = await self._store.run(fields)
+        hashes = [name.decode() for name in entries]
+
+        async def lifetimes(client: "Redis[Any]") -> "list[Any]":
+            async with client.pipeline(transaction=False) as pipe:
+                for hash in hashes:
+                    pipe.ttl(self._record_key(hash))
+                return await pipe.execute()
+
+        left = dict(zip(hashes, await self._store.run(lifetimes) if hashes else [], strict=True))
+        listed = [self._listed(index, hash, entries[hash.encode()], ttl) for hash, ttl in left.items() if ttl >= 0]
+        await self._forget(index, [hash for hash, ttl in left.items() if ttl < 0])
+        return tuple(sorted((one for one in listed if one), key=lambda one: -one.started))
+
+    def _listed(self, index: str, hash: str, value: bytes, ttl: int) -> ListedSession | None:
+        try:
+            entry = unseal_entry(value, self._keys, f"{index} {hash}")
+        except StoreCorrupt as exc:
+            logger.error("unreadable index entry session=%s: %s", hash[:FINGERPRINT_LENGTH], exc)  # noqa: TRY400
+            return None
+        return ListedSession(
+            hash=hash,
+            principal=entry.principal,
+            started=entry.started,
+            last_used=max(entry.started, time.time() - (self.limits.idle - ttl)),
+            address=entry.address,
+            agent=entry.agent,
+        )
+
+    async def _forget(self, index: str, hashes: "list[str]") -> None:
+        """Entries whose sessions have expired."""
+        if not hashes:
+            return
+
+        async def delete(client: "Redis[Any]") -> None:
+            await client.hdel(index, *hashes)
+
+        await self._store.run(delete)
+
+
+def _reason(ended: bytes | None) -> EndReason:
+    """Why a session is gone: as it was left for its tabs, else it ran out for idleness."""
+    try:
+        return EndReason(ended.decode()) if ended else EndReason.IDLE
+    except ValueError:
+        return EndReason.ENDED

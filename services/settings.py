@@ -1,0 +1,215 @@
+"""Every setting, from flags, the environment and `.env`, in that order. A wrong one is a `SettingsError`."""
+
+import ipaddress
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from services.errors import SettingsError
+from services.proxmox import Address, Trust
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\.?")
+_FILE_SUFFIX = "_FILE"
+_SECRETS = ("SESSION_SECRET", "REDIS_URL")
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _networks(value: object) -> object:
+    return [ipaddress.ip_network(part, strict=False) for part in value.split(",")] if isinstance(value, str) else value
+
+
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[IpNetwork, ...], NoDecode, BeforeValidator(lambda value: _networks(value) if value else [])]
+
+
+def _env(name: str, default: Any, **limits: Any) -> Any:
+    """A field read from the environment variable `name` only."""
+    return Field(default=default, validation_alias=name, **limits)
+
+
+class Settings(BaseSettings):
+    """The contract's table of settings, one field a row. Seconds are whole seconds."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True,
+        case_sensitive=True, hide_input_in_errors=True,
+    )  # fmt: skip
+
+    host: str = _env("PROXGATE_HOST", "127.0.0.1")
+    port: int = _env("PROXGATE_PORT", 8080, ge=1, le=65535)
+    data_dir: Path = _env("PROXGATE_DATA_DIR", None, validate_default=False)
+    proxmox_host: Words = _env("PROXMOX_HOST", ())
+    proxmox_port: int = _env("PROXMOX_PORT", 8006, ge=1, le=65535)
+    proxmox_ca_file: Path | None = _env("PROXMOX_CA_FILE", None)
+    proxmox_fingerprint: Words = _env("PROXMOX_FINGERPRINT", ())
+    proxmox_verify_tls: bool = _env("PROXMOX_VERIFY_TLS", True)
+    redis_url: SecretStr | None = _env("REDIS_URL", None)
+    store_prefix: str = _env("STORE_PREFIX", "proxgate:", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9:_.-]+$")
+    session_secret: SecretStr | None = _env("SESSION_SECRET", None)
+    session_idle_seconds: int = _env("SESSION_IDLE_SECONDS", 7200, ge=1, le=31_536_000)
+    session_max_seconds: int = _env("SESSION_MAX_SECONDS", 43200, ge=1, le=31_536_000)
+    ticket_renew_seconds: int = _env("TICKET_RENEW_SECONDS", 1800, ge=1, le=7000)
+    tls_cert_file: Path | None = _env("TLS_CERT_FILE", None)
+    tls_key_file: Path | None = _env("TLS_KEY_FILE", None)
+    trusted_proxies: Networks = _env("TRUSTED_PROXIES", ())
+    public_url: str | None = _env("PUBLIC_URL", None)
+    log_format: Literal["text", "json"] = _env("LOG_FORMAT", "text")
+    log_level: Literal["debug", "info", "warning", "error"] = _env("LOG_LEVEL", "info")
+
+    # Flags that have no variable of their own.
+    demo: bool = _env("--demo", False)
+    insecure_http: bool = _env("--insecure-http", False)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _check_public_url(self.public_url)
+        for host in self.proxmox_host:
+            parse_address(host, self.proxmox_port)
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            missing = "TLS_CERT_FILE" if self.tls_cert_file is None else "TLS_KEY_FILE"
+            raise SettingsError(missing, "set both TLS_CERT_FILE and TLS_KEY_FILE, or neither")
+        for name, file in (("TLS_CERT_FILE", self.tls_cert_file), ("TLS_KEY_FILE", self.tls_key_file)):
+            if file is not None and not os.access(file, os.R_OK):
+                raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
+        return self
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """Where Proxmox VE is asked, in the order given."""
+        return tuple(parse_address(host, self.proxmox_port) for host in self.proxmox_host)
+
+    @property
+    def trust(self) -> Trust:
+        """Which certificates of Proxmox VE are good."""
+        return Trust(
+            ca_file=self.proxmox_ca_file, fingerprints=self.proxmox_fingerprint, verify=self.proxmox_verify_tls
+        )
+
+    @property
+    def beyond_loopback(self) -> bool:
+        """Whether others than this machine can reach the listening address."""
+        return not is_loopback(self.host)
+
+
+def load_settings(flags: dict[str, object] | None = None) -> Settings:
+    """Read every setting; `flags` are keyed like the environment and win over it.
+
+    Raises SettingsError for the first setting that is wrong.
+    """
+    given: dict[str, object] = {name: value for name, value in (flags or {}).items() if value is not None}
+    for name in _SECRETS:
+        given.update(_from_file(name))
+    given.setdefault("PROXGATE_DATA_DIR", os.environ.get("PROXGATE_DATA_DIR") or _dotenv("PROXGATE_DATA_DIR"))
+    given["PROXGATE_DATA_DIR"] = Path(str(given["PROXGATE_DATA_DIR"] or _state_directory())).expanduser()
+    try:
+        return Settings(**given)  # pyright: ignore[reportArgumentType]
+    except ValidationError as exc:
+        first = exc.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        raise SettingsError(name, _mend(name, first["msg"])) from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(".env", f"cannot be read: {type(exc).__name__}") from exc
+
+
+def parse_address(text: str, default_port: int) -> Address:
+    """Read `host`, `host:port`, an IPv6 address or `[IPv6]:port`; raises SettingsError naming PROXMOX_HOST."""
+    mend = f"{text!r} is not a host name or address; give names or addresses, each with an optional :port"
+    try:
+        return Address(host=str(ipaddress.IPv6Address(text)), port=default_port)
+    except ValueError:
+        pass
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname or "", parts.port or default_port
+    except ValueError as exc:
+        raise SettingsError("PROXMOX_HOST", mend) from exc
+    if "://" in text or parts.netloc != text or "@" in text or not (_is_ip(host) or _HOST_NAME.fullmatch(host)):
+        raise SettingsError("PROXMOX_HOST", mend)
+    return Address(host=host, port=port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listening address is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_public_url(url: str | None) -> None:
+    if url is None:
+        return
+    mend = "give the address people type, as https://name or https://name:port with nothing behind it"
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError as exc:
+        raise SettingsError("PUBLIC_URL", mend) from exc
+    if not good or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise SettingsError("PUBLIC_URL", mend)
+
+
+def _from_file(name: str) -> dict[str, object]:
+    file = os.environ.get(name + _FILE_SUFFIX) or _dotenv(name + _FILE_SUFFIX)
+    if not file:
+        return {}
+    if os.environ.get(name):
+        raise SettingsError(name + _FILE_SUFFIX, f"set {name} or {name}_FILE, not both")
+    try:
+        return {name: Path(file).read_text(encoding="utf-8").strip()}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(name + _FILE_SUFFIX, f"cannot read {file}; give a readable text file") from exc
+
+
+def exposed_secret_files() -> tuple[str, ...]:
+    """Files named by a `*_FILE` setting that other users of this machine may read or replace."""
+    files = (os.environ.get(name + _FILE_SUFFIX) or _dotenv(name + _FILE_SUFFIX) for name in _SECRETS)
+    return tuple(file for file in files if file and _exposed(Path(file)))
+
+
+def _exposed(file: Path) -> bool:
+    try:
+        return bool(file.stat().st_mode & (stat.S_IRWXO | stat.S_IWGRP))
+    except OSError:
+        return False
+
+
+def _dotenv(name: str) -> str | None:
+    from dotenv import dotenv_values
+
+    return dotenv_values(".env").get(name) if Path(".env").is_file() else None
+
+
+def _state_directory() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "proxgate"
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "proxgate"
+
+
+def _mend(name: str, message: str) -> str:
+    """Pydantic's message as the end of our line; it never repeats the value given."""
+    text = message.removeprefix("Value error, ")
+    return {
+        "TRUSTED_PROXIES": "give addresses or networks such as 192.0.2.7 or 10.0.0.0/8, separated by commas",
+        "STORE_PREFIX": "use 1 to 64 letters, digits, or any of : _ . -",
+    }.get(name, text[:1].lower() + text[1:])

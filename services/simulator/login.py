@@ -1,0 +1,147 @@
+"""`POST /access/ticket`: password, renewal by ticket, and the second factor in two calls."""
+
+import re
+from dataclasses import dataclass, field
+
+from services.simulator import answers
+from services.simulator.accounts import Account, Caller, Directory
+from services.simulator.answers import Answer
+from services.simulator.clock import Clock
+from services.simulator.factors import Factors
+from services.simulator.privileges import capabilities
+from services.simulator.request import Request
+from services.simulator.tickets import Tickets
+from services.simulator.world import CLUSTER
+
+# Longest value of each parameter that Proxmox knows; None is "no limit".
+_KNOWN = {
+    "username": 64,
+    "password": None,
+    "realm": 32,
+    "otp": None,
+    "tfa-challenge": None,
+    "path": None,
+    "privs": None,
+    "new-format": None,
+}
+_USERID = re.compile(r"[^\s:/]+@[^@\s:/]+")
+_REALM = re.compile(r"[A-Za-z][A-Za-z0-9.\-_]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    userid: str
+    password: str = field(repr=False)
+    otp: str | None = field(repr=False)
+    challenge: str | None = field(repr=False)
+
+
+class Login:
+    """Signs people in."""
+
+    def __init__(self, directory: Directory, tickets: Tickets, clock: Clock) -> None:
+        self._directory = directory
+        self._tickets = tickets
+        self._clock = clock
+        self._factors = Factors()
+
+    def answer(self, request: Request) -> Answer:
+        """Every refusal of a well-formed request is the same 401 after three seconds."""
+        if request.api_token:
+            return answers.token_refused(request.path)
+        errors = _errors(request)
+        if errors:
+            return answers.parameters_refused(errors)
+        return self._sign_in(_read(request)) or answers.login_refused()
+
+    def _sign_in(self, form: _Form) -> Answer | None:
+        account = self._directory.usable(form.userid)
+        if account is None:
+            return None
+        if form.challenge is not None:
+            return self._second_step(account, form.challenge, form.password)
+        if self._renews(form):
+            return self._success(account)
+        if not self._directory.password_fits(account, form.password):
+            return None
+        return self._first_step(account, form.otp)
+
+    def _renews(self, form: _Form) -> bool:
+        """A valid ticket is a password for its own user, and one of root@pam is so for anyone."""
+        return self._tickets.holder(form.password) in (form.userid, "root@pam")
+
+    def _first_step(self, account: Account, otp: str | None) -> Answer | None:
+        if not account.factors:
+            return self._success(account) if otp is None else None
+        # As on the real one: a right code sent along is used up, and asked for once more.
+        if otp is not None and not self._factors.verify(account, f"totp:{otp}", self._clock.now()):
+            return None
+        return self._half(account)
+
+    def _second_step(self, account: Account, challenge: str, response: str) -> Answer | None:
+        if not self._tickets.is_challenge(challenge, account.userid):
+            return None
+        fits = self._factors.verify(account, response, self._clock.now())
+        return self._success(account) if fits else None
+
+    def _half(self, account: Account) -> Answer:
+        return answers.data(
+            {
+                "NeedTFA": 1,
+                "username": account.userid,
+                "ticket": self._tickets.challenge(account.userid, self._factors.challenge(account)),
+                "CSRFPreventionToken": self._tickets.csrf(account.userid),
+            }
+        )
+
+    def _success(self, account: Account) -> Answer:
+        caller = Caller(account)
+        held = (name for names in caller.privileges().values() for name in names)
+        named = {"clustername": CLUSTER} if caller.permits("/", "Sys.Audit") else {}
+        return answers.data(
+            {
+                "username": account.userid,
+                "ticket": self._tickets.login(account.userid),
+                "CSRFPreventionToken": self._tickets.csrf(account.userid),
+                "cap": capabilities(held),
+                **named,
+            }
+        )
+
+
+def _errors(request: Request) -> dict[str, str]:
+    given = request.parameters
+    missing = {"username", "password"} - given.keys()
+    errors = dict.fromkeys(sorted(missing), "property is missing and it is not optional")
+    for name, value in given.items():
+        wrong = _wrong(name, value)
+        if wrong:
+            errors[name] = wrong
+    return errors
+
+
+def _wrong(name: str, value: object) -> str | None:
+    """What is wrong with one parameter, in the words of Proxmox's schema."""
+    if name not in _KNOWN:
+        return "property is not defined in schema and the schema does not allow additional properties"
+    if not isinstance(value, str):
+        return "type check ('string') failed"
+    longest = _KNOWN[name]
+    if longest is not None and len(value) > longest:
+        return f"value may only be {longest} characters long"
+    if name == "realm" and not _REALM.fullmatch(value):
+        return "invalid format - value does not look like a valid realm"
+    return None
+
+
+def _read(request: Request) -> _Form:
+    """Proxmox always appends the realm, even to a name that has one already. A malformed name is nobody's."""
+    username, realm = request.text("username") or "", request.text("realm")
+    userid = f"{username}@{realm}" if realm else username
+    well_formed = 3 <= len(userid) <= 64 and _USERID.fullmatch(userid)
+    return _Form(
+        userid=userid if well_formed else "",
+        password=request.text("password") or "",
+        otp=request.text("otp"),
+        challenge=request.text("tfa-challenge"),
+    )

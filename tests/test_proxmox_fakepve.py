@@ -1,0 +1,141 @@
+"""An outside judge: fakepve, which holds Proxmox's own API schema, in processes of its own."""
+
+import hashlib
+import json
+import re
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from services.errors import InvalidCredentials, TicketRejected
+from services.proxmox import Address, ApiToken, Proxmox, Ticket, Trust
+
+HOST = "127.0.0.2"
+PASSWORD = "s e;c=r&e+t%00"
+GUESTS = {
+    "guests": [
+        {"vmid": 100, "name": "web", "status": "running", "config": {"tags": "prod;www", "cores": 2}},
+        {"vmid": 101, "name": "dns", "type": "lxc", "status": "stopped"},
+    ]
+}
+
+# Reads [[method, path, parameters], …], prints [{parameter: complaint}, …] by Proxmox's own parameter schema.
+JUDGE = """
+import json, sys
+from fakepve import schema
+def judge(method, path, values):
+    match = schema.load().match(path)
+    if match is None or method not in match.methods:
+        return {"": "no such method"}
+    return schema.validate(match.methods[method].get("parameters"), values)[1]
+print(json.dumps([judge(*request) for request in json.load(sys.stdin)]))
+"""
+
+
+def judge(*requests: tuple[str, str, dict[str, str]]) -> list[dict[str, str]]:
+    told = subprocess.run([sys.executable, "-c", JUDGE], input=json.dumps(requests), capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    return json.loads(told.stdout)
+
+
+@pytest.fixture(scope="module")
+def fakepve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Address, str]]:
+    """A running fakepve and its certificate's fingerprint."""
+    home = tmp_path_factory.mktemp("fakepve")
+    (home / "guests.json").write_text(json.dumps(GUESTS))
+    pem, key, der = _certificate(str(home))
+    command = [sys.executable, "-u", "-m", "fakepve", str(home / "guests.json"), "--host", HOST, "--port", "0",
+               "--password", PASSWORD, "--cert", pem, "--key", key]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            listening = re.search(r"https://\S+:(\d+)", process.stdout.readline())
+            assert listening, "fakepve did not start"
+            yield Address(host=HOST, port=int(listening[1])), hashlib.sha256(der).hexdigest()
+        finally:
+            process.terminate()
+
+
+def _certificate(directory: str) -> tuple[str, str, bytes]:
+    script = "import sys; from fakepve.certs import make_cert; print(*make_cert(sys.argv[1], hosts=('127.0.0.2',))[:2])"
+    told = subprocess.run([sys.executable, "-c", script, directory], capture_output=True, text=True, check=True)
+    pem, key = told.stdout.split()
+    return pem, key, ssl.PEM_cert_to_DER_cert(Path(pem).read_text())
+
+
+@pytest.fixture
+async def proxmox(fakepve: tuple[Address, str]) -> AsyncIterator[Proxmox]:
+    address, pin = fakepve
+    async with Proxmox([address], Trust(fingerprints=(pin,))) as client:
+        yield client
+
+
+async def test_realms_are_listed_without_a_login(proxmox: Proxmox) -> None:
+    """The realms of fakepve come back with nobody signed in."""
+    realms = await proxmox.realms()
+    assert [(realm.realm, realm.default) for realm in realms] == [("fake", True)]
+
+
+async def test_a_password_opens_and_the_ticket_reads(proxmox: Proxmox) -> None:
+    """An account signs in with an awkward password, and its ticket lists what the account may see."""
+    ticket = await proxmox.sign_in("root@pam", SecretStr(PASSWORD))
+    client = proxmox.signed_in(ticket)
+    resources = await client.resources()
+    assert ticket.userid == client.principal == "root@pam"
+    assert [node.node for node in resources.nodes] == ["pve1"]
+    assert {(guest.vmid, guest.type, guest.name) for guest in resources.guests} == {
+        (100, "qemu", "web"),
+        (101, "lxc", "dns"),
+    }
+    assert next(guest for guest in resources.guests if guest.vmid == 100).tags == ("prod", "www")
+    assert re.match(r"\d+\.\d+", await client.version())
+
+
+async def test_a_wrong_password_is_refused(proxmox: Proxmox) -> None:
+    """A wrong password is InvalidCredentials."""
+    with pytest.raises(InvalidCredentials):
+        await proxmox.sign_in("root@pam", SecretStr("wrong"))
+
+
+async def test_a_ticket_that_is_none_is_refused(proxmox: Proxmox) -> None:
+    """A ticket that Proxmox never gave out is TicketRejected."""
+    forged = Ticket(userid="root@pam", ticket=SecretStr("PVE:root@pam:0"), csrf_token=SecretStr("0"), issued=0.0)
+    with pytest.raises(TicketRejected):
+        await proxmox.signed_in(forged).version()
+
+
+async def test_an_unknown_token_is_refused(proxmox: Proxmox) -> None:
+    """A token that Proxmox does not know is TicketRejected."""
+    token = ApiToken(tokenid="root@pam!none", secret=SecretStr("0"))
+    with pytest.raises(TicketRejected):
+        await proxmox.signed_in(token).version()
+
+
+async def test_every_request_fits_the_schema_of_proxmox() -> None:
+    """Each call names a method of Proxmox's API and gives it no parameter that its schema refuses."""
+    sent: list[tuple[str, str, dict[str, str]]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        parameters = dict(parse_qsl(request.content.decode(), strict_parsing=True)) if request.content else {}
+        sent.append((request.method, request.url.path.removeprefix("/api2/json"), parameters))
+        ticket = {"ticket": "PVE:a@pve:0", "CSRFPreventionToken": "0", "username": "a@pve"}
+        data = {"POST": ticket, "GET": []}[request.method]
+        return httpx.Response(200, json={"data": {"version": "9"} if "version" in request.url.path else data})
+
+    async with Proxmox([Address(host="pve")], Trust(), transport=httpx.MockTransport(answer)) as proxmox:
+        ticket = await proxmox.renew(await proxmox.sign_in("a@pve", SecretStr(PASSWORD)))
+        await proxmox.realms()
+        await proxmox.signed_in(ticket).resources()
+        await proxmox.signed_in(ticket).version()
+
+    assert [request[1] for request in sent] == [
+        "/access/ticket", "/access/ticket", "/access/domains", "/cluster/resources", "/version"]  # fmt: skip
+    assert judge(*sent) == [{}] * 5
+    assert all(judge(("POST", "/access/ticket", sent[0][2] | {"bogus": "1"}), ("GET", "/no/such", {})))

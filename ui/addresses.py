@@ -1,0 +1,36 @@
+"""Where people wanted to go: kept over the sign-in, and only ever inside this site."""
+
+import re
+from urllib.parse import quote, unquote
+
+HOME = "/"
+
+_PATH = re.compile(r"/([A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*/?)?")
+_QUERY = re.compile(r"[A-Za-z0-9_.~:,;=&%+*!()'/?@-]*")
+_LONGEST = 512
+_NOT_BACK_TO = ("/login", "/logout")
+
+
+def safe_next(wanted: str | None) -> str:
+    """The wanted path with its query if it is one of ours beyond doubt, else the overview.
+
+    An allow-list: plain segments only, none of them dots, no second slash, nothing encoded in the path.
+    """
+    path, mark, query = (wanted or "").partition("?")
+    good = len(path + query) <= _LONGEST and _PATH.fullmatch(path) and _QUERY.fullmatch(query)
+    if not good or any(set(part) == {"."} for part in path.split("/") if part) or path.startswith(_NOT_BACK_TO):
+        return HOME
+    return path + mark + query
+
+
+def login_address(wanted: str = "", **notes: str) -> str:
+    """`/login?next=…`, with short notes for the card such as `ended=idle`."""
+    query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in {"next": wanted, **notes}.items() if value)
+    return f"/login?{query}" if query else "/login"
+
+
+def wanted_address(scope_path: str, query: bytes) -> str:
+    """What a request asked for, as far as it is safe to come back to."""
+    text = query.decode("latin-1")
+    wanted = f"{quote(unquote(scope_path), safe='/~')}{'?' + text if text else ''}"
+    return safe_next(wanted)

@@ -1,0 +1,58 @@
+"""Plain answers that need no page and build nothing."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from html import escape
+from typing import Any
+
+from ui import text
+from ui.theme import asset
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = Iterable[tuple[bytes, bytes]]
+
+STORE_RETRY = {"retry-after": "3"}
+
+
+async def answer(send: Send, status: int, body: str = "", *, type: str = "text/plain", extra: Headers = ()) -> None:
+    """A whole answer of a few words."""
+    content = body.encode()
+    headers = [(b"content-type", f"{type}; charset=utf-8".encode()), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *extra]})
+    await send({"type": "http.response.body", "body": content})
+
+
+async def answer_json(send: Send, status: int, body: dict[str, str], *, extra: Headers = ()) -> None:
+    """The contract's JSON answers."""
+    await answer(send, status, json.dumps(body), type="application/json", extra=extra)
+
+
+async def redirect(send: Send, location: str, *, extra: Headers = ()) -> None:
+    """303: go there with GET."""
+    await answer(send, 303, extra=[(b"location", location.encode("ascii")), *extra])
+
+
+async def store_down(send: Send) -> None:
+    """The page that says that the session store is down, and tries again by itself."""
+    retry = [(name.encode(), value.encode()) for name, value in STORE_RETRY.items()]
+    await answer(send, 503, store_down_page(), type="text/html", extra=retry)
+
+
+def store_down_page() -> str:
+    """Its HTML: no NiceGUI, no store, nothing that could fail."""
+    return _STORE_DOWN.format(
+        title=escape(text.STORE_DOWN_TITLE),
+        sentence=escape(text.STORE_DOWN),
+        seconds=STORE_RETRY["retry-after"],
+        style=asset("proxgate.css"),
+    )
+
+
+_STORE_DOWN = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title} · Proxgate</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="refresh" content="{seconds}">
+<link rel="stylesheet" href="{style}"></head>
+<body class="pg-plain"><main class="pg-plain-card"><h1>{title}</h1><p role="alert">{sentence}</p></main></body></html>
+"""

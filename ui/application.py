@@ -1,0 +1,109 @@
+"""The composed application: FastAPI's routes and NiceGUI's pages inside, the guard and the edge around them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+
+from fastapi import FastAPI
+from nicegui import app as nicegui_app
+from nicegui import ui
+from starlette.middleware.gzip import GZipMiddleware
+
+from services.auth import SignIn
+from services.inventory import Inventory
+from services.limiter import Limiter
+from services.proxmox import Proxmox
+from services.realms import RealmDirectory
+from services.sessions import KeyRing, Limits, Sessions
+from services.sessions.watch import Watch
+from services.settings import Settings
+from services.store.connection import Store
+from ui import login, overview, routes, strays, text
+from ui.cookies import Cookies
+from ui.edge import App, Edge
+from ui.guard import Guard
+from ui.layout import set_banners
+from ui.sockets import SocketGate
+from ui.tabs import Tabs
+
+logger = logging.getLogger(__name__)
+
+HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the application stands on, opened and closed by whoever composes it."""
+
+    settings: Settings
+    store: Store
+    keys: KeyRing
+    proxmox: Proxmox
+
+
+def compose(parts: Parts) -> App:
+    """Build the ASGI application from its parts."""
+    settings = parts.settings
+    limits = Limits(
+        idle=settings.session_idle_seconds,
+        longest=settings.session_max_seconds,
+        renew_ticket=settings.ticket_renew_seconds,
+    )
+    sessions = Sessions(parts.store, parts.keys, parts.proxmox, limits)
+    sign_in = SignIn(parts.proxmox, sessions, Limiter(parts.store))
+    cookies = Cookies(parts.keys, longest=limits.longest, demo=settings.demo)
+    inventory, watch, tabs = Inventory(sessions), Watch(sessions), Tabs()
+
+    inner = FastAPI(
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+        lifespan=_lifespan(settings, watch, tabs, inventory),
+    )  # fmt: skip
+    routes.create(inner, sign_in, sessions, watch, cookies)  # before NiceGUI, whose mount at / hides later ones
+    set_banners(*_banners(settings))
+    login.create(RealmDirectory(parts.proxmox))
+    overview.create(inventory)
+    strays.create()
+    nicegui_app.router.redirect_slashes = False
+    ui.run_with(
+        inner, title=text.PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
+        show_welcome_message=False, reconnect_timeout=3.0, favicon=(files("assets") / "icon.svg").read_text(),
+    )  # fmt: skip
+    gate = SocketGate(inner, sessions, watch, tabs)
+    gate.guard_handlers()
+    return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate), settings), minimum_size=600)
+
+
+def _lifespan(
+    settings: Settings, watch: Watch, tabs: Tabs, inventory: Inventory
+) -> Callable[[FastAPI], "asynccontextmanager[None]"]:  # pyright: ignore
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(_every(1, tabs.forget_unconnected))]
+        if not settings.proxmox_verify_tls:
+            tasks.append(asyncio.create_task(_every(HOUR, _warn_of_unverified_tls)))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await inventory.aclose()
+
+    return lifespan
+
+
+async def _every(seconds: float, work: Callable[[], None]) -> None:
+    while True:
+        work()
+        await asyncio.sleep(seconds)
+
+
+def _warn_of_unverified_tls() -> None:
+    logger.warning("PROXMOX_VERIFY_TLS=false: certificates of Proxmox are not checked; anyone in between can read passwords")
+
+
+def _banners(settings: Settings) -> list[str]:
+    demo = [text.DEMO_BANNER] if settings.demo else []
+    return demo + ([] if settings.proxmox_verify_tls else [text.INSECURE_BANNER])

@@ -1,0 +1,116 @@
+"""The command: its flags and verbs, one clear line for a setting that is wrong, and its exit status."""
+
+import argparse
+import asyncio
+import datetime
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version
+from typing import Any
+
+from services import logs
+from services.errors import EndReason, ProxgateError, SettingsError
+from services.sessions import ListedSession
+from services.settings import Settings, load_settings
+from ui import text
+
+OK, FAILED, WRONG_SETTING = 0, 1, 2
+
+
+def run(arguments: list[str]) -> int:
+    """Do what the arguments say; the exit status: 0 fine, 1 failed, 2 a setting is missing or wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = load_settings(_flags(options))
+        logs.set_up(settings.log_format, settings.log_level)
+        return asyncio.run(_verb(options, settings))
+    except SettingsError as exc:
+        sys.stderr.write(f"proxgate: {exc}\n")
+        return WRONG_SETTING
+    except ProxgateError as exc:
+        sys.stderr.write(f"proxgate: {text.sentence(exc)}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="proxgate", description="The front door to a Proxmox VE homelab.", allow_abbrev=False,
+        epilog="Every other setting is an environment variable or a line in .env; the README lists them.",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"proxgate {version('proxgate')}")
+    parser.add_argument("--host", help="where to listen (PROXGATE_HOST, default 127.0.0.1)")
+    parser.add_argument("--port", help="where to listen (PROXGATE_PORT, default 8080)")
+    parser.add_argument("--data-dir", help="generated secret, embedded store, certificates (PROXGATE_DATA_DIR)")
+    parser.add_argument("--demo", action="store_true", help="run against a simulated Proxmox; prints its accounts")
+    parser.add_argument("--insecure-http", action="store_true", help="plain http beyond this machine")
+    verbs = parser.add_subparsers(dest="verb", metavar="check | sessions")
+    verbs.add_parser("check", help="test the configuration without starting")
+    sessions = verbs.add_parser("sessions", help="list and end sessions")
+    acts = sessions.add_subparsers(dest="act", required=True, metavar="list | end | end-all")
+    acts.add_parser("list", help="every live session")
+    acts.add_parser("end", help="end one session").add_argument("id", metavar="ID", help="as printed by list")
+    acts.add_parser("end-all", help="end every session").add_argument("--user", metavar="USERID", help="of this account")
+    return parser
+
+
+def _flags(options: argparse.Namespace) -> dict[str, object]:
+    return {
+        "PROXGATE_HOST": options.host,
+        "PROXGATE_PORT": options.port,
+        "PROXGATE_DATA_DIR": options.data_dir,
+        "--demo": options.demo,
+        "--insecure-http": options.insecure_http,
+    }
+
+
+def _verb(options: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    if options.verb == "check":
+        from ui.check import check
+
+        return check(settings, print)
+    return _sessions(options, settings) if options.verb == "sessions" else _serve(settings)
+
+
+async def _serve(settings: Settings) -> int:
+    from ui.server import serve
+
+    await serve(settings, lambda line: print(line, flush=True))
+    return OK
+
+
+async def _sessions(options: argparse.Namespace, settings: Settings) -> int:
+    from services.sessions import Limits, Sessions
+    from ui.server import open_parts
+
+    async with open_parts(settings, share=True) as parts:
+        limits = Limits(idle=settings.session_idle_seconds, longest=settings.session_max_seconds)
+        sessions = Sessions(parts.store, parts.keys, parts.proxmox, limits)
+        listed = await sessions.list_all()
+        if options.act == "list":
+            return _print(listed)
+        if options.act == "end":
+            listed = tuple(one for one in listed if len(options.id) >= 4 and one.hash.startswith(options.id.lower()))
+        elif options.user:
+            listed = tuple(one for one in listed if one.principal == options.user)
+        if options.act == "end" and len(listed) != 1:
+            sys.stderr.write(f"proxgate: {'no session' if not listed else 'more than one session'} {options.id}\n")
+            return FAILED
+        for one in listed:
+            await sessions.end(one, EndReason.ENDED)
+        print(f"{len(listed)} session{'' if len(listed) == 1 else 's'} ended")
+        return OK
+
+
+def _print(listed: tuple[ListedSession, ...]) -> int:
+    print(f"{'ID':<14}{'ACCOUNT':<28}{'STARTED (UTC)':<18}{'LAST USED':<18}{'ADDRESS':<18}BROWSER")
+    for one in listed:
+        words = (one.fingerprint, one.principal, _time(one.started), _time(one.last_used), one.address)
+        row = "".join(f"{word:<{width}}" for word, width in zip(words, (14, 28, 18, 18, 18), strict=True))
+        print("".join(char if char.isprintable() else "?" for char in row + one.agent[:80]))
+    return OK
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,51 @@
+"""The two cookies: the session's, and the pre-login one that opens nothing."""
+
+from services.sessions import CookieSigner, KeyRing, Opened, new_id
+from ui.visit import Scope, Visit, headers, visit_of
+
+SESSION = "proxgate"
+BROWSER = "proxgate-browser"
+
+BROWSER_SECONDS = 43200
+
+
+class Cookies:
+    """Reads and writes both cookies; over https their names begin with `__Host-`."""
+
+    def __init__(self, keys: KeyRing, *, longest: int, demo: bool) -> None:
+        self._suffix = "-demo" if demo else ""
+        self._signers = {
+            SESSION: CookieSigner(keys, "session", longest),
+            BROWSER: CookieSigner(keys, "browser", BROWSER_SECONDS),
+        }
+
+    def read(self, scope: Scope, kind: str) -> Opened | None:
+        """What the cookie holds; None when it is absent, not of our making, too old, or there more than once."""
+        name = self._name(visit_of(scope), kind)
+        found = [value for pair in _pairs(scope) for key, eq, value in [pair.partition("=")] if eq and key == name]
+        return self._signers[kind].open(found[0]) if len(found) == 1 else None
+
+    def write(self, visit: Visit, kind: str, id: str, given: float | None = None) -> tuple[bytes, bytes]:
+        """The Set-Cookie header. No Max-Age: how long a session lasts is the server's word."""
+        return self._header(visit, kind, self._signers[kind].sign(id, given))
+
+    def clear(self, visit: Visit, kind: str) -> tuple[bytes, bytes]:
+        """The Set-Cookie header that takes the cookie away."""
+        return self._header(visit, kind, "", "; Max-Age=0")
+
+    def new_browser(self, visit: Visit) -> tuple[bytes, bytes]:
+        """Give a browser its pre-login id, in the visit and as a Set-Cookie header."""
+        visit.browser = new_id()
+        return self.write(visit, BROWSER, visit.browser)
+
+    def _name(self, visit: Visit, kind: str) -> str:
+        return f"{'__Host-' if visit.https else ''}{kind}{self._suffix}"
+
+    def _header(self, visit: Visit, kind: str, value: str, more: str = "") -> tuple[bytes, bytes]:
+        secure = "; Secure" if visit.https else ""
+        name = self._name(visit, kind)
+        return b"set-cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{more}".encode()
+
+
+def _pairs(scope: Scope) -> list[str]:
+    return [pair.strip(" \t") for value in headers(scope, b"cookie") for pair in value.split(";")]

@@ -1,0 +1,199 @@
+"""The outermost wall: whose request is this, is it for us at all, and what every answer carries.
+
+Nothing of a request's Host or X-Forwarded-* is believed unless the setting says so, and nothing of them goes further
+in. Answers to strangers build nothing.
+"""
+
+import ipaddress
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from services.settings import Settings
+from ui.answers import answer
+from ui.visit import Scope, Visit, header, headers, put_visit
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(:(?P<port>[0-9]{1,5}))?")
+_FORWARDED = (b"forwarded", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip", b"true-client-ip")
+_METHODS = {"GET", "HEAD", "POST"}
+
+_PAGE_POLICY = (
+    "default-src 'self'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+_OTHER_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
+
+_ALWAYS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),  # no-referrer makes our own form send Origin: null
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+)
+_DROPPED = {b"server", b"x-powered-by", b"x-nicegui-content"}
+
+
+class Edge:
+    """Wraps the whole application. NiceGUI looks for `.app` to find its server."""
+
+    def __init__(self, app: App, settings: Settings) -> None:
+        self.app = app
+        self._settings = settings
+        self._public = urlsplit(settings.public_url) if settings.public_url else None
+        self._any_host = settings.beyond_loopback and self._public is None
+        self._hosts = {"localhost", "127.0.0.1", "[::1]", _bracketed(settings.host)}
+        self._hosts |= {_bracketed(self._public.hostname or "")} if self._public else set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        visit = self._visit(scope)
+        if scope["type"] == "http":
+            send = _with_headers(send)
+            if scope["method"] not in _METHODS:
+                return await answer(send, 405, "Method not allowed", extra=[(b"allow", b"GET, HEAD, POST")])
+        if visit is None:
+            return await answer(send, 400, "This address is not Proxgate's") if scope["type"] == "http" else await send(
+                {"type": "websocket.close", "code": 1008}
+            )
+        scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
+        put_visit(scope, visit)
+        return await self.app(scope, receive, send)
+
+    def _visit(self, scope: Scope) -> Visit | None:
+        """Who asks for what, or None when the request names a host that is not ours."""
+        peer = (scope.get("client") or ("", 0))[0]
+        trusted = _in_networks(peer, self._settings.trusted_proxies)
+        host = header(scope, b"host")
+        https = scope["scheme"] in {"https", "wss"}
+        if trusted:
+            host = _last(scope, b"x-forwarded-host") or host
+            https = (_last(scope, b"x-forwarded-proto") or ("https" if https else "http")) in {"https", "wss"}
+            peer = self._client_behind(scope, peer)
+        if host is None or not self._is_ours(host):
+            return None
+        if self._public and _same_host(host, self._public):
+            return Visit(address=peer, https=self._public.scheme == "https", origin=_origin(self._public))
+        return Visit(address=peer, https=https, origin=f"{'https' if https else 'http'}://{host.lower()}")
+
+    def _is_ours(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        if match is None or int(match["port"] or 0) > 65535 or ".." in host:
+            return False
+        return self._any_host or match["name"].lower().rstrip(".") in self._hosts
+
+    def _client_behind(self, scope: Scope, peer: str) -> str:
+        """The right-most address that no trusted proxy of ours has: what stands left of it anybody can write."""
+        chain = [part.strip() for value in headers(scope, b"x-forwarded-for") for part in value.split(",")]
+        for address in reversed(chain):
+            if not _is_address(address):
+                return peer
+            peer = address
+            if not _in_networks(address, self._settings.trusted_proxies):
+                return address
+        return peer
+
+
+def _with_headers(send: Send) -> Send:
+    """Add the security headers to every answer, and give each script of a page its nonce."""
+    nonce = secrets.token_urlsafe(16)
+    held: list[dict[str, Any]] = []  # the start of a page, until its whole body is there
+
+    async def wrapped(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            page = _is_page(message["headers"])
+            message["headers"] = _secured(message["headers"], (_PAGE_POLICY if page else _OTHER_POLICY), nonce)
+            if page:
+                return held.append(message)
+        elif held and message["type"] == "http.response.body":
+            held.append(message)
+            if message.get("more_body"):
+                return None
+            start, *bodies = held
+            held.clear()
+            body = b"".join(part.get("body", b"") for part in bodies)
+            body = body.replace(b"<script", f'<script nonce="{nonce}"'.encode())
+            start["headers"] = _without(start["headers"], b"content-length")
+            start["headers"].append((b"content-length", str(len(body)).encode()))
+            await send(start)
+            return await send({"type": "http.response.body", "body": body})
+        return await send(message)
+
+    return wrapped
+
+
+def _secured(sent: Iterable[tuple[bytes, bytes]], policy: str, nonce: str) -> list[tuple[bytes, bytes]]:
+    kept = [
+        (name, value)
+        for name, value in ((name.lower(), value) for name, value in sent)
+        if name not in _DROPPED and not name.startswith(b"access-control-")
+    ]
+    kept += [*_ALWAYS, (b"content-security-policy", policy.format(nonce=nonce).encode())]
+    if not any(name == b"cache-control" for name, _ in kept):
+        kept.append((b"cache-control", b"no-store"))
+    return kept
+
+
+def _is_page(sent: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in sent)
+
+
+def _without(sent: list[tuple[bytes, bytes]], dropped: bytes) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in sent if name.lower() != dropped]
+
+
+def _is_forwarding(name: bytes) -> bool:
+    return name.startswith(b"x-forwarded-") or name in _FORWARDED
+
+
+def _last(scope: Scope, name: bytes) -> str | None:
+    """The value that the nearest proxy wrote."""
+    values = headers(scope, name)
+    return values[-1].rpartition(",")[2].strip() if values else None
+
+
+def _bracketed(host: str) -> str:
+    host = host.lower().rstrip(".")
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _in_networks(address: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in networks)
+
+
+def _origin(url: Any) -> str:
+    port = f":{url.port}" if url.port and url.port != _default_port(url.scheme) else ""
+    return f"{url.scheme}://{_bracketed(url.hostname)}{port}"
+
+
+def _same_host(host: str, url: Any) -> bool:
+    """Whether a Host header names the public address, its port left out where it is the scheme's own."""
+    default = _default_port(url.scheme)
+    name, port = _HOST.fullmatch(host).group("name", "port")  # pyright: ignore[reportOptionalMemberAccess]
+    return name.lower().rstrip(".") == _bracketed(url.hostname) and int(port or default) == (url.port or default)
+
+
+def _default_port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80

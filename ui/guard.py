@@ -1,0 +1,181 @@
+"""The page guard: default-deny, pure ASGI, around everything. A page that a developer adds is protected without a word.
+
+Only what is named here is open to strangers; the rest needs a live session, HTTP and sockets alike.
+"""
+
+import logging
+import re
+from urllib.parse import parse_qs
+
+import nicegui
+
+from services.errors import EndReason, SessionEnded, StoreUnavailable
+from services.sessions import Sessions
+from ui import text
+from ui.addresses import login_address, safe_next, wanted_address
+from ui.answers import answer, answer_json, redirect, store_down
+from ui.cookies import BROWSER, SESSION, Cookies
+from ui.edge import App, Receive, Send
+from ui.sockets import SOCKET_PATH, SocketGate
+from ui.tabs import Tabs
+from ui.visit import Scope, Visit, header, headers, visit_of
+
+logger = logging.getLogger(__name__)
+
+LOGIN, LOGOUT = "/login", "/logout"
+_ANYBODY = {"/healthz", "/readyz", "/favicon.ico"}
+_ANYBODYS_FILES = re.compile(
+    rf"/(assets|_nicegui/{re.escape(nicegui.__version__)}/(static|libraries|components|resources|esm))"
+    r"(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)+"
+)
+
+
+class Guard:
+    """Stands between the edge and the application."""
+
+    def __init__(self, app: App, sessions: Sessions, cookies: Cookies, tabs: Tabs, gate: SocketGate) -> None:
+        self.app = app
+        self._sessions = sessions
+        self._cookies = cookies
+        self._tabs = tabs
+        self._gate = gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        try:
+            if scope["type"] == "websocket":
+                return await self._socket(scope, receive, send)
+            return await self._http(scope, receive, send)
+        except StoreUnavailable:
+            return await _store_down(scope, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, posts = scope["path"], scope["method"] == "POST"
+        if posts and not is_same_site(scope):
+            logger.warning("request from another site refused path=%r address=%s", path, visit_of(scope).address)
+            return await _refuse(scope, send, 403, text.OTHER_SITE)
+        if path in _ANYBODY or (not posts and _ANYBODYS_FILES.fullmatch(path)):
+            return await self.app(scope, receive, send)
+        ended = await self._find_session(scope)
+        if path == LOGIN:
+            return await self._login(scope, receive, send, ended)
+        if path == LOGOUT and posts:
+            return await self.app(scope, receive, send)
+        if visit_of(scope).session is None:
+            return await self._stranger(scope, send, ended)
+        if path.startswith(SOCKET_PATH):
+            if not _from_our_page(scope):
+                return await _refuse(scope, send, 403, text.OTHER_SITE)
+            return await self._gate.poll(scope, receive, send)
+        return await self.app(scope, receive, self._signing_again(scope, send))
+
+    async def _find_session(self, scope: Scope) -> EndReason | None:
+        """Write the live session and the browser's id into the visit; tells why a session is no longer live."""
+        visit = visit_of(scope)
+        if browser := self._cookies.read(scope, BROWSER):
+            visit.browser = browser.id
+        if opened := self._cookies.read(scope, SESSION):
+            try:
+                visit.session = await self._sessions.read(opened.id, touch=not _is_background(scope))
+            except SessionEnded as exc:
+                return exc.reason
+        return None
+
+    async def _login(self, scope: Scope, receive: Receive, send: Send, ended: EndReason | None) -> None:
+        visit = visit_of(scope)
+        if scope["method"] == "POST":
+            return await self.app(scope, receive, self._knowing_browser(visit, send))
+        if visit.session is not None:
+            return await redirect(send, safe_next(_query_value(scope, "next")))
+        await self._sessions.ping()
+        with self._tabs.building_login(visit.address) as room:
+            if not room:
+                return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
+            clear = [self._cookies.clear(visit, SESSION)] if ended else []
+            return await self.app(scope, receive, self._knowing_browser(visit, send, clear))
+
+    async def _stranger(self, scope: Scope, send: Send, ended: EndReason | None) -> None:
+        if not _is_navigation(scope):
+            return await _refuse(scope, send, 401, text.NOT_SIGNED_IN)
+        wanted = wanted_address(scope["path"], scope["query_string"])
+        notes = {"ended": ended.value} if ended not in {None, EndReason.SIGNED_OUT} else {}
+        clear = [self._cookies.clear(visit_of(scope), SESSION)] if ended else []
+        return await redirect(send, login_address(wanted, **notes), extra=clear)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not scope["path"].startswith(SOCKET_PATH) or not _from_our_page(scope):
+            return await send({"type": "websocket.close", "code": 1008})
+        await self._find_session(scope)
+        return await self._gate.socket(scope, receive, send)
+
+    def _knowing_browser(self, visit: Visit, send: Send, extra: list[tuple[bytes, bytes]] | None = None) -> Send:
+        """Send the pre-login cookie along to a browser that has none."""
+        cookies = [*(extra or []), *([] if visit.browser else [self._cookies.new_browser(visit)])]
+        return _adding(send, cookies)
+
+    def _signing_again(self, scope: Scope, send: Send) -> Send:
+        """Sign the cookie with today's key when an older one had signed it."""
+        opened = self._cookies.read(scope, SESSION)
+        if opened is None or not opened.stale:
+            return send
+        return _adding(send, [self._cookies.write(visit_of(scope), SESSION, opened.id, opened.given)])
+
+
+def is_same_site(scope: Scope) -> bool:
+    """Whether a POST comes from our own pages, or from no browser at all (Fetch Metadata, and Origin)."""
+    sites, origins = headers(scope, b"sec-fetch-site"), headers(scope, b"origin")
+    return all(site in {"same-origin", "none"} for site in sites) and all(
+        origin == visit_of(scope).origin for origin in origins
+    )
+
+
+def _from_our_page(scope: Scope) -> bool:
+    """Whether a socket or poll comes from a page of ours: only scripts open those, and a browser says whose."""
+    origin, site = headers(scope, b"origin"), header(scope, b"sec-fetch-site")
+    if origin:
+        return is_same_site(scope)
+    return scope["type"] == "http" and site == "same-origin"
+
+
+def _is_navigation(scope: Scope) -> bool:
+    if scope["method"] not in {"GET", "HEAD"}:
+        return False
+    mode = header(scope, b"sec-fetch-mode")
+    return mode == "navigate" if mode is not None else "text/html" in (header(scope, b"accept") or "")
+
+
+def _is_background(scope: Scope) -> bool:
+    """Sockets and polls come by themselves: they do not say that somebody is there."""
+    return scope["type"] == "websocket" or scope["path"].startswith(SOCKET_PATH)
+
+
+def _query_value(scope: Scope, name: str) -> str | None:
+    values = parse_qs(scope["query_string"].decode("latin-1")).get(name, [])
+    return values[0] if len(values) == 1 else None
+
+
+def _adding(send: Send, extra: list[tuple[bytes, bytes]]) -> Send:
+    if not extra:
+        return send
+
+    async def wrapped(message: dict[str, object]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *extra]  # pyright: ignore
+        await send(message)
+
+    return wrapped
+
+
+async def _refuse(scope: Scope, send: Send, status: int, sentence: str) -> None:
+    if "application/json" in (header(scope, b"accept") or ""):
+        return await answer_json(send, status, {"error": sentence})
+    return await answer(send, status, sentence)
+
+
+async def _store_down(scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        return await send({"type": "websocket.close", "code": 1013})
+    if "application/json" in (header(scope, b"accept") or ""):
+        return await answer_json(send, 503, {"error": text.STORE_DOWN_TITLE})
+    return await store_down(send)

@@ -1,0 +1,88 @@
+"""The protected layout: header, navigation, who is signed in, the way out; the room for the page is in between.
+
+    @ui.page("/guests")
+    async def guests() -> None:
+        with frame("Guests"):
+            ...
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nicegui import ui
+
+from services.sessions import Session
+from ui import text
+from ui.theme import Tag, head, icon, logo
+from ui.visit import visit_of
+
+NAVIGATION = ((text.OVERVIEW, "/", "overview"),)
+
+_banners: list[str] = []
+
+
+def set_banners(*banners: str) -> None:
+    """What every page says at its top: a simulated Proxmox, certificates that are not checked."""
+    _banners[:] = banners
+
+
+def current_session() -> Session:
+    """The session that this page was built for; the guard let nobody else through."""
+    session = visit_of(ui.context.client.request.scope).session
+    if session is None:
+        raise RuntimeError("a protected page was built without a session")
+    return session
+
+
+@contextmanager
+def frame(title: str) -> Iterator[None]:
+    """Draw the shell around the page."""
+    session = current_session()
+    ui.page_title(f"{title} · {text.PRODUCT}")
+    head("page.js")
+    drawer = _navigation()
+    with ui.header(elevated=False).classes("pg-header"):
+        menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")
+        with menu:
+            icon("menu", size=24)
+        menu.on("click", drawer.toggle)
+        with Tag("a", "", {"href": "/", "aria-label": text.PRODUCT}, classes="pg-brand"):
+            logo(28)
+            Tag("span", text.PRODUCT, classes="pg-brand-name")
+        _account(session)
+    banners()
+    with ui.element("div").classes("pg-page"):
+        Tag("h1", title, classes="pg-title")
+        yield
+
+
+def banners() -> None:
+    """Draw what `set_banners` was told."""
+    for banner in _banners:
+        Tag("div", banner, {"role": "note"}, classes="pg-banner")
+
+
+def _navigation() -> ui.left_drawer:
+    here = ui.context.client.request.url.path
+    drawer = ui.left_drawer(bordered=True).props("breakpoint=900 width=220").classes("pg-drawer")
+    with drawer, Tag("nav", "", {"aria-label": text.NAVIGATION}):
+        for label, address, picture in NAVIGATION:
+            link = Tag("a", "", {"href": address}, classes="pg-nav-link")
+            if address == here:
+                link.props["aria-current"] = "page"
+            with link:
+                icon(picture)
+                Tag("span", label)
+    return drawer
+
+
+def _account(session: Session) -> None:
+    user, _, realm = session.principal.rpartition("@")
+    with ui.element("div").classes("pg-account"):
+        words = text.SIGNED_IN_AS.format(userid=session.principal, realm=realm)
+        with Tag("div", "", {"title": words}, classes="pg-who"):
+            icon("user")
+            Tag("span", f"{user}@{realm}", classes="pg-userid")
+        with Tag("form", "", {"method": "post", "action": "/logout"}), Tag("button", "", {"type": "submit"}, classes="pg-button pg-quiet"):
+            icon("sign-out")
+            Tag("span", text.SIGN_OUT)

@@ -1,0 +1,145 @@
+"""The composition root: opens settings, store, Proxmox client and application, and closes them in reverse."""
+
+import logging
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import uvicorn
+from pydantic import SecretStr
+
+from services.certificate import kept_certificate
+from services.errors import SettingsError
+from services.proxmox import Proxmox
+from services.sessions import KeyRing, stored_secret
+from services.settings import Settings, exposed_secret_files, is_loopback
+from services.simulator import Simulator
+from services.store.connection import Store
+from services.store.embedded import EmbeddedStore
+from ui.application import Parts, compose
+
+logger = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5
+LARGEST_FRAME = 1024 * 1024
+
+
+@asynccontextmanager
+async def open_store(settings: Settings, *, share: bool = False) -> AsyncIterator[Store]:
+    """The store of `REDIS_URL`, or the embedded one; `share` joins the one of a running server."""
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url
+        if url is None:
+            embedded = await stack.enter_async_context(EmbeddedStore(settings.data_dir, share=share))
+            url = SecretStr(embedded.url)
+        store = Store.open(url, settings.store_prefix)
+        stack.push_async_callback(store.aclose)
+        yield store
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings, *, share: bool = False) -> AsyncIterator[Parts]:
+    """Everything that the application, or one verb of the command, stands on."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings, share=share))
+        keys = KeyRing(settings.session_secret or stored_secret(settings.data_dir))
+        proxmox = Proxmox(settings.addresses, settings.trust)
+        stack.push_async_callback(proxmox.aclose)
+        yield Parts(settings=settings, store=store, keys=keys, proxmox=proxmox)
+
+
+async def serve(settings: Settings, say: Callable[[str], None]) -> None:
+    """Run until told to stop. `say` prints a line for the person who started it. Raises SettingsError."""
+    async with AsyncExitStack() as stack:
+        if settings.demo:
+            settings = await _demo(settings, stack, say)
+        if not settings.addresses:
+            raise SettingsError("PROXMOX_HOST", "set it to your Proxmox server's name or address, or start with --demo")
+        for file in exposed_secret_files():
+            logger.warning("other users of this machine can read %s; chmod 600 it", file)
+        parts = await stack.enter_async_context(open_parts(settings))
+        tls = _tls(settings, say)
+        server = _Server(uvicorn.Config(compose(parts), **_listening(settings), **tls))
+        server.announce = lambda: say(f"Proxgate {_address(settings, bool(tls))}  (stop with Ctrl-C)")
+        await server.serve()
+        if not server.started:
+            raise SettingsError("PROXGATE_PORT", f"cannot listen on {settings.host} port {settings.port}: is it in use?")
+
+
+class _Server(uvicorn.Server):
+    announce: Callable[[], None]
+
+    async def startup(self, sockets: list["socket.socket"] | None = None) -> None:  # noqa: F821  # pyright: ignore
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn logs why and exits with 1; ours is one line and 2
+            self.started = False
+            self.should_exit = True
+            return
+        if self.started:
+            self.announce()
+
+
+async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
+    """A simulated Proxmox and a data directory for the time being."""
+    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxgate-demo-", ignore_cleanup_errors=True))
+    simulator = await stack.enter_async_context(Simulator())
+    say("A simulated Proxmox VE is running. Accounts:")
+    for account in simulator.accounts:
+        say(f"  {account.userid:<14} password {account.password}   {account.note}")
+    return settings.model_copy(
+        update={
+            "data_dir": Path(directory),
+            "proxmox_host": (str(simulator.address),),
+            "proxmox_ca_file": None,
+            "proxmox_fingerprint": (simulator.fingerprint,),
+            "proxmox_verify_tls": True,
+            "redis_url": None,
+            "session_secret": None,
+        }
+    )
+
+
+def _listening(settings: Settings) -> dict[str, object]:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "lifespan": "on",
+        "log_config": None,
+        "log_level": "warning",
+        "access_log": False,  # a socket's query holds the tab's id
+        "proxy_headers": False,  # whom to believe is the edge's to judge
+        "server_header": False,
+        "date_header": True,
+        "ws_max_size": LARGEST_FRAME,
+        "timeout_graceful_shutdown": DRAIN_SECONDS,
+        "timeout_keep_alive": 30,
+    }
+
+
+def _tls(settings: Settings, say: Callable[[str], None]) -> dict[str, object]:
+    """https with the certificate given; beyond loopback without one, and without a proxy in front, with our own."""
+    if settings.tls_cert_file and settings.tls_key_file:
+        return {"ssl_certfile": str(settings.tls_cert_file), "ssl_keyfile": str(settings.tls_key_file)}
+    if is_loopback(settings.host) or settings.trusted_proxies:
+        return {}
+    if settings.insecure_http:
+        say("WARNING: plain http beyond this machine. Passwords can be read by anyone on the way.")
+        logger.warning("--insecure-http: passwords can be read by anyone on the way")
+        return {}
+    own = kept_certificate(settings.data_dir, settings.host)
+    say(f"Serving https with a certificate of our own. SHA-256 {own.fingerprint}")
+    return {"ssl_certfile": str(own.certificate), "ssl_keyfile": str(own.key)}
+
+
+def _address(settings: Settings, tls: bool) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    here = f"{'https' if tls else 'http'}://{host}:{settings.port}"
+    return f"is at {settings.public_url or here}" if not settings.public_url else f"is at {settings.public_url}, listening on {here}"
+
+
+def stderr(line: str) -> None:
+    """Say a line to the person at the terminal."""
+    sys.stderr.write(line + "\n")

@@ -1,0 +1,242 @@
+"""What passes through a tab's socket, and when.
+
+NiceGUI checks a socket once, accepts any origin and obeys any client id; here a socket belongs to one tab, the tab to
+one session, and every frame passes only while that session was confirmed less than a second ago. With the store
+silent, frames wait. When the session ends the last frame takes the tab to the login card.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qs
+
+from nicegui import Client, core
+from nicegui.element import Element
+
+from services.errors import EndReason, SessionEnded, StoreError
+from services.sessions import Session, Sessions
+from services.sessions.watch import Watch
+from ui.addresses import login_address
+from ui.answers import answer
+from ui.edge import App, Receive, Send
+from ui.tabs import Tabs
+from ui.visit import Scope, visit_of
+
+logger = logging.getLogger(__name__)
+
+SOCKET_PATH = "/_nicegui_ws/socket.io/"
+_CLIENT = "proxgate.client_id"
+_WANTED = "proxgate.wanted"
+_HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
+_LONGEST_LOG = 300
+_TOUCH_SHARE = 20
+"""An active person moves the idle limit at most twenty times in its length."""
+
+Handler = Callable[..., Any]
+
+
+class SocketGate:
+    """Lets sockets and polls in to NiceGUI."""
+
+    def __init__(self, app: App, sessions: Sessions, watch: Watch, tabs: Tabs) -> None:
+        self._app = app
+        self._sessions = sessions
+        self._watch = watch
+        self._tabs = tabs
+        self._touched: dict[str, float] = {}
+        watch.on_end(tabs.close_session)
+
+    async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A websocket from a page of ours, its session already in the visit."""
+        if not self._belongs(scope):
+            return await send({"type": "websocket.close", "code": 1008})
+        session = visit_of(scope).session
+        if session is None:
+            return await self._app(scope, receive, send)
+        with self._watch.watching(session):
+            farewell = asyncio.create_task(self._farewell(session, scope, send))
+            try:
+                await self._app(scope, self._receiving(session, receive), self._sending(session, send))
+            finally:
+                farewell.cancel()
+
+    async def poll(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A long poll of a signed-in tab: the transport of those whose websockets are blocked."""
+        session = visit_of(scope).session
+        sid = _query(scope, "sid")
+        if session is None or not self._belongs(scope) or (sid and _client_of_transport(sid) != _query(scope, "client_id")):
+            return await answer(send, 400, "No such tab")
+        with self._watch.watching(session):
+            work = asyncio.create_task(self._app(scope, receive, self._sending(session, send)))
+            end = asyncio.create_task(self._watch.ended(session.hash))
+            try:
+                await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
+                if not work.done():
+                    await answer(send, 200, _open_frame(scope, end.result()))
+            finally:
+                end.cancel()
+                work.cancel()
+
+    def _belongs(self, scope: Scope) -> bool:
+        """Whether the tab named in the query is this visitor's; a tab that is gone is nobody's, and reloads."""
+        client_id = _query(scope, "client_id")
+        visit = visit_of(scope)
+        if not client_id or (visit.session is None and not visit.browser):
+            return False
+        scope[_CLIENT] = client_id
+        scope[_WANTED] = self._tabs.address(client_id)
+        tab = self._tabs.visit(client_id)
+        if tab is None:
+            return True
+        if tab.session is None:
+            return tab.browser == visit.browser
+        return visit.session is not None and tab.session.hash == visit.session.hash
+
+    def _receiving(self, session: Session, receive: Receive) -> Receive:
+        async def wrapped() -> dict[str, Any]:
+            message = await receive()
+            if _is_data(message):
+                try:
+                    await self._watch.confirmed(session.hash)
+                except SessionEnded:
+                    return {"type": "websocket.disconnect", "code": 1000}
+            return message
+
+        return wrapped
+
+    def _sending(self, session: Session, send: Send) -> Send:
+        async def wrapped(message: dict[str, Any]) -> None:
+            if _is_data(message):
+                try:
+                    await self._watch.confirmed(session.hash)
+                except SessionEnded:
+                    if message["type"] == "http.response.start":
+                        await asyncio.Event().wait()  # until `poll`, which answers in its place, cancels it
+                    return
+            await send(message)
+
+        return wrapped
+
+    async def _farewell(self, session: Session, scope: Scope, send: Send) -> None:
+        reason = await self._watch.ended(session.hash)
+        with suppress(Exception):  # noqa: BLE001  the tab may be gone already, however its server puts that
+            await send({"type": "websocket.send", "text": _open_frame(scope, reason)})
+            await send({"type": "websocket.close", "code": 1000})
+
+    def guard_handlers(self) -> None:
+        """Stand before each of NiceGUI's socket handlers. Refuses to start when they are not the ones we know."""
+        handlers: dict[str, Handler] = core.sio.handlers["/"]
+        if set(handlers) != _HANDLERS:
+            raise RuntimeError("NiceGUI's socket handlers have changed; this version of Proxgate does not know them")
+        for name in ("handshake", "event", "javascript_response", "ack"):
+            handlers[name] = self._guarded(name, handlers[name])
+        handlers["log"] = _log
+
+    def _guarded(self, name: str, handler: Handler) -> Handler:
+        if getattr(handler, "guarded", False):  # a second application in one process, as tests have it
+            handler = handler.original  # pyright: ignore[reportFunctionMemberAccess]
+
+        async def wrapped(sid: str, message: object = None) -> object:
+            client = _own_client(sid, message)
+            if client is None or (name == "event" and not self._may_act(client, message)):
+                logger.warning("socket event refused event=%s", name)
+                return False
+            result = handler(sid, message)
+            return await result if asyncio.iscoroutine(result) else result
+
+        wrapped.guarded, wrapped.original = True, handler  # pyright: ignore[reportFunctionMemberAccess]
+        return wrapped
+
+    def _may_act(self, client: Client, message: Any) -> bool:
+        if not _is_event(message) or not _is_reachable(client.elements.get(message["id"])):
+            return False
+        session = visit_of(client.request.scope).session
+        if session is None:
+            return True
+        self._touch(session)
+        return self._watch.alive(session.hash)
+
+    def _touch(self, session: Session) -> None:
+        """What a person does in an open page keeps the session from falling idle."""
+        now = time.monotonic()
+        if now - self._touched.get(session.hash, float("-inf")) < self._sessions.limits.idle / _TOUCH_SHARE:
+            return
+        self._touched = {hash: at for hash, at in self._touched.items() if now - at < self._sessions.limits.idle}
+        self._touched[session.hash] = now
+        task = asyncio.ensure_future(self._read(session))
+        _RUNNING.add(task)
+        task.add_done_callback(_RUNNING.discard)
+
+    async def _read(self, session: Session) -> None:
+        with suppress(SessionEnded, StoreError):  # the watch tells
+            await self._sessions.read(session.id)
+
+
+_RUNNING: set[asyncio.Future[None]] = set()
+
+
+def _own_client(sid: str, message: object) -> Client | None:
+    """The tab that a message names, if it is the one its socket was let in for and has joined."""
+    environ = core.sio.get_environ(sid)
+    if not isinstance(message, dict) or environ is None:
+        return None
+    client_id = message.get("client_id")  # pyright: ignore
+    return Client.instances.get(client_id) if client_id == environ["asgi.scope"].get(_CLIENT) else None
+
+
+def _is_event(message: Any) -> bool:
+    args = message.get("args", [])
+    return (
+        isinstance(message.get("id"), int)
+        and isinstance(message.get("listener_id"), str)
+        and isinstance(args, list)
+        and all(arg is None or isinstance(arg, str) for arg in args)
+    )
+
+
+def _is_reachable(element: Element | None) -> bool:
+    """Whether a person can reach the element: it is there, and neither it nor a parent is hidden or disabled.
+
+    NiceGUI itself looks at the element alone, not at its parents.
+    """
+    while element is not None:
+        if element.is_ignoring_events or not element.visible:
+            return False
+        if element.parent_slot is None:
+            return True
+        element = element.parent_slot.parent
+    return False
+
+
+def _log(sid: str, message: object = None) -> None:
+    """What a page's script complains of: never raw, never long, and below what is logged by default."""
+    words = message.get("message") if isinstance(message, dict) else None  # pyright: ignore
+    logger.debug("from a page: %r", str(words)[:_LONGEST_LOG])
+
+
+def _is_data(message: dict[str, Any]) -> bool:
+    """Whether a message carries anything: Engine.IO's own packets (ping, pong, upgrade) keep the socket up."""
+    if message["type"] in {"websocket.receive", "websocket.send"}:
+        return not (message.get("text") or "4").startswith(("0", "1", "2", "3", "5", "6"))
+    return message["type"] == "http.response.start"
+
+
+def _open_frame(scope: Scope, reason: EndReason) -> str:
+    """NiceGUI's own word for "go there", as its socket carries it: the tab itself is deleted by now."""
+    notes = {} if reason is EndReason.SIGNED_OUT else {"ended": reason.value}
+    return "42" + json.dumps(["open", {"path": login_address(scope[_WANTED], **notes), "new_tab": False}])
+
+
+def _query(scope: Scope, name: str) -> str:
+    """The one value of a query parameter, else empty."""
+    values = parse_qs(scope["query_string"].decode("latin-1")).get(name, [])
+    return values[0] if len(values) == 1 else ""
+
+
+def _client_of_transport(sid: str) -> str | None:
+    environ = core.sio.environ.get(sid)
+    return environ["asgi.scope"].get(_CLIENT) if environ else None

@@ -1,0 +1,27 @@
+"""Pages that are none: an unknown address, and a page that could not be built. Both inside the layout."""
+
+from nicegui import app, ui
+
+from ui import text
+from ui.layout import frame
+from ui.theme import Tag
+
+
+def create() -> None:
+    """Register them. Last of all pages: whatever is not known by then is unknown."""
+
+    @ui.page("/{path:path}")
+    def not_found() -> None:
+        ui.context.client.status_code = 404
+        _stray(text.NOT_FOUND_TITLE, text.NOT_FOUND)
+
+    @app.on_page_exception
+    def page_failed() -> None:
+        # The reason is for the log alone: it may name what no visitor should read.
+        _stray(text.PAGE_FAILED_TITLE, text.PAGE_FAILED)
+
+
+def _stray(title: str, sentence: str) -> None:
+    with frame(title):
+        Tag("p", sentence)
+        Tag("a", text.TO_OVERVIEW, {"href": "/"}, classes="pg-button pg-primary pg-inline")

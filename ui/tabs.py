@@ -1,0 +1,85 @@
+"""The register of open tabs: NiceGUI's clients, each with the visit that built it.
+
+Nothing is kept twice: a client remembers its request, the request its visit, the visit its session.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nicegui import Client
+
+from services.errors import EndReason
+from ui.addresses import wanted_address
+from ui.visit import Visit, visit_of
+
+logger = logging.getLogger(__name__)
+
+UNCONNECTED_SECONDS = 8
+"""A login card whose socket has not come by then is forgotten; the card's form works without."""
+
+WAITING_PER_ADDRESS = 40
+WAITING_IN_ALL = 200
+"""Login cards whose sockets have not come yet."""
+
+LOGIN_PER_ADDRESS = 200
+LOGIN_IN_ALL = 1000
+"""Login cards altogether."""
+
+
+class Tabs:
+    """Who has which tab open on this replica."""
+
+    def __init__(self) -> None:
+        self._being_built: list[str] = []
+
+    def visit(self, client_id: str) -> Visit | None:
+        """The visit that built the tab, None for a tab that is not there (any more)."""
+        client = Client.instances.get(client_id)
+        return None if client is None else visit_of(client.request.scope)
+
+    def address(self, client_id: str) -> str:
+        """The page the tab shows, as an address to come back to; empty for a tab that is not there."""
+        client = Client.instances.get(client_id)
+        return "" if client is None else wanted_address(client.request.url.path, client.request.url.query.encode())
+
+    def of_session(self, hash: str) -> list[Client]:
+        """The tabs of a session, by the hash of its id."""
+        return [client for client, visit in self._all() if visit.session and visit.session.hash == hash]
+
+    def close_session(self, hash: str, reason: EndReason) -> None:
+        """Forget the tabs of a session that has ended: their timers stop, their pushes find nobody."""
+        for client in self.of_session(hash):
+            logger.debug("tab closed session=%s reason=%s", hash[:12], reason)
+            client.delete()
+
+    @contextmanager
+    def building_login(self, address: str) -> Iterator[bool]:
+        """Around building one login card; yields whether there is room for it."""
+        tabs = [(client, visit) for client, visit in self._all() if visit.session is None]
+        waiting = [visit.address for client, visit in tabs if not client.has_socket_connection] + self._being_built
+        room = (
+            len(waiting) < WAITING_IN_ALL
+            and waiting.count(address) < WAITING_PER_ADDRESS
+            and len(tabs) < LOGIN_IN_ALL
+            and sum(visit.address == address for _, visit in tabs) < LOGIN_PER_ADDRESS
+        )
+        if not room:
+            yield False
+            return
+        self._being_built.append(address)
+        try:
+            yield True
+        finally:
+            self._being_built.remove(address)
+
+    def forget_unconnected(self) -> None:
+        """Drop login cards whose socket never came."""
+        oldest = time.time() - UNCONNECTED_SECONDS
+        for client, visit in list(self._all()):
+            if visit.session is None and not client.has_socket_connection and client.created < oldest:
+                client.delete()
+
+    def _all(self) -> Iterator[tuple[Client, Visit]]:
+        return ((client, visit_of(client.request.scope)) for client in tuple(Client.instances.values()))

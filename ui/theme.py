@@ -1,0 +1,71 @@
+"""Design tokens and the small pieces that every page is made of. Colours and spacing live in `assets/proxgate.css`."""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from nicegui import ui
+from nicegui.elements.mixins.text_element import TextElement
+
+PRIMARY = "#c2410c"
+GOOD, WARNING, BAD = "#15803d", "#b45309", "#b91c1c"
+
+_ICONS = {
+    "overview": "M4 5h7v6H4zM13 5h7v4h-7zM13 11h7v8h-7zM4 13h7v6H4z",
+    "menu": "M4 7h16M4 12h16M4 17h16",
+    "sign-out": "M14 4h4a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-4M10 8l-4 4 4 4M6 12h10",
+    "eye": "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z",
+    "search": "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14zM16 16l5 5",
+    "user": "M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM4 20c1-4 4-6 8-6s7 2 8 6",
+}
+
+
+class Tag(TextElement):
+    """An HTML element with a text and attributes: `Tag("label", "Name", {"for": "name"})`."""
+
+    def __init__(self, tag: str, text: str = "", attributes: dict[str, Any] | None = None, *, classes: str = "") -> None:
+        super().__init__(tag=tag, text=text)
+        self.props.update(attributes or {})
+        self.classes(classes)
+
+
+def icon(name: str, *, size: int = 20) -> ui.html:
+    """One of our line icons; it says nothing to screen readers."""
+    return ui.html(
+        f'<svg class="pg-icon" width="{size}" height="{size}" viewBox="0 0 24 24" aria-hidden="true" focusable="false">'
+        f'<path d="{_ICONS[name]}"/></svg>',
+        sanitize=False,
+    ).classes("pg-icon-box")
+
+
+def logo(size: int = 40) -> ui.html:
+    """The gate."""
+    return ui.html(
+        f'<svg width="{size}" height="{size}" viewBox="0 0 48 48" aria-hidden="true" focusable="false">{LOGO}</svg>',
+        sanitize=False,
+    ).classes("pg-icon-box")
+
+
+LOGO = (
+    '<rect width="48" height="48" rx="11" fill="#c2410c"/>'
+    '<path d="M12 38V22a12 12 0 0 1 24 0v16" fill="none" stroke="#fff" stroke-width="4" stroke-linecap="round"/>'
+    '<path d="M20 38V23M28 38V23" fill="none" stroke="#fff" stroke-width="3" stroke-linecap="round"/>'
+    '<path d="M9 38h30" stroke="#fff" stroke-width="4" stroke-linecap="round"/>'
+)
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of a file of ours, with a digest of its contents so that it can be cached for ever."""
+    digest = hashlib.sha256((files("assets") / name).read_bytes()).hexdigest()[:12]
+    return f"/assets/{name}?v={digest}"
+
+
+def head(*scripts: str) -> None:
+    """What every page's head needs: our style sheet, the page's scripts, a first picture until Vue has mounted."""
+    links = [f'<link rel="stylesheet" href="{asset("proxgate.css")}">']
+    links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
+    ui.add_head_html("\n".join(links))
+    ui.add_body_html(f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>')
+    ui.colors(primary=PRIMARY, positive=GOOD, warning=WARNING, negative=BAD)

@@ -1,0 +1,43 @@
+"""What we know of a request, from its first byte on: written by the edge and the guard, read by routes and pages."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.sessions import Session
+
+Scope = dict[str, Any]
+
+_KEY = "proxgate.visit"
+
+
+@dataclass(slots=True, kw_only=True)
+class Visit:
+    """One request or socket. `origin` is our own, as the browser spells it: scheme, host and port."""
+
+    address: str
+    https: bool
+    origin: str
+    session: Session | None = None
+    browser: str = field(default="", repr=False)
+    """The opaque id in the browser's pre-login cookie. It opens nothing."""
+
+
+def visit_of(scope: Scope) -> Visit:
+    """The visit that the edge wrote into this scope."""
+    return scope[_KEY]
+
+
+def put_visit(scope: Scope, visit: Visit) -> None:
+    """Write the visit into a scope, where everything further in finds it."""
+    scope[_KEY] = visit
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The one value of a header, None when it is absent or stands there more than once."""
+    values = headers(scope, name)
+    return values[0] if len(values) == 1 else None
+
+
+def headers(scope: Scope, name: bytes) -> list[str]:
+    """Every value of a header, in order."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
