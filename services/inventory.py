@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from services.errors import ProxmoxError, SessionEnded, StoreError
 from services.proxmox import Resources
@@ -26,7 +26,7 @@ SLOWEST = 20.0
 class Picture:
     """The cluster as last seen. `taken` is Unix seconds, 0 before the first; `error` why there is no newer one."""
 
-    resources: Resources = Resources()
+    resources: Resources = field(default_factory=Resources)
     taken: float = 0
     error: ProxmoxError | StoreError | None = None
 

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +51,7 @@ class Limiter:
         self._store = store
 
     @asynccontextmanager
-    async def attempt(self, userid: str, address: str) -> AsyncIterator[None]:
+    async def attempt(self, userid: str, address: str) -> AsyncGenerator[None]:
         """Around one question to Proxmox. Raises TooManyAttempts, or StoreUnavailable, before it is asked."""
         counters = (
             _Counter(self._key("account", _normalised(userid)), PER_ACCOUNT),
@@ -73,7 +73,7 @@ class Limiter:
         return self._store.key("limit", kind, hashlib.sha256(what.encode()).hexdigest())
 
     async def _count(self, counters: tuple[_Counter, ...]) -> None:
-        async def count(client: "Redis[Any]") -> "list[Any]":
+        async def count(client: Redis) -> "list[Any]":
             async with client.pipeline(transaction=True) as pipe:
                 for counter in counters:
                     pipe.incr(counter.key)
@@ -89,7 +89,7 @@ class Limiter:
             raise TooManyAttempts(max(1, *waits))
 
     async def _give_back(self, counters: tuple[_Counter, ...]) -> None:
-        async def give_back(client: "Redis[Any]") -> None:
+        async def give_back(client: Redis) -> None:
             async with client.pipeline(transaction=True) as pipe:
                 for counter in counters:
                     pipe.decr(counter.key)
@@ -100,10 +100,10 @@ class Limiter:
             await self._store.run(give_back)
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    async def _slot(self) -> AsyncGenerator[None]:
         key, lease, now = self._store.key("limit", "slots"), secrets.token_hex(8), time.time()
 
-        async def take(client: "Redis[Any]") -> "list[Any]":
+        async def take(client: Redis) -> "list[Any]":
             async with client.pipeline(transaction=True) as pipe:
                 pipe.zremrangebyscore(key, "-inf", now - SLOT_SECONDS)
                 pipe.zadd(key, {lease: now})
@@ -111,7 +111,7 @@ class Limiter:
                 pipe.expire(key, SLOT_SECONDS * 2)
                 return await pipe.execute()
 
-        async def leave(client: "Redis[Any]") -> None:
+        async def leave(client: Redis) -> None:
             await client.zrem(key, lease)
 
         try:

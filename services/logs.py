@@ -6,7 +6,18 @@ import sys
 import time
 from datetime import UTC, datetime
 
-_QUIET = ("httpx", "httpcore", "hpack", "redis", "websockets", "socketio", "engineio", "asyncio", "multipart", "nicegui")
+_QUIET = (
+    "httpx",
+    "httpcore",
+    "hpack",
+    "redis",
+    "websockets",
+    "socketio",
+    "engineio",
+    "asyncio",
+    "multipart",
+    "nicegui",
+)
 """Their debug lines may hold headers or frames."""
 
 

@@ -40,7 +40,9 @@ class RealmDirectory:
     async def _ask(self) -> Realms:
         try:
             realms = await self._proxmox.realms()
-            self._last = Realms(realms=tuple(sorted(realms, key=lambda realm: (realm.comment or realm.realm).casefold())))
+            self._last = Realms(
+                realms=tuple(sorted(realms, key=lambda realm: (realm.comment or realm.realm).casefold()))
+            )
         except ProxmoxError as exc:
             self._last = Realms(realms=self._last.realms, error=exc)
         self._until = time.monotonic() + (FRESH_SECONDS if self._last.error is None else RETRY_SECONDS)

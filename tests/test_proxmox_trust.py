@@ -23,7 +23,8 @@ from services.errors import Distrust, NotTrusted, SettingsError, Unreachable
 from services.proxmox import Address, Proxmox, Trust
 
 HOST = "127.0.0.1"
-ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 37\r\n\r\n{"data":[{"realm":"r","type":"pve"}]}'
+BODY = b'{"data":[{"realm":"r","type":"pve"}]}'
+ANSWER = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 NOW = datetime.now(UTC)
 
 
@@ -42,6 +43,7 @@ class Server:
                 self.received += chunk
                 if chunk.endswith(b"\r\n\r\n"):
                     writer.write(ANSWER)
+                    break
         except OSError:
             pass  # the client ends its look at the certificate without a word
         finally:

@@ -1,14 +1,14 @@
 """Plain answers that need no page and build nothing."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from html import escape
-from typing import Any
+
+from starlette.types import Send
 
 from ui import text
 from ui.theme import asset
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 Headers = Iterable[tuple[bytes, bytes]]
 
 STORE_RETRY = {"retry-after": "3"}

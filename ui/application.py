@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from nicegui import app as nicegui_app
 from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Lifespan
 
 from services.auth import SignIn
 from services.inventory import Inventory
@@ -23,7 +24,7 @@ from services.settings import Settings
 from services.store.connection import Store
 from ui import login, overview, routes, strays, text
 from ui.cookies import Cookies
-from ui.edge import App, Edge
+from ui.edge import Edge
 from ui.guard import Guard
 from ui.layout import set_banners
 from ui.sockets import SocketGate
@@ -44,7 +45,7 @@ class Parts:
     proxmox: Proxmox
 
 
-def compose(parts: Parts) -> App:
+def compose(parts: Parts) -> ASGIApp:
     """Build the ASGI application from its parts."""
     settings = parts.settings
     limits = Limits(
@@ -76,11 +77,9 @@ def compose(parts: Parts) -> App:
     return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate), settings), minimum_size=600)
 
 
-def _lifespan(
-    settings: Settings, watch: Watch, tabs: Tabs, inventory: Inventory
-) -> Callable[[FastAPI], "asynccontextmanager[None]"]:  # pyright: ignore
+def _lifespan(settings: Settings, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         tasks = [asyncio.create_task(watch.run()), asyncio.create_task(_every(1, tabs.forget_unconnected))]
         if not settings.proxmox_verify_tls:
             tasks.append(asyncio.create_task(_every(HOUR, _warn_of_unverified_tls)))
@@ -101,7 +100,9 @@ async def _every(seconds: float, work: Callable[[], None]) -> None:
 
 
 def _warn_of_unverified_tls() -> None:
-    logger.warning("PROXMOX_VERIFY_TLS=false: certificates of Proxmox are not checked; anyone in between can read passwords")
+    logger.warning(
+        "PROXMOX_VERIFY_TLS=false: certificates of Proxmox are not checked; anyone in between can read passwords"
+    )
 
 
 def _banners(settings: Settings) -> list[str]:

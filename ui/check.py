@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from services.errors import NotTrusted, ProxgateError, SettingsError
+from services.errors import ProxgateError, SettingsError
 from services.proxmox import Address, Proxmox
 from services.settings import Settings
 from ui import text
@@ -64,5 +64,7 @@ async def _clock(proxmox: Proxmox) -> str:
     if skew is None:
         return "not told"
     if abs(skew) > SKEW_SECONDS:
-        raise SettingsError("clock", f"differs by {skew:.0f} seconds; tickets will be refused, set the time of both machines")
+        raise SettingsError(
+            "clock", f"differs by {skew:.0f} seconds; tickets will be refused, set the time of both machines"
+        )
     return f"differs by {abs(skew):.0f} seconds"

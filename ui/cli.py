@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     acts = sessions.add_subparsers(dest="act", required=True, metavar="list | end | end-all")
     acts.add_parser("list", help="every live session")
     acts.add_parser("end", help="end one session").add_argument("id", metavar="ID", help="as printed by list")
-    acts.add_parser("end-all", help="end every session").add_argument("--user", metavar="USERID", help="of this account")
+    acts.add_parser("end-all", help="end every session").add_argument(
+        "--user", metavar="USERID", help="of this account"
+    )
     return parser
 
 

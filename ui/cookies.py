@@ -1,7 +1,9 @@
 """The two cookies: the session's, and the pre-login one that opens nothing."""
 
+from starlette.types import Scope
+
 from services.sessions import CookieSigner, KeyRing, Opened, new_id
-from ui.visit import Scope, Visit, headers, visit_of
+from ui.visit import Visit, headers, visit_of
 
 SESSION = "proxgate"
 BROWSER = "proxgate-browser"

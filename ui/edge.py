@@ -7,17 +7,14 @@ in. Answers to strangers build nothing.
 import ipaddress
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterable
+from urllib.parse import SplitResult, urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.settings import Settings
 from ui.answers import answer
-from ui.visit import Scope, Visit, header, headers, put_visit
-
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from ui.visit import Visit, header, headers, put_visit
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(:(?P<port>[0-9]{1,5}))?")
 _FORWARDED = (b"forwarded", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip", b"true-client-ip")
@@ -44,7 +41,7 @@ _DROPPED = {b"server", b"x-powered-by", b"x-nicegui-content"}
 class Edge:
     """Wraps the whole application. NiceGUI looks for `.app` to find its server."""
 
-    def __init__(self, app: App, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self._settings = settings
         self._public = urlsplit(settings.public_url) if settings.public_url else None
@@ -61,8 +58,10 @@ class Edge:
             if scope["method"] not in _METHODS:
                 return await answer(send, 405, "Method not allowed", extra=[(b"allow", b"GET, HEAD, POST")])
         if visit is None:
-            return await answer(send, 400, "This address is not Proxgate's") if scope["type"] == "http" else await send(
-                {"type": "websocket.close", "code": 1008}
+            return (
+                await answer(send, 400, "This address is not Proxgate's")
+                if scope["type"] == "http"
+                else await send({"type": "websocket.close", "code": 1008})
             )
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
         put_visit(scope, visit)
@@ -105,9 +104,9 @@ class Edge:
 def _with_headers(send: Send) -> Send:
     """Add the security headers to every answer, and give each script of a page its nonce."""
     nonce = secrets.token_urlsafe(16)
-    held: list[dict[str, Any]] = []  # the start of a page, until its whole body is there
+    held: list[Message] = []  # the start of a page, until its whole body is there
 
-    async def wrapped(message: dict[str, Any]) -> None:
+    async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
             page = _is_page(message["headers"])
             message["headers"] = _secured(message["headers"], (_PAGE_POLICY if page else _OTHER_POLICY), nonce)
@@ -183,16 +182,16 @@ def _in_networks(address: str, networks: Iterable[ipaddress.IPv4Network | ipaddr
     return any(ip in network for network in networks)
 
 
-def _origin(url: Any) -> str:
+def _origin(url: SplitResult) -> str:
     port = f":{url.port}" if url.port and url.port != _default_port(url.scheme) else ""
-    return f"{url.scheme}://{_bracketed(url.hostname)}{port}"
+    return f"{url.scheme}://{_bracketed(url.hostname or '')}{port}"
 
 
-def _same_host(host: str, url: Any) -> bool:
+def _same_host(host: str, url: SplitResult) -> bool:
     """Whether a Host header names the public address, its port left out where it is the scheme's own."""
     default = _default_port(url.scheme)
     name, port = _HOST.fullmatch(host).group("name", "port")  # pyright: ignore[reportOptionalMemberAccess]
-    return name.lower().rstrip(".") == _bracketed(url.hostname) and int(port or default) == (url.port or default)
+    return name.lower().rstrip(".") == _bracketed(url.hostname or "") and int(port or default) == (url.port or default)
 
 
 def _default_port(scheme: str) -> int:

@@ -8,6 +8,7 @@ import re
 from urllib.parse import parse_qs
 
 import nicegui
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import EndReason, SessionEnded, StoreUnavailable
 from services.sessions import Sessions
@@ -15,10 +16,9 @@ from ui import text
 from ui.addresses import login_address, safe_next, wanted_address
 from ui.answers import answer, answer_json, redirect, store_down
 from ui.cookies import BROWSER, SESSION, Cookies
-from ui.edge import App, Receive, Send
 from ui.sockets import SOCKET_PATH, SocketGate
 from ui.tabs import Tabs
-from ui.visit import Scope, Visit, header, headers, visit_of
+from ui.visit import Visit, header, headers, visit_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ _ANYBODYS_FILES = re.compile(
 class Guard:
     """Stands between the edge and the application."""
 
-    def __init__(self, app: App, sessions: Sessions, cookies: Cookies, tabs: Tabs, gate: SocketGate) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions, cookies: Cookies, tabs: Tabs, gate: SocketGate) -> None:
         self.app = app
         self._sessions = sessions
         self._cookies = cookies
@@ -99,7 +99,7 @@ class Guard:
         if not _is_navigation(scope):
             return await _refuse(scope, send, 401, text.NOT_SIGNED_IN)
         wanted = wanted_address(scope["path"], scope["query_string"])
-        notes = {"ended": ended.value} if ended not in {None, EndReason.SIGNED_OUT} else {}
+        notes = {"ended": ended.value} if ended and ended is not EndReason.SIGNED_OUT else {}
         clear = [self._cookies.clear(visit_of(scope), SESSION)] if ended else []
         return await redirect(send, login_address(wanted, **notes), extra=clear)
 
@@ -159,9 +159,9 @@ def _adding(send: Send, extra: list[tuple[bytes, bytes]]) -> Send:
     if not extra:
         return send
 
-    async def wrapped(message: dict[str, object]) -> None:
+    async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *extra]  # pyright: ignore
+            message["headers"] = [*message["headers"], *extra]
         await send(message)
 
     return wrapped

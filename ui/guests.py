@@ -24,9 +24,15 @@ _ROW = """
   <q-td key="name" :props="props"><span class="pg-type">{{ props.row.type }}</span><b>{{ props.row.name }}</b></q-td>
   <q-td key="vmid" :props="props">{{ props.row.vmid }}</q-td>
   <q-td key="node" :props="props">{{ props.row.node }}</q-td>
-  <q-td key="state" :props="props"><span :class="'pg-dot pg-' + props.row.state" aria-hidden="true"></span>{{ props.row.state }}</q-td>
-  <q-td key="cpu" :props="props"><span class="pg-cell-bar"><i :style="{width: props.row.cpu + '%'}"></i></span>{{ props.row.cpuText }}</q-td>
-  <q-td key="mem" :props="props"><span class="pg-cell-bar"><i :style="{width: props.row.mem + '%'}"></i></span>{{ props.row.memText }}</q-td>
+  <q-td key="state" :props="props">
+    <span :class="'pg-dot pg-' + props.row.state" aria-hidden="true"></span>{{ props.row.state }}
+  </q-td>
+  <q-td key="cpu" :props="props">
+    <span class="pg-cell-bar"><i :style="{width: props.row.cpu + '%'}"></i></span>{{ props.row.cpuText }}
+  </q-td>
+  <q-td key="mem" :props="props">
+    <span class="pg-cell-bar"><i :style="{width: props.row.mem + '%'}"></i></span>{{ props.row.memText }}
+  </q-td>
   <q-td key="up" :props="props">{{ props.row.upText }}</q-td>
 </q-tr>
 """
@@ -39,10 +45,9 @@ class GuestTable:
         self._rows: list[dict[str, Any]] = []
         with ui.element("div").classes("pg-search"):
             icon("search", size=18)
-            Tag("input", "", {"type": "search", "placeholder": text.SEARCH_GUESTS, "aria-label": text.SEARCH_GUESTS,
-                              "autocomplete": "off"}).on(
-                "input", self._search, args=["target.value"], throttle=0.2,
-                js_handler="(event) => emit(event.target.value)")  # fmt: skip
+            words = {"placeholder": text.SEARCH_GUESTS, "aria-label": text.SEARCH_GUESTS, "autocomplete": "off"}
+            search = Tag("input", "", {"type": "search", **words})
+            search.on("input", self._search, throttle=0.2, js_handler="(event) => emit(event.target.value)")
         self._table = ui.table(columns=_columns(), rows=[], row_key="vmid", pagination=0).classes("pg-guests")
         self._table.props(f'flat hide-pagination no-data-label="{text.NO_GUESTS}" no-results-label="{text.NO_MATCH}"')
         self._table.add_slot("body", _ROW)

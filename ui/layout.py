@@ -1,12 +1,12 @@
 """The protected layout: header, navigation, who is signed in, the way out; the room for the page is in between.
 
-    @ui.page("/guests")
-    async def guests() -> None:
-        with frame("Guests"):
-            ...
+@ui.page("/guests")
+async def guests() -> None:
+    with frame("Guests"):
+        ...
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from nicegui import ui
@@ -35,7 +35,7 @@ def current_session() -> Session:
 
 
 @contextmanager
-def frame(title: str) -> Iterator[None]:
+def frame(title: str) -> Generator[None]:
     """Draw the shell around the page."""
     session = current_session()
     ui.page_title(f"{title} · {text.PRODUCT}")
@@ -83,6 +83,9 @@ def _account(session: Session) -> None:
         with Tag("div", "", {"title": words}, classes="pg-who"):
             icon("user")
             Tag("span", f"{user}@{realm}", classes="pg-userid")
-        with Tag("form", "", {"method": "post", "action": "/logout"}), Tag("button", "", {"type": "submit"}, classes="pg-button pg-quiet"):
+        with (
+            Tag("form", "", {"method": "post", "action": "/logout"}),
+            Tag("button", "", {"type": "submit"}, classes="pg-button pg-quiet"),
+        ):
             icon("sign-out")
             Tag("span", text.SIGN_OUT)

@@ -54,27 +54,28 @@ def _reason(request: Request) -> str:
 
 def _form(wanted: str) -> ui.element:
     """The card's form; returns the room for the realms, which come from Proxmox."""
-    words = {"busy": text.SIGNING_IN, "show": text.SHOW_PASSWORD, "hide": text.HIDE_PASSWORD,
-             "unreachable": text.SCRIPT_UNREACHABLE}  # fmt: skip
-    with Tag("form", "", {"method": "post", "action": "/login", "id": "login", "data-words": json.dumps(words)}):
+    with Tag("form", "", {"method": "post", "action": "/login", "id": "login", "data-words": json.dumps(_WORDS)}):
         Tag("input", "", {"type": "hidden", "name": "next", "value": wanted})
         with ui.element("div").classes("pg-field"):
             Tag("label", text.USERNAME, {"for": "username"})
-            Tag("input", "", {"id": "username", "name": "username", "autocomplete": "username", "autocapitalize": "none",
-                              "autocorrect": "off", "spellcheck": "false", "maxlength": "64", "required": True})  # fmt: skip
+            Tag("input", "", {"id": "username", "name": "username", "required": True, **_PLAIN_USERNAME})
         room = ui.element("div").classes("pg-field")
         with ui.element("div").classes("pg-field"):
             Tag("label", text.PASSWORD, {"for": "password"})
             with ui.element("div").classes("pg-password"):
-                Tag("input", "", {"id": "password", "name": "password", "type": "password", "required": True,
-                                  "autocomplete": "current-password"})  # fmt: skip
-                with Tag("button", "", {"type": "button", "id": "show-password", "aria-label": text.SHOW_PASSWORD,
-                                        "aria-pressed": "false"}, classes="pg-icon-button"):  # fmt: skip
-                    icon("eye")
+                _password()
         with Tag("button", "", {"type": "submit", "id": "submit"}, classes="pg-button pg-primary"):
             Tag("span", "", {"aria-hidden": "true"}, classes="pg-spinner")
             Tag("span", text.SIGN_IN, classes="pg-submit-text")
     return room
+
+
+def _password() -> None:
+    kind = {"type": "password", "autocomplete": "current-password"}
+    Tag("input", "", {"id": "password", "name": "password", "required": True, **kind})
+    toggle = {"type": "button", "id": "show-password", "aria-label": text.SHOW_PASSWORD, "aria-pressed": "false"}
+    with Tag("button", "", toggle, classes="pg-icon-button"):
+        icon("eye")
 
 
 async def _realms(directory: RealmDirectory) -> None:
@@ -112,7 +113,9 @@ def _fill(select: Tag, realms: tuple[Realm, ...]) -> None:
         for realm in realms or _FALLBACK:
             label = realm.comment or realm.realm
             twice = labels.count(realm.comment) > 1
-            option = Tag("option", f"{label} ({realm.realm})" if twice and realm.comment else label, {"value": realm.realm})
+            option = Tag(
+                "option", f"{label} ({realm.realm})" if twice and realm.comment else label, {"value": realm.realm}
+            )
             if realm.type == "openid":
                 option.set_text(text.OPENID_LATER.format(label=label))
                 option.props["disabled"] = True
@@ -127,4 +130,17 @@ def _note(error: ProxgateError | None) -> str:
     return f"{cause} {text.REALMS_UNKNOWN}" if isinstance(error, NotTrusted) else f"{cause}. {text.REALMS_UNKNOWN}"
 
 
+_WORDS = {
+    "busy": text.SIGNING_IN,
+    "show": text.SHOW_PASSWORD,
+    "hide": text.HIDE_PASSWORD,
+    "unreachable": text.SCRIPT_UNREACHABLE,
+}
+_PLAIN_USERNAME = {
+    "autocomplete": "username",
+    "autocapitalize": "none",
+    "autocorrect": "off",
+    "spellcheck": "false",
+    "maxlength": "64",
+}
 _FALLBACK = tuple(Realm(realm=realm, type=realm, comment=comment) for realm, comment in text.FALLBACK_REALMS)

@@ -1,14 +1,16 @@
 """The composition root: opens settings, store, Proxmox client and application, and closes them in reverse."""
 
 import logging
-import sys
+import socket
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from services.certificate import kept_certificate
 from services.errors import SettingsError
@@ -26,8 +28,16 @@ DRAIN_SECONDS = 5
 LARGEST_FRAME = 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """The files, in PEM, that https is served with."""
+
+    certificate: Path
+    key: Path
+
+
 @asynccontextmanager
-async def open_store(settings: Settings, *, share: bool = False) -> AsyncIterator[Store]:
+async def open_store(settings: Settings, *, share: bool = False) -> AsyncGenerator[Store]:
     """The store of `REDIS_URL`, or the embedded one; `share` joins the one of a running server."""
     async with AsyncExitStack() as stack:
         url = settings.redis_url
@@ -40,7 +50,7 @@ async def open_store(settings: Settings, *, share: bool = False) -> AsyncIterato
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings, *, share: bool = False) -> AsyncIterator[Parts]:
+async def open_parts(settings: Settings, *, share: bool = False) -> AsyncGenerator[Parts]:
     """Everything that the application, or one verb of the command, stands on."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, share=share))
@@ -61,17 +71,19 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             logger.warning("other users of this machine can read %s; chmod 600 it", file)
         parts = await stack.enter_async_context(open_parts(settings))
         tls = _tls(settings, say)
-        server = _Server(uvicorn.Config(compose(parts), **_listening(settings), **tls))
-        server.announce = lambda: say(f"Proxgate {_address(settings, bool(tls))}  (stop with Ctrl-C)")
+        server = _Server(_config(compose(parts), settings, tls))
+        server.announce = lambda: say(f"Proxgate is at {_place(settings, tls)}  (stop with Ctrl-C)")
         await server.serve()
         if not server.started:
-            raise SettingsError("PROXGATE_PORT", f"cannot listen on {settings.host} port {settings.port}: is it in use?")
+            raise SettingsError(
+                "PROXGATE_PORT", f"cannot listen on {settings.host} port {settings.port}: is it in use?"
+            )
 
 
 class _Server(uvicorn.Server):
     announce: Callable[[], None]
 
-    async def startup(self, sockets: list["socket.socket"] | None = None) -> None:  # noqa: F821  # pyright: ignore
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:
             await super().startup(sockets)
         except SystemExit:  # uvicorn logs why and exits with 1; ours is one line and 2
@@ -102,44 +114,41 @@ async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], 
     )
 
 
-def _listening(settings: Settings) -> dict[str, object]:
-    return {
-        "host": settings.host,
-        "port": settings.port,
-        "lifespan": "on",
-        "log_config": None,
-        "log_level": "warning",
-        "access_log": False,  # a socket's query holds the tab's id
-        "proxy_headers": False,  # whom to believe is the edge's to judge
-        "server_header": False,
-        "date_header": True,
-        "ws_max_size": LARGEST_FRAME,
-        "timeout_graceful_shutdown": DRAIN_SECONDS,
-        "timeout_keep_alive": 30,
-    }
+def _config(app: ASGIApp, settings: Settings, tls: Tls | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,  # a socket's query holds the tab's id
+        proxy_headers=False,  # whom to believe is the edge's to judge
+        server_header=False,
+        ws_max_size=LARGEST_FRAME,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=30,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
 
 
-def _tls(settings: Settings, say: Callable[[str], None]) -> dict[str, object]:
+def _tls(settings: Settings, say: Callable[[str], None]) -> Tls | None:
     """https with the certificate given; beyond loopback without one, and without a proxy in front, with our own."""
     if settings.tls_cert_file and settings.tls_key_file:
-        return {"ssl_certfile": str(settings.tls_cert_file), "ssl_keyfile": str(settings.tls_key_file)}
+        return Tls(certificate=settings.tls_cert_file, key=settings.tls_key_file)
     if is_loopback(settings.host) or settings.trusted_proxies:
-        return {}
+        return None
     if settings.insecure_http:
         say("WARNING: plain http beyond this machine. Passwords can be read by anyone on the way.")
         logger.warning("--insecure-http: passwords can be read by anyone on the way")
-        return {}
+        return None
     own = kept_certificate(settings.data_dir, settings.host)
     say(f"Serving https with a certificate of our own. SHA-256 {own.fingerprint}")
-    return {"ssl_certfile": str(own.certificate), "ssl_keyfile": str(own.key)}
+    return Tls(certificate=own.certificate, key=own.key)
 
 
-def _address(settings: Settings, tls: bool) -> str:
+def _place(settings: Settings, tls: Tls | None) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     here = f"{'https' if tls else 'http'}://{host}:{settings.port}"
-    return f"is at {settings.public_url or here}" if not settings.public_url else f"is at {settings.public_url}, listening on {here}"
-
-
-def stderr(line: str) -> None:
-    """Say a line to the person at the terminal."""
-    sys.stderr.write(line + "\n")
+    return f"{settings.public_url}, listening on {here}" if settings.public_url else here

@@ -11,20 +11,20 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 from nicegui import Client, core
 from nicegui.element import Element
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import Session, Sessions
 from services.sessions.watch import Watch
 from ui.addresses import login_address
 from ui.answers import answer
-from ui.edge import App, Receive, Send
 from ui.tabs import Tabs
-from ui.visit import Scope, visit_of
+from ui.visit import visit_of
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ Handler = Callable[..., Any]
 class SocketGate:
     """Lets sockets and polls in to NiceGUI."""
 
-    def __init__(self, app: App, sessions: Sessions, watch: Watch, tabs: Tabs) -> None:
+    def __init__(self, app: ASGIApp, sessions: Sessions, watch: Watch, tabs: Tabs) -> None:
         self._app = app
         self._sessions = sessions
         self._watch = watch
@@ -68,10 +68,14 @@ class SocketGate:
         """A long poll of a signed-in tab: the transport of those whose websockets are blocked."""
         session = visit_of(scope).session
         sid = _query(scope, "sid")
-        if session is None or not self._belongs(scope) or (sid and _client_of_transport(sid) != _query(scope, "client_id")):
+        if (
+            session is None
+            or not self._belongs(scope)
+            or (sid and _client_of_transport(sid) != _query(scope, "client_id"))
+        ):
             return await answer(send, 400, "No such tab")
         with self._watch.watching(session):
-            work = asyncio.create_task(self._app(scope, receive, self._sending(session, send)))
+            work = asyncio.ensure_future(self._app(scope, receive, self._sending(session, send)))
             end = asyncio.create_task(self._watch.ended(session.hash))
             try:
                 await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -97,7 +101,7 @@ class SocketGate:
         return visit.session is not None and tab.session.hash == visit.session.hash
 
     def _receiving(self, session: Session, receive: Receive) -> Receive:
-        async def wrapped() -> dict[str, Any]:
+        async def wrapped() -> Message:
             message = await receive()
             if _is_data(message):
                 try:
@@ -109,7 +113,7 @@ class SocketGate:
         return wrapped
 
     def _sending(self, session: Session, send: Send) -> Send:
-        async def wrapped(message: dict[str, Any]) -> None:
+        async def wrapped(message: Message) -> None:
             if _is_data(message):
                 try:
                     await self._watch.confirmed(session.hash)
@@ -123,13 +127,13 @@ class SocketGate:
 
     async def _farewell(self, session: Session, scope: Scope, send: Send) -> None:
         reason = await self._watch.ended(session.hash)
-        with suppress(Exception):  # noqa: BLE001  the tab may be gone already, however its server puts that
+        with suppress(Exception):
             await send({"type": "websocket.send", "text": _open_frame(scope, reason)})
             await send({"type": "websocket.close", "code": 1000})
 
     def guard_handlers(self) -> None:
         """Stand before each of NiceGUI's socket handlers. Refuses to start when they are not the ones we know."""
-        handlers: dict[str, Handler] = core.sio.handlers["/"]
+        handlers: dict[str, Handler] = cast(Any, core.sio).handlers["/"]
         if set(handlers) != _HANDLERS:
             raise RuntimeError("NiceGUI's socket handlers have changed; this version of Proxgate does not know them")
         for name in ("handshake", "event", "javascript_response", "ack"):
@@ -181,20 +185,16 @@ _RUNNING: set[asyncio.Future[None]] = set()
 
 def _own_client(sid: str, message: object) -> Client | None:
     """The tab that a message names, if it is the one its socket was let in for and has joined."""
-    environ = core.sio.get_environ(sid)
-    if not isinstance(message, dict) or environ is None:
-        return None
-    client_id = message.get("client_id")  # pyright: ignore
-    return Client.instances.get(client_id) if client_id == environ["asgi.scope"].get(_CLIENT) else None
+    own = _client_of(cast(Any, core.sio).get_environ(sid))
+    named = cast(dict[str, object], message).get("client_id") if isinstance(message, dict) else None
+    return Client.instances.get(own) if own is not None and own == named else None
 
 
 def _is_event(message: Any) -> bool:
-    args = message.get("args", [])
+    args: Any = message.get("args", [])
+    well_formed = isinstance(message.get("id"), int) and isinstance(message.get("listener_id"), str)
     return (
-        isinstance(message.get("id"), int)
-        and isinstance(message.get("listener_id"), str)
-        and isinstance(args, list)
-        and all(arg is None or isinstance(arg, str) for arg in args)
+        well_formed and isinstance(args, list) and all(isinstance(arg, str | None) for arg in cast(list[object], args))
     )
 
 
@@ -212,13 +212,13 @@ def _is_reachable(element: Element | None) -> bool:
     return False
 
 
-def _log(sid: str, message: object = None) -> None:
+def _log(_: str, message: object = None) -> None:
     """What a page's script complains of: never raw, never long, and below what is logged by default."""
-    words = message.get("message") if isinstance(message, dict) else None  # pyright: ignore
+    words = cast(dict[str, object], message).get("message") if isinstance(message, dict) else None
     logger.debug("from a page: %r", str(words)[:_LONGEST_LOG])
 
 
-def _is_data(message: dict[str, Any]) -> bool:
+def _is_data(message: Message) -> bool:
     """Whether a message carries anything: Engine.IO's own packets (ping, pong, upgrade) keep the socket up."""
     if message["type"] in {"websocket.receive", "websocket.send"}:
         return not (message.get("text") or "4").startswith(("0", "1", "2", "3", "5", "6"))
@@ -227,8 +227,9 @@ def _is_data(message: dict[str, Any]) -> bool:
 
 def _open_frame(scope: Scope, reason: EndReason) -> str:
     """NiceGUI's own word for "go there", as its socket carries it: the tab itself is deleted by now."""
-    notes = {} if reason is EndReason.SIGNED_OUT else {"ended": reason.value}
-    return "42" + json.dumps(["open", {"path": login_address(scope[_WANTED], **notes), "new_tab": False}])
+    own = reason is EndReason.SIGNED_OUT
+    address = login_address() if own else login_address(scope[_WANTED], ended=reason.value)
+    return "42" + json.dumps(["open", {"path": address, "new_tab": False}])
 
 
 def _query(scope: Scope, name: str) -> str:
@@ -238,5 +239,9 @@ def _query(scope: Scope, name: str) -> str:
 
 
 def _client_of_transport(sid: str) -> str | None:
-    environ = core.sio.environ.get(sid)
+    return _client_of(cast(Any, core.sio).environ.get(sid))
+
+
+def _client_of(environ: dict[str, Any] | None) -> str | None:
+    """The tab that a socket was let in for."""
     return environ["asgi.scope"].get(_CLIENT) if environ else None

@@ -5,7 +5,7 @@ Nothing is kept twice: a client remembers its request, the request its visit, th
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 from nicegui import Client
@@ -52,10 +52,10 @@ class Tabs:
         """Forget the tabs of a session that has ended: their timers stop, their pushes find nobody."""
         for client in self.of_session(hash):
             logger.debug("tab closed session=%s reason=%s", hash[:12], reason)
-            client.delete()
+            _delete(client)
 
     @contextmanager
-    def building_login(self, address: str) -> Iterator[bool]:
+    def building_login(self, address: str) -> Generator[bool]:
         """Around building one login card; yields whether there is room for it."""
         tabs = [(client, visit) for client, visit in self._all() if visit.session is None]
         waiting = [visit.address for client, visit in tabs if not client.has_socket_connection] + self._being_built
@@ -79,7 +79,14 @@ class Tabs:
         oldest = time.time() - UNCONNECTED_SECONDS
         for client, visit in list(self._all()):
             if visit.session is None and not client.has_socket_connection and client.created < oldest:
-                client.delete()
+                _delete(client)
 
     def _all(self) -> Iterator[tuple[Client, Visit]]:
         return ((client, visit_of(client.request.scope)) for client in tuple(Client.instances.values()))
+
+
+def _delete(client: Client) -> None:
+    """End a tab now; NiceGUI would end one that has lost its socket a second time, and stumble."""
+    for task in client._delete_tasks.values():  # pyright: ignore[reportPrivateUsage]
+        task.cancel()
+    client.delete()

@@ -41,8 +41,9 @@ SKIP_TO_CONTENT = "Skip to content"
 OVERVIEW = "Overview"
 SIGNED_IN_AS = "Signed in as {userid}, realm {realm}"
 DEMO_BANNER = "Demo: this Proxmox is simulated."
-INSECURE_BANNER = "Certificates of Proxmox are not checked (PROXMOX_VERIFY_TLS=false). Anyone in between can read passwords."
-CONNECTION_LOST = "Connection lost. Trying again…"
+INSECURE_BANNER = (
+    "Certificates of Proxmox are not checked (PROXMOX_VERIFY_TLS=false). Anyone in between can read passwords."
+)
 LOADING = "Loading…"
 
 # Overview
@@ -53,8 +54,10 @@ GUESTS_RUNNING = "{running} of {count} running"
 NO_NODES = "Your account may not see any node."
 NO_GUESTS = "There is no guest yet, or your account may not see any."
 NOTHING_VISIBLE_TITLE = "Nothing to show"
-NOTHING_VISIBLE = "Your account {principal} may sign in, but see neither nodes nor guests. An administrator of Proxmox can give it a role."
-UPDATED = "Updated {age} ago"
+NOTHING_VISIBLE = (
+    "Your account {principal} may sign in, but see neither nodes nor guests. "
+    "An administrator of Proxmox can give it a role."
+)
 LAST_PICTURE = "{sentence}. This is the picture from {age} ago; it comes back by itself."
 NO_PICTURE = "{sentence}. It is tried again by itself."
 SEARCH_GUESTS = "Find a guest"

@@ -24,7 +24,9 @@ _ICONS = {
 class Tag(TextElement):
     """An HTML element with a text and attributes: `Tag("label", "Name", {"for": "name"})`."""
 
-    def __init__(self, tag: str, text: str = "", attributes: dict[str, Any] | None = None, *, classes: str = "") -> None:
+    def __init__(
+        self, tag: str, text: str = "", attributes: dict[str, Any] | None = None, *, classes: str = ""
+    ) -> None:
         super().__init__(tag=tag, text=text)
         self.props.update(attributes or {})
         self.classes(classes)
@@ -67,5 +69,7 @@ def head(*scripts: str) -> None:
     links = [f'<link rel="stylesheet" href="{asset("proxgate.css")}">']
     links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
     ui.add_head_html("\n".join(links))
-    ui.add_body_html(f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>')
+    ui.add_body_html(
+        f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>'
+    )
     ui.colors(primary=PRIMARY, positive=GOOD, warning=WARNING, negative=BAD)

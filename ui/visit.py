@@ -1,11 +1,10 @@
 """What we know of a request, from its first byte on: written by the edge and the guard, read by routes and pages."""
 
 from dataclasses import dataclass, field
-from typing import Any
+
+from starlette.types import Scope
 
 from services.sessions import Session
-
-Scope = dict[str, Any]
 
 _KEY = "proxgate.visit"
 

@@ -73,13 +73,11 @@ class _Gzip:
         self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
     def feed(self, chunk: bytes, room: int) -> bytes:
-        try:
+        with suppress(zlib.error):
             inflated = self._zlib.decompress(chunk, room + 1)
-        except zlib.error as exc:
-            raise BadAnswer("broken gzip") from exc
-        if self._zlib.unused_data:
-            raise BadAnswer("something after the gzip")
-        return inflated
+            if not self._zlib.unused_data:
+                return inflated
+        raise BadAnswer("not one gzip")
 
     def end(self) -> None:
         if not self._zlib.eof:

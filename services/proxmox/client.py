@@ -105,8 +105,13 @@ class Proxmox:
 
     async def _ticket(self, userid: str, password: SecretStr, *, signing_in: bool) -> Ticket:
         issued = time.time()  # before the call, so that a ticket is never thought younger than it is
-        form = credentials.sign_in_form(userid, password)
-        call = Call(method="POST", path="/access/ticket", cap=_SMALL, form=form, signing_in=signing_in)
+        call = Call(
+            method="POST",
+            path="/access/ticket",
+            cap=_SMALL,
+            form=credentials.sign_in_form(userid, password),  # in no variable, which a traceback might show
+            signing_in=signing_in,
+        )
         return answers.ticket(await self._funnel.ask(call), userid, issued)
 
 
@@ -131,5 +136,5 @@ class ProxmoxClient:
         return answers.version(await self._ask("GET", "/version", cap=_SMALL))
 
     async def _ask(self, method: str, path: str, *, cap: int) -> Answer:
-        headers = credentials.headers(self._credential, method)
-        return await self._funnel.ask(Call(method=method, path=path, cap=cap, headers=headers))
+        call = Call(method=method, path=path, cap=cap, headers=credentials.headers(self._credential, method))
+        return await self._funnel.ask(call)

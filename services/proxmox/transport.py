@@ -32,6 +32,7 @@ _LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=8, keepaliv
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "Proxgate"}
 _EXPLANATION = 64 * 1024  # bytes of a refusal's body worth reading
 
+_NOT_IN_A_HOST = frozenset("/@?#\\%[] ")  # what httpx would quote, and go on
 _NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout)
 _BROKEN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, h11.ProtocolError,
            anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)  # fmt: skip
@@ -78,6 +79,13 @@ class Funnel:
 
         Raises a ProxmoxError. Nothing is asked twice once it was sent.
         """
+        try:
+            return await self._ask_in_time(call)
+        except ProxmoxError as exc:
+            # Its traceback would show a body and headers to whatever prints the variables of each frame.
+            raise exc.with_traceback(None) from exc.__cause__
+
+    async def _ask_in_time(self, call: Call) -> Answer:
         distrusted: list[NotTrusted] = []
         with suppress(TimeoutError):
             async with asyncio.timeout(self._deadline) as deadline:
@@ -210,11 +218,14 @@ def _share_of(deadline: asyncio.Timeout, most: float) -> float:
 
 
 def _base_url(address: Address) -> str:
+    wrong = SettingsError("PROXMOX_HOST", f"{address} is not a host name or address")
+    if not address.host or _NOT_IN_A_HOST.intersection(address.host):
+        raise wrong
     try:
         address.host.encode("idna")  # as the resolver will: it knows more wrong names than the URL does
         return str(httpx.URL(scheme="https", host=address.host, port=address.port, path="/api2/json"))
     except (httpx.InvalidURL, ValueError) as exc:
-        raise SettingsError("PROXMOX_HOST", f"{address} is not a host name or address") from exc
+        raise wrong from exc
 
 
 def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:

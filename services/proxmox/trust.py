@@ -3,6 +3,7 @@
 import hmac
 import re
 import ssl
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def _pin(text: str) -> str:
 
 
 def _authorities(ca_file: Path | None) -> ssl.SSLContext:
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _system_authorities()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file is not None:
         try:
@@ -72,6 +73,18 @@ def _authorities(ca_file: Path | None) -> ssl.SSLContext:
         except OSError as exc:  # ssl.SSLError is one
             raise SettingsError("PROXMOX_CA_FILE", f"cannot read {ca_file} as PEM certificates") from exc
     return context
+
+
+def _system_authorities() -> ssl.SSLContext:
+    """The operating system's authorities, wherever this one keeps them.
+
+    On Linux truststore reads their file again for every connection, some 20 ms each; the context behind the first
+    connection has them all.
+    """
+    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.platform != "linux":
+        return context
+    return context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost").context
 
 
 def _pinned(pins: frozenset[str]) -> ssl.SSLContext:

@@ -72,7 +72,9 @@ def stored_secret(data_dir: Path) -> SecretStr:
             _write_once(file)
         return SecretStr(_read_private(file))
     except OSError as exc:
-        raise SettingsError("PROXGATE_DATA_DIR", f"cannot keep the session secret in {data_dir}: {exc.strerror}") from exc
+        raise SettingsError(
+            "PROXGATE_DATA_DIR", f"cannot keep the session secret in {data_dir}: {exc.strerror}"
+        ) from exc
 
 
 def _write_once(file: Path) -> None:

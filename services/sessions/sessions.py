@@ -2,10 +2,10 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from redis.asyncio import Redis
 
@@ -96,7 +96,7 @@ class Sessions:
         value = seal(record, self._keys, session.id, key)
         listed = seal_entry(entry, self._keys, f"{index} {session.hash}")
 
-        async def write(client: "Redis[Any]") -> "list[Any]":
+        async def write(client: Redis) -> list[Any]:
             async with client.pipeline(transaction=True) as pipe:
                 pipe.hset(index, session.hash, listed)
                 pipe.expire(index, self.limits.longest)
@@ -157,15 +157,15 @@ class Sessions:
     async def list_all(self) -> tuple[ListedSession, ...]:
         """Every live session, for the administrator."""
 
-        async def indexes(client: "Redis[Any]") -> tuple[str, ...]:
-            names = client.scan_iter(match=self._store.key("index", "*"), count=1000)
+        async def indexes(client: Redis) -> tuple[str, ...]:
+            names = cast(AsyncIterator[bytes], client.scan_iter(match=self._store.key("index", "*"), count=1000))
             return tuple([name.decode() async for name in names])
 
         found = [listed for index in await self._store.run(indexes) for listed in await self._list(index)]
         return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
 
     @asynccontextmanager
-    async def credentials(self, session: Session) -> AsyncIterator[ProxmoxClient]:
+    async def credentials(self, session: Session) -> AsyncGenerator[ProxmoxClient]:
         """The session's signed-in Proxmox client, its ticket renewed when due:
 
             async with sessions.credentials(session) as proxmox:
@@ -187,7 +187,7 @@ class Sessions:
         """For each hash of a session's id, None while it lives and else why it ended; in one round trip."""
         wanted = tuple(hashes)
 
-        async def ask(client: "Redis[Any]") -> "list[Any]":
+        async def ask(client: Redis) -> list[Any]:
             async with client.pipeline(transaction=False) as pipe:
                 for hash in wanted:
                     pipe.exists(self._record_key(hash))
@@ -222,7 +222,7 @@ class Sessions:
         hash = hash_id(id)
         key = self._record_key(hash)
 
-        async def read(client: "Redis[Any]") -> "list[Any]":
+        async def read(client: Redis) -> list[Any]:
             async with client.pipeline(transaction=False) as pipe:
                 # The touch is the read: no second round trip, and a record that is gone stays gone.
                 pipe.getex(key, ex=self.limits.idle) if touch else pipe.get(key)
@@ -246,13 +246,13 @@ class Sessions:
         """Something unreadable is never trusted, and not kept either."""
         logger.error("unreadable session dropped session=%s: %s", hash[:FINGERPRINT_LENGTH], why)
 
-        async def delete(client: "Redis[Any]") -> None:
+        async def delete(client: Redis) -> None:
             await client.delete(self._record_key(hash))
 
         await self._store.run(delete)
 
     async def _lock_renewal(self, session: Session) -> bool:
-        async def lock(client: "Redis[Any]") -> bool:
+        async def lock(client: Redis) -> bool:
             key = self._store.key("renewing", session.hash)
             return bool(await client.set(key, b"1", nx=True, px=RENEWAL_LOCK_MS))
 
@@ -262,14 +262,14 @@ class Sessions:
         key = self._record_key(session.hash)
         value = seal(record, self._keys, session.id, key)
 
-        async def write(client: "Redis[Any]") -> None:
+        async def write(client: Redis) -> None:
             # XX: a record that was ended meanwhile is never brought back.
             await client.set(key, value, xx=True, keepttl=True)
 
         await self._store.run(write)
 
     async def _end(self, sessions: Iterable[Named], reason: EndReason) -> None:
-        async def delete(client: "Redis[Any]") -> None:
+        async def delete(client: Redis) -> None:
             async with client.pipeline(transaction=True) as pipe:
                 for session in sessions:
                     pipe.delete(self._record_key(session.hash))
@@ -280,13 +280,14 @@ class Sessions:
         await self._store.run(delete)
 
     async def _list(self, index: str) -> tuple[ListedSession, ...]:
-        async def fields(client: "Redis[Any]") -> dict[bytes, bytes]:
-            return await client.hgetall(index)
+        async def fields(client: Redis) -> dict[bytes, bytes]:
+            found: dict[Any, Any] = await client.hgetall(index)
+            return found
 
         entries = await self._store.run(fields)
         hashes = [name.decode() for name in entries]
 
-        async def lifetimes(client: "Redis[Any]") -> "list[Any]":
+        async def lifetimes(client: Redis) -> list[Any]:
             async with client.pipeline(transaction=False) as pipe:
                 for hash in hashes:
                     pipe.ttl(self._record_key(hash))
@@ -317,7 +318,7 @@ class Sessions:
         if not hashes:
             return
 
-        async def delete(client: "Redis[Any]") -> None:
+        async def delete(client: Redis) -> None:
             await client.hdel(index, *hashes)
 
         await self._store.run(delete)

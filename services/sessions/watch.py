@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from services.errors import EndReason, SessionEnded, StoreError
@@ -39,7 +39,7 @@ class Watch:
         self._listeners.append(listener)
 
     @contextmanager
-    def watching(self, session: Session) -> Iterator[None]:
+    def watching(self, session: Session) -> Generator[None]:
         """Keep a session, read just now, in the watch."""
         hash = session.hash
         self._watched[hash] += 1

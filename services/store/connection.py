@@ -1,9 +1,9 @@
 """The one funnel to Redis or Valkey."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import SecretStr
@@ -27,7 +27,7 @@ _TLS_FILES = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file"
 class Store:
     """A bounded pool of connections, and `run`, through which every operation goes."""
 
-    def __init__(self, client: "Redis[Any]", prefix: str = "proxgate:") -> None:
+    def __init__(self, client: Redis, prefix: str = "proxgate:") -> None:
         self._client = client
         self._prefix = prefix
 
@@ -55,7 +55,7 @@ class Store:
         """A key of ours: the prefix, then the parts with colons between."""
         return self._prefix + ":".join(parts)
 
-    async def run(self, operation: "Callable[[Redis[Any]], Awaitable[T]]") -> T:
+    async def run(self, operation: Callable[[Redis], Awaitable[T]]) -> T:
         """Do one operation within the deadline.
 
         Raises StoreUnavailable when the store is down, slow, full or refuses, StoreCorrupt when a key of ours is
@@ -67,7 +67,7 @@ class Store:
     async def ping(self) -> None:
         """Raises StoreUnavailable unless the store answers."""
 
-        async def ping(client: "Redis[Any]") -> None:
+        async def ping(client: Redis) -> None:
             await client.ping()
 
         await self.run(ping)
@@ -75,7 +75,7 @@ class Store:
     async def eviction_policy(self) -> str:
         """What the store does when it is full: `noeviction` is the one that drops no session."""
 
-        async def info(client: "Redis[Any]") -> str:
+        async def info(client: Redis) -> str:
             memory: dict[str, object] = await client.info("memory")
             return str(memory.get("maxmemory_policy", "unknown"))
 
@@ -87,7 +87,7 @@ class Store:
 
 
 @asynccontextmanager
-async def _translated(deadline: float = DEADLINE) -> AsyncIterator[None]:
+async def _translated(deadline: float = DEADLINE) -> AsyncGenerator[None]:
     """Turn whatever the store's client raises into our own errors."""
     try:
         async with asyncio.timeout(deadline):
