@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import hashlib
 import json
 import logging
 import socket
@@ -56,7 +57,7 @@ def of(data: object, **more: Any) -> httpx.Response:
 
 @pytest.fixture
 async def proxmox() -> AsyncIterator[Proxmox]:
-    async with Proxmox([Address(host="pve.test")], Trust()) as client:
+    async with Proxmox([Address(host="pve.test")], Trust(verify=False)) as client:
         yield client
 
 
@@ -150,14 +151,13 @@ def http_json(data: object, *headers: str, status: str = "200 OK") -> bytes:
 
 
 @pytest.fixture(scope="module")
-def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Trust]:
+def tls() -> tuple[ssl.SSLContext, Trust]:
     """What a server needs to be trusted, and the trust that does."""
-    authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    path: Path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return context, Trust(ca_file=path)
+    leaf = trustme.CA().issue_cert("127.0.0.1")
+    leaf.configure_cert(context)
+    der = ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+    return context, Trust(fingerprints=(hashlib.sha256(der).hexdigest(),))
 
 
 @asynccontextmanager
@@ -812,6 +812,25 @@ async def test_the_next_address_is_asked_and_remembered(tls: tuple[ssl.SSLContex
         async with listening(Server([answer], port=closed.port), tls[0]) as first:
             await proxmox.realms()
     assert (first.connections, len(second.requests)) == (0, 2)
+
+
+UNUSABLE = {"595": say(http(b"", status="595 No")), "a hang": say_and("hang"), "a reset": say_and("reset")}
+
+
+@pytest.mark.parametrize("reply", UNUSABLE.values(), ids=UNUSABLE)
+async def test_an_address_that_fails_is_asked_last(reply: Reply, tls: tuple[ssl.SSLContext, Trust]) -> None:
+    """A call fails with the address that took it, and the next call goes to another one."""
+    async with (
+        listening(Server([reply]), tls[0]) as first,
+        listening(Server([say(http_json([]))]), tls[0]) as second,
+        Proxmox([first.address, second.address], tls[1], deadline=0.5) as proxmox,
+    ):
+        with pytest.raises(Unreachable):
+            await proxmox.realms()
+        assert (len(first.requests), len(second.requests)) == (1, 0)
+        await proxmox.realms()
+        await proxmox.realms()
+    assert (len(first.requests), len(second.requests)) == (1, 2)
 
 
 async def test_what_was_sent_is_not_sent_to_the_next_address(tls: tuple[ssl.SSLContext, Trust]) -> None:

@@ -63,7 +63,7 @@ def compose(parts: Parts) -> ASGIApp:
         lifespan=_lifespan(settings, watch, tabs, inventory),
     )  # fmt: skip
     routes.create(inner, sign_in, sessions, watch, cookies)  # before NiceGUI, whose mount at / hides later ones
-    set_banners(*_banners(settings))
+    set_banners(demo=settings.demo, unverified=not settings.proxmox_verify_tls)
     login.create(RealmDirectory(parts.proxmox))
     overview.create(inventory)
     strays.create()
@@ -103,8 +103,3 @@ def _warn_of_unverified_tls() -> None:
     logger.warning(
         "PROXMOX_VERIFY_TLS=false: certificates of Proxmox are not checked; anyone in between can read passwords"
     )
-
-
-def _banners(settings: Settings) -> list[str]:
-    demo = [text.DEMO_BANNER] if settings.demo else []
-    return demo + ([] if settings.proxmox_verify_tls else [text.INSECURE_BANNER])

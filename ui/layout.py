@@ -18,12 +18,13 @@ from ui.visit import visit_of
 
 NAVIGATION = ((text.OVERVIEW, "/", "overview"),)
 
-_banners: list[str] = []
+_banners: list[tuple[str, str]] = []
 
 
-def set_banners(*banners: str) -> None:
+def set_banners(*, demo: bool, unverified: bool) -> None:
     """What every page says at its top: a simulated Proxmox, certificates that are not checked."""
-    _banners[:] = banners
+    told = ((demo, text.DEMO_BANNER, ""), (unverified, text.INSECURE_BANNER, "pg-banner-bad"))
+    _banners[:] = [(words, classes) for wanted, words, classes in told if wanted]
 
 
 def current_session() -> Session:
@@ -58,8 +59,8 @@ def frame(title: str) -> Generator[None]:
 
 def banners() -> None:
     """Draw what `set_banners` was told."""
-    for banner in _banners:
-        Tag("div", banner, {"role": "note"}, classes="pg-banner")
+    for words, classes in _banners:
+        Tag("div", words, {"role": "note"}, classes=f"pg-banner {classes}")
 
 
 def _navigation() -> ui.left_drawer:

@@ -3,10 +3,12 @@
 Nothing is kept twice: a client remembers its request, the request its visit, the visit its session.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from typing import Any, cast
 
 from nicegui import Client
 
@@ -87,6 +89,7 @@ class Tabs:
 
 def _delete(client: Client) -> None:
     """End a tab now; NiceGUI would end one that has lost its socket a second time, and stumble."""
-    for task in client._delete_tasks.values():  # pyright: ignore[reportPrivateUsage]
+    pending: dict[str, asyncio.Task[None]] = cast(Any, client)._delete_tasks
+    for task in pending.values():
         task.cancel()
     client.delete()

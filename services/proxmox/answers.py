@@ -9,7 +9,16 @@ import unicodedata
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Required, TypeVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 from pydantic_core import CoreSchema, core_schema, to_json
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
@@ -47,9 +56,8 @@ _Flag = Annotated[bool, _Omit()]
 _Tags = Annotated[tuple[_Word, ...], BeforeValidator(_split_tags), _Omit()]
 
 
-class _Row(TypedDict, total=False):
-    # Perl writes a name made of digits as a number.
-    __pydantic_config__ = ConfigDict(coerce_numbers_to_str=True)  # pyright: ignore[reportGeneralTypeIssues]
+@with_config(ConfigDict(coerce_numbers_to_str=True))  # Perl writes a name made of digits as a number
+class _Row(TypedDict, total=False): ...
 
 
 class _RealmRow(_Row, total=False):
@@ -134,7 +142,15 @@ def ticket(answer: Answer, userid: str, issued: float) -> Ticket:
 
 
 def _node(row: _NodeRow) -> Node:
-    return Node(**{name: value for name, value in row.items() if name != "type"})  # pyright: ignore[reportArgumentType]
+    return Node(
+        node=row["node"],
+        status=row["status"],
+        cpu=row.get("cpu"),
+        maxcpu=row.get("maxcpu"),
+        mem=row.get("mem"),
+        maxmem=row.get("maxmem"),
+        uptime=row.get("uptime"),
+    )
 
 
 def _shaped(adapter: TypeAdapter[T], answer: Answer) -> T:

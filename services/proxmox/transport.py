@@ -59,13 +59,16 @@ class Answer:
 
 
 class Funnel:
-    """Sends calls to whichever address answers, the one that answered last before the others."""
+    """Sends each call to one address: the next one is asked only where no connection could be made.
+
+    Whichever answered last is asked first.
+    """
 
     def __init__(
         self, addresses: Sequence[Address], trust: Trust, *, deadline: float, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self._base_urls = {address: _base_url(address) for address in addresses}
-        self._answered_last: Address | None = None
+        self._order = list(self._base_urls)
         self._deadline = deadline
         self._client = _client(transport or httpx.AsyncHTTPTransport(
             verify=trust.ssl_context(), trust_env=False, http2=False, limits=_LIMITS))  # fmt: skip
@@ -94,20 +97,36 @@ class Funnel:
 
     async def _ask_in_turn(self, call: Call, distrusted: list[NotTrusted], deadline: asyncio.Timeout) -> Answer:
         unreachable = Unreachable("no address")
-        for address in self._in_turn():
-            opened = await self._open(call, address, deadline)
-            if isinstance(opened, httpx.Response):
-                self._answered_last = address
+        for address in tuple(self._order):
+            answer = await self._ask_at(address, call, deadline)
+            if isinstance(answer, Answer):
                 _tell_of(distrusted)
-                return await _answer(call, opened)
-            if isinstance(opened, NotTrusted):
-                distrusted.append(opened)
+                return answer
+            if isinstance(answer, NotTrusted):
+                distrusted.append(answer)
             else:
-                unreachable = opened
+                unreachable = answer
         raise distrusted[0] if distrusted else unreachable
 
-    def _in_turn(self) -> list[Address]:
-        return sorted(self._base_urls, key=lambda address: address != self._answered_last)
+    async def _ask_at(
+        self, address: Address, call: Call, deadline: asyncio.Timeout
+    ) -> Answer | NotTrusted | Unreachable:
+        """The answer of one address, or why no connection was made. An address that fails is asked last from now on.
+
+        That takes in one that hangs, or answers 595: this call has failed then, the next one need not.
+        """
+        try:
+            opened = await self._open(call, address, deadline)
+            if isinstance(opened, httpx.Response):
+                return await _answer(call, opened)
+        except (Unreachable, asyncio.CancelledError):
+            self._put_last(address)
+            raise
+        self._put_last(address)
+        return opened
+
+    def _put_last(self, address: Address) -> None:
+        self._order.sort(key=lambda other: other == address)
 
     async def _open(
         self, call: Call, address: Address, deadline: asyncio.Timeout
@@ -242,7 +261,7 @@ def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
 class _NoCookies(CookieJar):
     """Keeps nothing: one client serves everybody, so a cookie of one would be sent with the next one's request."""
 
-    def extract_cookies(self, response: object, request: object) -> None: ...  # pyright: ignore[reportImplicitOverride]
+    def extract_cookies(self, response: object, request: object) -> None: ...
 
 
 async def _forget_location(response: httpx.Response) -> None:

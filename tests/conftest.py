@@ -1,0 +1,72 @@
+"""What the tests share: one store, one simulated Proxmox, one running program for those that change nothing of it."""
+
+import os
+import uuid
+
+import pytest
+from pydantic import SecretStr
+
+from services.sessions import KeyRing
+from services.store.connection import Store
+from tests import harness
+
+
+@pytest.fixture(scope="session")
+def valkey_url():
+    """A real Valkey, on a unix socket."""
+    with harness.valkey() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sim():
+    """A simulated Proxmox, quick to refuse."""
+    with harness.simulator() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(valkey_url, sim):
+    """A running program on that store and that Proxmox."""
+    settings = harness.for_proxmox(sim)
+    with harness.proxgate(
+        REDIS_URL=valkey_url, SESSION_SECRET=harness.SECRET, STORE_PREFIX="server:", **settings
+    ) as up:
+        yield up
+
+
+@pytest.fixture
+def client(server, valkey_url):
+    """A browser's stand-in: a cookie jar at the running program, its counters of failed sign-ins at zero."""
+    forget_failures(valkey_url)
+    with server.client() as jar:
+        yield jar
+
+
+def forget_failures(url):
+    """Take every limiter's counters out of the store."""
+    import redis
+
+    with redis.Redis.from_url(url) as store:
+        if keys := store.keys("*:limit:*") + store.keys("limit:*"):
+            store.delete(*keys)
+
+
+@pytest.fixture
+def keys():
+    """A server's keys."""
+    return KeyRing(SecretStr(harness.SECRET))
+
+
+@pytest.fixture
+async def store(valkey_url):
+    """The real store, with a prefix of the test's own."""
+    opened = Store.open(SecretStr(valkey_url), f"{uuid.uuid4().hex}:")
+    yield opened
+    await opened.aclose()
+
+
+@pytest.fixture(scope="session")
+def in_ci():
+    """Whether nothing may be skipped."""
+    return os.environ.get("CI") == "true"
