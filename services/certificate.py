@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.errors import SettingsError
+from services.proxmox.certificate import fingerprint as fingerprint_of
 
 DAYS = 825
 RENEW_DAYS = 30
@@ -71,9 +72,7 @@ def self_signed(names: list[str]) -> tuple[str, str]:
 
 def fingerprint(pem: str) -> str:
     """SHA-256 of a PEM certificate, upper-case hex pairs with colons."""
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(ssl.PEM_cert_to_DER_cert(pem))
-    return digest.finalize().hex(":").upper()
+    return fingerprint_of(ssl.PEM_cert_to_DER_cert(pem))
 
 
 def _names(host: str) -> list[str]:

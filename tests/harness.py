@@ -19,7 +19,7 @@ from services.simulator import Simulator
 from services.store.embedded import EmbeddedStore
 
 START_SECONDS = 20
-SECRET = "a secret of the tests, long enough 0123456789"
+SECRET = "a secret of the tests that is long enough 0123456789"
 
 
 class InThread:

@@ -19,7 +19,7 @@ def create(inventory: Inventory) -> None:
     @ui.page("/")
     def overview() -> None:
         with frame(text.OVERVIEW):
-            board = Board(current_session().principal)
+            board = Board()
         client = ui.context.client
         client.on_delete(inventory.look(current_session(), board.show))
 
@@ -27,13 +27,12 @@ def create(inventory: Inventory) -> None:
 class Board:
     """The overview's contents; `show` draws a new picture over the old one."""
 
-    def __init__(self, principal: str) -> None:
-        self._principal = principal
+    def __init__(self) -> None:
         self._picture = Picture()
         self._nodes: dict[str, NodeCard] = {}
         self._state = Tag("p", "", {"role": "status"}, classes="pg-state")
         self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
-        self._nothing = _empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE.format(principal=principal))
+        self._nothing = _empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE)
         with ui.element("div").classes("pg-board") as self._board:
             self._node_count = _section(text.NODES)
             self._node_room = ui.element("div").classes("pg-nodes")

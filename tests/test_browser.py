@@ -1,0 +1,375 @@
+"""The whole way in a real browser: from the login card to the guests and out again."""
+
+import re
+import time
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from services.simulator import Fault
+from tests import browser, harness
+from tests.conftest import forget_failures
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 360, "height": 740}
+CANARY = "canary-password-7f3a"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.launched() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def pve():
+    with harness.simulator(seed=7) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(valkey_url, pve):
+    settings = harness.for_proxmox(pve)
+    with harness.proxgate(
+        REDIS_URL=valkey_url, SESSION_SECRET=harness.SECRET, STORE_PREFIX="browser:", **settings
+    ) as up:
+        yield up
+
+
+@pytest.fixture(autouse=True)
+def calm(pve, valkey_url):
+    forget_failures(valkey_url)
+    yield
+    pve.fault = Fault()
+
+
+@pytest.fixture
+def context(chromium, site):
+    opened = chromium.new_context(base_url=site.url)
+    opened.set_default_timeout(10_000)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def tab(context):
+    return browser.Watched(context)
+
+
+def card(tab, path="/"):
+    """Open an address, and wait for the login card with its realms."""
+    tab.page.goto(path)
+    expect(tab.page.get_by_label("Realm").locator("option")).not_to_have_count(0)
+    return tab.page
+
+
+def test_a_person_signs_in_and_sees_their_guests(tab, pve):
+    """The main job: account and password in, the account's own nodes and guests on the screen."""
+    page = card(tab)
+    assert page.url.endswith("/login?next=/")
+    browser.sign_in(page)
+    expect(page.get_by_role("article")).to_have_count(3)
+    expect(page.get_by_role("cell", name="homeassistant")).to_be_visible()
+    expect(page.get_by_text("root@pam")).to_be_visible()
+    assert page.title() == "Overview · Proxgate"
+    assert tab.complaints == []
+
+
+def test_the_card_offers_the_realms_of_proxmox_by_their_comments(tab):
+    """The dropdown holds what Proxmox lists, labelled by comment, with Proxmox's own default chosen."""
+    page = card(tab)
+    options = page.get_by_label("Realm").locator("option")
+    assert sorted(options.all_inner_texts()) == [
+        "Home directory",
+        "Linux PAM standard authentication",
+        "Proxmox VE authentication server",
+    ]
+    expect(page.get_by_label("Realm")).to_have_value("pve")
+
+
+def test_a_wrong_password_is_told_in_place(tab):
+    """The refusal stands on the card; username and realm are kept and the focus is back on the password."""
+    page = card(tab, "/login")
+    browser.fill_card(page, password="wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("Invalid credentials")
+    expect(page.get_by_label("Password", exact=True)).to_be_focused()
+    expect(page.get_by_label("Username")).to_have_value("root")
+    expect(page.get_by_label("Realm")).to_have_value("pam")
+    assert page.url.endswith("/login")
+
+
+def test_the_button_turns_and_nothing_is_sent_twice(tab, pve):
+    """From submit to answer a spinner shows, and however often one clicks Proxmox is asked once."""
+    page = card(tab, "/login")
+    pve.fault = Fault(path="/access/ticket", delay=1.0)
+    browser.fill_card(page)
+    before = len([one for one in pve.requests if one.path == "/access/ticket"])
+    button = page.locator("#submit")
+    button.evaluate("(button) => { for (let i = 0; i < 5; i++) button.click(); }")
+    page.get_by_label("Password", exact=True).press("Enter")
+    expect(button).to_have_attribute("aria-busy", "true")
+    expect(page.locator(".pg-spinner")).to_be_visible()
+    page.get_by_role("heading", name="Overview").wait_for()
+    assert len([one for one in pve.requests if one.path == "/access/ticket"]) == before + 1
+
+
+def test_people_come_to_where_they_wanted_to_go(tab):
+    """A deep link survives the sign-in."""
+    page = card(tab, "/nowhere?x=1")
+    browser.fill_card(page)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Page not found").wait_for()
+    assert page.url.endswith("/nowhere?x=1")
+    page.get_by_role("link", name="Go to the overview").click()
+    page.get_by_role("heading", name="Overview").wait_for()
+
+
+def test_a_reload_and_a_second_tab_stay_signed_in(tab, context):
+    """The session outlives the page, and serves every tab of the browser."""
+    page = card(tab)
+    browser.sign_in(page)
+    page.reload()
+    page.get_by_role("heading", name="Overview").wait_for()
+    second = browser.Watched(context)
+    second.page.goto("/")
+    expect(second.page.get_by_role("cell", name="homeassistant")).to_be_visible()
+    second.page.goto("/login")
+    second.page.get_by_role("heading", name="Overview").wait_for()
+
+
+def test_signing_out_empties_every_tab_and_the_back_button(tab, context):
+    """After "Sign out" all tabs are on the card within two seconds, and Back shows nothing of before."""
+    page = card(tab)
+    browser.sign_in(page)
+    second = browser.Watched(context)
+    second.page.goto("/")
+    second.page.get_by_role("article").first.wait_for()
+    page.get_by_role("button", name="Sign out").click()
+    started = time.monotonic()
+    second.page.get_by_label("Username").wait_for()
+    assert time.monotonic() - started < 2
+    page.get_by_label("Username").wait_for()
+    page.go_back()
+    page.wait_for_url(re.compile("/login"))
+    expect(page.get_by_text("homeassistant")).to_have_count(0)
+
+
+def test_a_session_ended_elsewhere_says_so(tab, site, valkey_url):
+    """A tab whose session the administrator ends is on the card within two seconds, with the reason."""
+    import redis
+
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_role("article").first.wait_for()
+    with redis.Redis.from_url(valkey_url) as store:
+        for key in store.keys("browser:session:*"):
+            store.set(key.replace(b"session", b"ended"), "ended")
+            store.delete(key)
+    page.wait_for_url(re.compile("ended=ended"), timeout=2500)
+    expect(page.get_by_role("alert")).to_contain_text("ended from another device")
+
+
+def test_user_and_realm_are_remembered_on_this_device_and_the_password_nowhere(tab, context):
+    """The next visit finds user and realm filled in; storage and frames hold nothing else."""
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_role("button", name="Sign out").click()
+    page = card(tab, "/login")
+    expect(page.get_by_label("Username")).to_have_value("root")
+    expect(page.get_by_label("Realm")).to_have_value("pam")
+    expect(page.get_by_label("Password", exact=True)).to_be_focused()
+    kept = page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+    assert "demo" not in kept
+    assert page.evaluate("document.cookie") == ""
+
+
+def test_no_password_crosses_the_websocket(tab):
+    """What is typed into the card is in no frame of its socket, sent or received."""
+    page = card(tab, "/login")
+    page.get_by_label("Username").press_sequentially("root")
+    page.get_by_label("Password", exact=True).press_sequentially(CANARY)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("Invalid credentials")
+    assert tab.frames, "the card has a socket"
+    assert not any(CANARY in frame or '"root"' in frame for frame in tab.frames)
+    assert CANARY not in page.evaluate("JSON.stringify([localStorage, sessionStorage])")
+
+
+def test_nothing_is_asked_of_any_other_host(tab, site):
+    """Page, fonts, scripts and socket come from Proxgate alone."""
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_role("article").first.wait_for()
+    own = (site.url, site.url.replace("http", "ws", 1), "data:", "blob:")
+    assert [address for address in tab.addresses if not address.startswith(own)] == []
+
+
+def test_the_password_can_be_shown(tab):
+    """The eye shows and hides the password, and says which it will do."""
+    page = card(tab, "/login")
+    password = page.get_by_label("Password", exact=True)
+    password.fill("x")
+    page.get_by_role("button", name="Show password").click()
+    expect(password).to_have_attribute("type", "text")
+    page.get_by_role("button", name="Hide password").click()
+    expect(password).to_have_attribute("type", "password")
+
+
+def test_the_keyboard_goes_through_the_card_in_order(tab):
+    """Username, realm, password, the eye, the button; the first has the focus at the start."""
+    page = card(tab, "/login")
+    expect(page.get_by_label("Username")).to_be_focused()
+    seen = []
+    for _ in range(5):
+        seen.append(page.evaluate("document.activeElement.id"))
+        page.keyboard.press("Tab")
+    assert seen == ["username", "realm", "password", "show-password", "submit"]
+
+
+def test_a_phone_needs_no_sideways_scrolling(chromium, site):
+    """At 360 px both pages fit, and everything to tap is at least 44 px high and wide."""
+    context = chromium.new_context(base_url=site.url, viewport=PHONE, has_touch=True)
+    tab = browser.Watched(context)
+    page = card(tab, "/login")
+    assert _overflow(page) <= 0
+    assert _small_targets(page) == []
+    browser.sign_in(page)
+    page.get_by_role("article").first.wait_for()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    assert _overflow(page) <= 0
+    assert _small_targets(page) == []
+    page.get_by_role("button", name="Menu").click()
+    expect(page.get_by_role("link", name="Overview")).to_be_in_viewport()
+    context.close()
+
+
+def _overflow(page):
+    return page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def _small_targets(page):
+    return page.evaluate(
+        """() => [...document.querySelectorAll("a, button, input:not([type=hidden]), select")]
+            .map((one) => [one.id || one.outerHTML.slice(0, 80), one.getBoundingClientRect()])
+            .filter(([, box]) => box.width > 0 && box.right > 0 && (box.width < 44 || box.height < 44))
+            .map(([name, box]) => `${name} ${box.width}x${box.height}`)"""
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_pages_are_accessible(chromium, site, scheme):
+    """axe finds nothing serious on the card, on the card with an error, and on the overview."""
+    context = chromium.new_context(base_url=site.url, color_scheme=scheme)
+    tab = browser.Watched(context)
+    page = card(tab, "/login?error=credentials")
+    assert _serious(page) == []
+    browser.sign_in(page)
+    page.get_by_role("article").first.wait_for()
+    page.get_by_role("cell", name="homeassistant").wait_for()
+    assert _serious(page) == []
+    context.close()
+
+
+def _serious(page):
+    found = Axe().run(page).response["violations"]
+    return [
+        (one["id"], one["impact"], [node["html"][:160] for node in one["nodes"][:3]])
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]
+
+
+def test_the_card_stands_without_proxmox_and_heals(chromium, valkey_url):
+    """With Proxmox down the card says so and offers pam and pve; when it is back the realms come by themselves."""
+    with harness.simulator() as pve:
+        pve.fault = Fault(status=595)
+        settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "heal:", **harness.for_proxmox(pve)}
+        with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as site:
+            context = chromium.new_context(base_url=site.url)
+            page = card(browser.Watched(context), "/login")
+            expect(page.get_by_role("status")).to_contain_text("Unable to reach the Proxmox server")
+            values = page.get_by_label("Realm").locator("option").evaluate_all("all => all.map(one => one.value)")
+            assert values == ["pam", "pve"]
+            pve.fault = Fault()
+            expect(page.get_by_label("Realm").locator("option")).to_have_count(3, timeout=12_000)
+            expect(page.get_by_role("status")).to_have_text("")
+            context.close()
+
+
+def test_an_untrusted_certificate_is_named_on_the_card(chromium, valkey_url, pve):
+    """With a certificate nobody vouched for the card shows its fingerprint and the settings that mend it."""
+    settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "trust:", "PROXMOX_HOST": str(pve.address)}
+    with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as site:
+        context = chromium.new_context(base_url=site.url)
+        page = card(browser.Watched(context), "/login")
+        for words in (pve.fingerprint, "PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
+            expect(page.get_by_role("status")).to_contain_text(words)
+        context.close()
+
+
+def test_an_account_without_rights_gets_a_calm_page(tab):
+    """Whoever may see nothing is told so, with no empty tables and no error."""
+    page = card(tab)
+    browser.sign_in(page, username="nobody", realm="pve")
+    expect(page.get_by_role("heading", name="Nothing to show")).to_be_visible()
+    expect(page.get_by_role("table")).to_have_count(0)
+
+
+def test_an_account_sees_its_own_guests_only(tab):
+    """The list is Proxmox's word on this account, not on the cluster."""
+    page = card(tab)
+    browser.sign_in(page, username="kid", realm="pve")
+    expect(page.locator(".pg-guests tbody tr")).to_have_count(2)
+
+
+def test_guests_can_be_found_by_name(tab):
+    """The search leaves the rows that match."""
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_label("Find a guest").fill("homeass")
+    expect(page.locator(".pg-guests tbody tr")).to_have_count(1)
+    page.get_by_label("Find a guest").fill("no such guest")
+    expect(page.get_by_text("No guest matches.")).to_be_visible()
+
+
+def test_the_overview_moves_by_itself(tab):
+    """While the page is open its figures change, without a reload."""
+    page = card(tab)
+    browser.sign_in(page)
+    cells = page.locator(".pg-guests tbody")
+    cells.locator("tr").first.wait_for()
+    before = cells.inner_text()
+    harness.until(lambda: page.wait_for_timeout(200) or cells.inner_text() != before, 12)
+
+
+def test_proxmox_going_away_keeps_the_last_picture(tab, pve):
+    """The last picture stays, greyed, with a sentence; it moves again by itself when Proxmox is back."""
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_role("article").first.wait_for()
+    pve.fault = Fault(path="/cluster", status=595)
+    expect(page.get_by_role("status").first).to_contain_text("Unable to reach the Proxmox server", timeout=12_000)
+    expect(page.get_by_role("article")).to_have_count(3)
+    pve.fault = Fault()
+    expect(page.get_by_role("status").first).to_have_text("", timeout=15_000)
+
+
+def test_a_second_factor_gets_its_own_sentence(tab):
+    """An account with a second factor is neither let in nor told that its password is wrong."""
+    page = card(tab)
+    browser.fill_card(page, username="bob", realm="pve")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("second factor")
+    assert page.context.cookies() == [one for one in page.context.cookies() if one["name"] != "proxgate"]
+
+
+def test_a_browser_cannot_frame_us(tab, site):
+    """A page of another origin that frames the card gets nothing to show."""
+    tab.page.route("http://evil.test/", lambda route: route.fulfill(
+        body=f"<iframe src='{site.url}/login'></iframe>", content_type="text/html"))  # fmt: skip
+    tab.page.goto("http://evil.test/")
+    inner = harness.until(lambda: tab.page.wait_for_timeout(50) or tab.page.frames[1:])[0]
+    harness.until(lambda: tab.page.wait_for_timeout(50) or inner.url.startswith("chrome-error:"))
