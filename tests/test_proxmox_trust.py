@@ -170,11 +170,14 @@ async def test_an_expired_certificate_is_refused(expired: trustme.LeafCert, ca_f
     assert server.received == b""
 
 
-@pytest.mark.parametrize("name", ["other.example", "127.0.0.9"])
-async def test_a_certificate_for_another_host_is_refused(name: str, authority: trustme.CA, ca_file: Path) -> None:
+@pytest.mark.parametrize(("asked", "name"), [(HOST, "127.0.0.9"), (HOST, "localhost"), ("localhost", "other.example")])
+async def test_a_certificate_for_another_host_is_refused(
+    asked: str, name: str, authority: trustme.CA, ca_file: Path
+) -> None:
     """A certificate of our own authority for another name or address is refused as such, and nothing was sent."""
     leaf = authority.issue_cert(name)
     async with serving(server_context(leaf)) as server:
+        server.address = Address(host=asked, port=server.address.port)
         error = await refused(server, Trust(ca_file=ca_file))
     assert (error.reason, error.fingerprint) == (Distrust.WRONG_NAME, shown(leaf))
     assert server.received == b""
