@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import datetime
+import signal
 import sys
 from collections.abc import Coroutine
 from importlib.metadata import version
@@ -20,6 +21,7 @@ OK, FAILED, WRONG_SETTING = 0, 1, 2
 def run(arguments: list[str]) -> int:
     """Do what the arguments say; the exit status: 0 fine, 1 failed, 2 a setting is missing or wrong."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server drains: stop as by Ctrl-C
     try:
         settings = load_settings(_flags(options))
         logs.set_up(settings.log_format, settings.log_level)

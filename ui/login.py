@@ -101,8 +101,10 @@ async def _realms(directory: RealmDirectory) -> None:
         show(await asyncio.wait_for(directory.get(), PATIENCE))
     except TimeoutError:
         show(Realms())
-        await ui.context.client.connected(timeout=30)
-        await refresh()
+        client = ui.context.client
+        await client.connected(timeout=30)
+        if not client.is_deleted:
+            await refresh()
 
 
 def _fill(select: Tag, realms: tuple[Realm, ...]) -> None:

@@ -1,16 +1,19 @@
 """The composition root: opens settings, store, Proxmox client and application, and closes them in reverse."""
 
+import asyncio
 import logging
+import signal
 import socket
 import tempfile
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
 from pydantic import SecretStr
 from starlette.types import ASGIApp
+from uvicorn.server import HANDLED_SIGNALS
 
 from services.certificate import kept_certificate
 from services.errors import SettingsError
@@ -82,6 +85,19 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
 class _Server(uvicorn.Server):
     announce: Callable[[], None]
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Drain at the first signal. Uvicorn's own raises it again afterwards, which would leave the store behind."""
+        loop = asyncio.get_running_loop()
+        for number in HANDLED_SIGNALS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in HANDLED_SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)  # what is left is short, and must not be cut
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         try:

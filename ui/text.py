@@ -55,8 +55,7 @@ NO_NODES = "Your account may not see any node."
 NO_GUESTS = "There is no guest yet, or your account may not see any."
 NOTHING_VISIBLE_TITLE = "Nothing to show"
 NOTHING_VISIBLE = (
-    "Your account may sign in, but see neither nodes nor guests. "
-    "An administrator of Proxmox can give it a role."
+    "Your account may sign in, but see neither nodes nor guests. An administrator of Proxmox can give it a role."
 )
 LAST_PICTURE = "{sentence}. This is the picture from {age} ago; it comes back by itself."
 NO_PICTURE = "{sentence}. It is tried again by itself."
