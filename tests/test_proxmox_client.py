@@ -612,9 +612,7 @@ async def test_cookies_are_not_kept(status: str, wire: Wire) -> None:
 async def test_redirects_are_not_followed(status: int, scheme: str, wire: Wire) -> None:
     """A redirect is a BadAnswer; its target is never asked, and the password is sent once."""
     target, _ = await wire(say(http_json(LOGIN)))
-    location = {"relative": "/login", "broken": "https://xn--/"}.get(
-        scheme, f"{scheme}://127.0.0.1:{target.port}/"
-    )
+    location = {"relative": "/login", "broken": "https://xn--/"}.get(scheme, f"{scheme}://127.0.0.1:{target.port}/")
     server, proxmox = await wire(say(http(b"", f"Location: {location}", status=f"{status} Moved")))
     with pytest.raises(BadAnswer):
         await proxmox.sign_in(USER, PASSWORD)
