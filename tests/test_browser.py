@@ -8,7 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from services.simulator import Fault
-from tests import browser, harness
+from tests import browser, harness, outside
 from tests.conftest import forget_failures
 
 pytestmark = pytest.mark.browser
@@ -364,6 +364,20 @@ def test_a_second_factor_gets_its_own_sentence(tab):
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("second factor")
     assert page.context.cookies() == [one for one in page.context.cookies() if one["name"] != "proxgate"]
+
+
+def test_the_main_job_with_a_proxmox_that_others_wrote(chromium, valkey_url, tmp_path):
+    """With PROXMOX_HOST and a pinned fingerprint a person sees the guests of a server that is not ours."""
+    with outside.fakepve(tmp_path, "--user", "owner@fake") as (address, fingerprint):
+        settings = {"PROXMOX_HOST": str(address), "PROXMOX_FINGERPRINT": fingerprint, "REDIS_URL": valkey_url}
+        with harness.proxgate(SESSION_SECRET=harness.SECRET, STORE_PREFIX="outside:", **settings) as site:
+            context = chromium.new_context(base_url=site.url)
+            page = card(browser.Watched(context))
+            browser.sign_in(page, username="owner", realm="fake", password=outside.PASSWORD)
+            expect(page.get_by_role("cell", name="web")).to_be_visible()
+            expect(page.get_by_role("cell", name="dns")).to_be_visible()
+            expect(page.get_by_text("owner@fake")).to_be_visible()
+            context.close()
 
 
 def test_a_browser_cannot_frame_us(tab, site):

@@ -1,13 +1,10 @@
 """An outside judge: fakepve, which holds Proxmox's own API schema, in processes of its own."""
 
-import hashlib
 import json
 import re
-import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import httpx
@@ -16,15 +13,8 @@ from pydantic import SecretStr
 
 from services.errors import InvalidCredentials, TicketRejected
 from services.proxmox import Address, ApiToken, Proxmox, Ticket, Trust
-
-HOST = "127.0.0.2"
-PASSWORD = "s e;c=r&e+t%00"
-GUESTS = {
-    "guests": [
-        {"vmid": 100, "name": "web", "status": "running", "config": {"tags": "prod;www", "cores": 2}},
-        {"vmid": 101, "name": "dns", "type": "lxc", "status": "stopped"},
-    ]
-}
+from tests import outside
+from tests.outside import PASSWORD
 
 # Reads [[method, path, parameters], …], prints [{parameter: complaint}, …] by Proxmox's own parameter schema.
 JUDGE = """
@@ -48,26 +38,8 @@ def judge(*requests: tuple[str, str, dict[str, str]]) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def fakepve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Address, str]]:
     """A running fakepve and its certificate's fingerprint."""
-    home = tmp_path_factory.mktemp("fakepve")
-    (home / "guests.json").write_text(json.dumps(GUESTS))
-    pem, key, der = _certificate(str(home))
-    command = [sys.executable, "-u", "-m", "fakepve", str(home / "guests.json"), "--host", HOST, "--port", "0",
-               "--password", PASSWORD, "--cert", pem, "--key", key]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            listening = re.search(r"https://\S+:(\d+)", process.stdout.readline())
-            assert listening, "fakepve did not start"
-            yield Address(host=HOST, port=int(listening[1])), hashlib.sha256(der).hexdigest()
-        finally:
-            process.terminate()
-
-
-def _certificate(directory: str) -> tuple[str, str, bytes]:
-    script = "import sys; from fakepve.certs import make_cert; print(*make_cert(sys.argv[1], hosts=('127.0.0.2',))[:2])"
-    told = subprocess.run([sys.executable, "-c", script, directory], capture_output=True, text=True, check=True)
-    pem, key = told.stdout.split()
-    return pem, key, ssl.PEM_cert_to_DER_cert(Path(pem).read_text())
+    with outside.fakepve(tmp_path_factory.mktemp("fakepve")) as running:
+        yield running
 
 
 @pytest.fixture
