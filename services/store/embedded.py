@@ -79,7 +79,7 @@ class EmbeddedStore:
     async def _join(self, place: Place) -> None:
         """Another proxgate owns the directory: a guest waits until its server is up, a second owner is refused."""
         if not (self._share and await _comes_up(place.socket)):
-            raise mend(f"another proxgate (process {holder(place.lock)}) is using {place.home}; ; stop it")
+            raise mend(f"another proxgate (process {holder(place.lock)}) is using {place.home}; stop it")
 
     async def _start(self, place: Place, binary: Path) -> None:
         """Adopt the server that still lives here, or start one; return when it answers."""
