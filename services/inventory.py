@@ -5,6 +5,7 @@ The poller borrows the credentials of one live session, moves on when that one e
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,8 +19,8 @@ logger = logging.getLogger(__name__)
 PERIOD = 4.0
 """Seconds between two questions."""
 
-SLOWEST = 20.0
-"""Seconds between two questions while Proxmox does not answer."""
+SLOWEST = 8.0
+"""Seconds between two questions while Proxmox does not answer, at the most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,7 @@ class _Poller:
             if picture is not None:
                 failures = failures + 1 if picture.error else 0
                 self._show(picture)
-            await asyncio.sleep(min(PERIOD * 2 ** min(failures, 4), SLOWEST) if failures else PERIOD)
+            await asyncio.sleep(_pause(failures))
 
     async def _look(self) -> Picture | None:
         """A new picture by the first session that is still alive; None when none is."""
@@ -104,3 +105,8 @@ class _Poller:
         self._picture = picture
         for listener in tuple(self._lookers):
             listener(picture)
+
+
+def _pause(failures: int) -> float:
+    """Longer with every failure, and never in step with other pollers."""
+    return min(PERIOD * 1.5**failures, SLOWEST) * random.uniform(0.85, 1)  # noqa: S311  no secret

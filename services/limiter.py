@@ -7,7 +7,7 @@ no more than the limit ever reach Proxmox, and outages cost nobody a try.
 
 import hashlib
 import ipaddress
-import logging
+import math
 import secrets
 import time
 import unicodedata
@@ -21,10 +21,8 @@ from redis.asyncio import Redis
 from services.errors import InvalidCredentials, StoreError, TooManyAttempts
 from services.store.connection import Store
 
-logger = logging.getLogger(__name__)
-
 WINDOW = 900
-"""Seconds in which failures are counted, from the first of them."""
+"""Seconds for which a failure counts."""
 
 PER_ACCOUNT = 10
 PER_ADDRESS = 30
@@ -40,8 +38,11 @@ SLOT_RETRY = 3
 
 @dataclass(frozen=True, slots=True)
 class _Counter:
+    """A sorted set in the store: one member for each try, scored by its time. It forgets by itself."""
+
     key: str
     limit: int
+    window: int
 
 
 class Limiter:
@@ -53,79 +54,77 @@ class Limiter:
     @asynccontextmanager
     async def attempt(self, userid: str, address: str) -> AsyncGenerator[None]:
         """Around one question to Proxmox. Raises TooManyAttempts, or StoreUnavailable, before it is asked."""
-        counters = (
-            _Counter(self._key("account", _normalised(userid)), PER_ACCOUNT),
-            _Counter(self._key("address", _network(address)), PER_ADDRESS),
+        failures = (
+            _Counter(self._key("account", _normalised(userid)), PER_ACCOUNT, WINDOW),
+            _Counter(self._key("address", _network(address)), PER_ADDRESS, WINDOW),
         )
-        await self._count(counters)
-        failed = False
-        try:
-            async with self._slot():
+        slots = (_Counter(self._store.key("limit", "slots"), SLOTS, SLOT_SECONDS),)
+        async with self._counted(failures) as tried, self._counted(slots, SLOT_RETRY):
+            try:
                 yield
-        except InvalidCredentials:
-            failed = True
-            raise
+            except InvalidCredentials:
+                tried.stays = True
+                raise
+
+    @asynccontextmanager
+    async def _counted(self, counters: tuple[_Counter, ...], wait: int = 0) -> AsyncGenerator["_Try"]:
+        """A member in each counter, taken out again at the end unless it stays."""
+        tried = _Try(name=secrets.token_hex(8), at=time.time())
+        try:
+            if waits := await self._enter(counters, tried):
+                # Taken out again: a refusal of ours is no failure, and must not prolong the wait.
+                raise TooManyAttempts(wait or max(waits))
+            yield tried
         finally:
-            if not failed:
-                await self._give_back(counters)
+            if not tried.stays:
+                await self._leave(counters, tried)
 
     def _key(self, kind: str, what: str) -> str:
         return self._store.key("limit", kind, hashlib.sha256(what.encode()).hexdigest())
 
-    async def _count(self, counters: tuple[_Counter, ...]) -> None:
-        async def count(client: Redis) -> "list[Any]":
+    async def _enter(self, counters: tuple[_Counter, ...], tried: "_Try") -> list[int]:
+        """Count a try; the seconds to wait for each counter that is full without it."""
+
+        async def enter(client: Redis) -> list[Any]:
             async with client.pipeline(transaction=True) as pipe:
                 for counter in counters:
-                    pipe.incr(counter.key)
-                    pipe.expire(counter.key, WINDOW, nx=True)
-                    pipe.ttl(counter.key)
+                    pipe.zremrangebyscore(counter.key, "-inf", tried.at - counter.window)
+                    pipe.zadd(counter.key, {tried.name: tried.at})
+                    pipe.expire(counter.key, counter.window + 1)
+                    pipe.zcard(counter.key)
+                    pipe.zrange(counter.key, 0, 0, withscores=True)
                 return await pipe.execute()
 
-        answers = await self._store.run(count)
-        waits = [ttl for counter, tries, ttl in zip(counters, answers[::3], answers[2::3], strict=True)
-                 if tries > counter.limit]  # fmt: skip
-        if waits:
-            await self._give_back(counters)  # a refusal of ours is no failure, and must not prolong the wait
-            raise TooManyAttempts(max(1, *waits))
+        answers = await self._store.run(enter)
+        return [
+            max(1, math.ceil(oldest[0][1] + counter.window - tried.at))
+            for counter, count, oldest in zip(counters, answers[3::5], answers[4::5], strict=True)
+            if count > counter.limit
+        ]
 
-    async def _give_back(self, counters: tuple[_Counter, ...]) -> None:
-        async def give_back(client: Redis) -> None:
+    async def _leave(self, counters: tuple[_Counter, ...], tried: "_Try") -> None:
+        async def leave(client: Redis) -> None:
             async with client.pipeline(transaction=True) as pipe:
                 for counter in counters:
-                    pipe.decr(counter.key)
-                    pipe.expire(counter.key, WINDOW, nx=True)  # never a counter without an end
+                    pipe.zrem(counter.key, tried.name)
                 await pipe.execute()
 
-        with suppress(StoreError):  # the window gives it back in the end
-            await self._store.run(give_back)
+        with suppress(StoreError):  # it is forgotten in the end
+            await self._store.run(leave)
 
-    @asynccontextmanager
-    async def _slot(self) -> AsyncGenerator[None]:
-        key, lease, now = self._store.key("limit", "slots"), secrets.token_hex(8), time.time()
 
-        async def take(client: Redis) -> "list[Any]":
-            async with client.pipeline(transaction=True) as pipe:
-                pipe.zremrangebyscore(key, "-inf", now - SLOT_SECONDS)
-                pipe.zadd(key, {lease: now})
-                pipe.zcard(key)
-                pipe.expire(key, SLOT_SECONDS * 2)
-                return await pipe.execute()
+@dataclass(slots=True, kw_only=True)
+class _Try:
+    """A try under way. It stays counted when Proxmox said no."""
 
-        async def leave(client: Redis) -> None:
-            await client.zrem(key, lease)
-
-        try:
-            if (await self._store.run(take))[2] > SLOTS:
-                raise TooManyAttempts(SLOT_RETRY)
-            yield
-        finally:
-            with suppress(StoreError):
-                await self._store.run(leave)
+    name: str
+    at: float
+    stays: bool = False
 
 
 def _normalised(userid: str) -> str:
     """Twins of an account share a counter; they never share an identity."""
-    return unicodedata.normalize("NFKC", userid).casefold()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", userid).casefold())
 
 
 def _network(address: str) -> str:

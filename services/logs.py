@@ -20,6 +20,9 @@ _QUIET = (
 )
 """Their debug lines may hold headers or frames."""
 
+_SILENT = ("engineio.server", "socketio.server")
+"""They answer every frame that cannot be read with a stack trace."""
+
 
 def set_up(format: str, level: str) -> None:
     """Log everything to standard error, as `LOG_FORMAT` and `LOG_LEVEL` say."""
@@ -28,6 +31,8 @@ def set_up(format: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class TextFormatter(logging.Formatter):

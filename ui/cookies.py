@@ -9,6 +9,8 @@ SESSION = "proxgate"
 BROWSER = "proxgate-browser"
 
 BROWSER_SECONDS = 43200
+TELLING_SECONDS = 86400
+"""A cookie whose session has reached its longest age is still read for a day, to tell its owner so."""
 
 
 class Cookies:
@@ -17,7 +19,7 @@ class Cookies:
     def __init__(self, keys: KeyRing, *, longest: int, demo: bool) -> None:
         self._suffix = "-demo" if demo else ""
         self._signers = {
-            SESSION: CookieSigner(keys, "session", longest),
+            SESSION: CookieSigner(keys, "session", longest + TELLING_SECONDS),
             BROWSER: CookieSigner(keys, "browser", BROWSER_SECONDS),
         }
 

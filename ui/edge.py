@@ -63,6 +63,8 @@ class Edge:
                 if scope["type"] == "http"
                 else await send({"type": "websocket.close", "code": 1008})
             )
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server, which has the scope as it was, leaves the body out
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
         put_visit(scope, visit)
         return await self.app(scope, receive, send)
@@ -109,6 +111,8 @@ def _with_headers(send: Send) -> Send:
     async def wrapped(message: Message) -> None:
         if message["type"] == "http.response.start":
             page = _is_page(message["headers"])
+            if message["status"] >= 400:
+                message["headers"] = _without(message["headers"], b"cache-control")
             message["headers"] = _secured(message["headers"], (_PAGE_POLICY if page else _OTHER_POLICY), nonce)
             if page:
                 return held.append(message)

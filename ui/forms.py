@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from ui import text
 
@@ -40,11 +40,11 @@ async def _body(request: Request) -> str:
     if not length.isdecimal() or int(length) > LONGEST_FORM:
         raise FormError(413, text.TOO_LARGE)
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LONGEST_FORM:
-            raise FormError(413, text.TOO_LARGE)
     try:
+        async for part in request.stream():
+            body += part
+            if len(body) > LONGEST_FORM:
+                raise FormError(413, text.TOO_LARGE)
         return body.decode("ascii")
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, ClientDisconnect):
         raise FormError(400, text.BAD_FORM) from None

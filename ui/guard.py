@@ -5,6 +5,7 @@ Only what is named here is open to strangers; the rest needs a live session, HTT
 
 import logging
 import re
+import time
 from urllib.parse import parse_qs
 
 import nicegui
@@ -16,7 +17,7 @@ from ui import text
 from ui.addresses import login_address, safe_next, wanted_address
 from ui.answers import answer, answer_json, redirect, store_down
 from ui.cookies import BROWSER, SESSION, Cookies
-from ui.sockets import SOCKET_PATH, SocketGate
+from ui.sockets import SOCKET_PATH, SOCKETS, SocketGate
 from ui.tabs import Tabs
 from ui.visit import Visit, header, headers, visit_of
 
@@ -64,9 +65,11 @@ class Guard:
             return await self.app(scope, receive, send)
         if visit_of(scope).session is None:
             return await self._stranger(scope, send, ended)
-        if path.startswith(SOCKET_PATH):
+        if path.startswith(SOCKETS):
             if not _from_our_page(scope):
                 return await _refuse(scope, send, 403, text.OTHER_SITE)
+            if path != SOCKET_PATH:
+                return await answer(send, 404)
             return await self._gate.poll(scope, receive, send)
         return await self.app(scope, receive, self._signing_again(scope, send))
 
@@ -76,6 +79,8 @@ class Guard:
         if browser := self._cookies.read(scope, BROWSER):
             visit.browser = browser.id
         if opened := self._cookies.read(scope, SESSION):
+            if time.time() > opened.given + 1 + self._sessions.limits.longest:  # given is in whole seconds
+                return EndReason.AGE
             try:
                 visit.session = await self._sessions.read(opened.id, touch=not _is_background(scope))
             except SessionEnded as exc:
@@ -104,7 +109,7 @@ class Guard:
         return await redirect(send, login_address(wanted, **notes), extra=clear)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if not scope["path"].startswith(SOCKET_PATH) or not _from_our_page(scope):
+        if scope["path"] != SOCKET_PATH or not _from_our_page(scope):
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
         return await self._gate.socket(scope, receive, send)
@@ -147,7 +152,7 @@ def _is_navigation(scope: Scope) -> bool:
 
 def _is_background(scope: Scope) -> bool:
     """Sockets and polls come by themselves: they do not say that somebody is there."""
-    return scope["type"] == "websocket" or scope["path"].startswith(SOCKET_PATH)
+    return scope["type"] == "websocket" or scope["path"].startswith(SOCKETS)
 
 
 def _query_value(scope: Scope, name: str) -> str | None:
@@ -160,7 +165,7 @@ def _adding(send: Send, extra: list[tuple[bytes, bytes]]) -> Send:
         return send
 
     async def wrapped(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and message["status"] < 500:
             message["headers"] = [*message["headers"], *extra]
         await send(message)
 

@@ -24,6 +24,7 @@ from services.simulator import Simulator
 from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
 from ui.application import Parts, compose
+from ui.protocol import BoundedHead
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +136,7 @@ def _config(app: ASGIApp, settings: Settings, tls: Tls | None) -> uvicorn.Config
         app,
         host=settings.host,
         port=settings.port,
+        http=BoundedHead,
         lifespan="on",
         log_config=None,
         log_level="warning",

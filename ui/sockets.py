@@ -9,10 +9,12 @@ import asyncio
 import json
 import logging
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import parse_qs
+from weakref import WeakKeyDictionary
 
 from nicegui import Client, core
 from nicegui.element import Element
@@ -23,15 +25,21 @@ from services.sessions import Session, Sessions
 from services.sessions.watch import Watch
 from ui.addresses import login_address
 from ui.answers import answer
+from ui.frames import Valve
 from ui.tabs import Tabs
 from ui.visit import visit_of
 
 logger = logging.getLogger(__name__)
 
-SOCKET_PATH = "/_nicegui_ws/socket.io/"
+SOCKETS = "/_nicegui_ws"
+SOCKET_PATH = f"{SOCKETS}/socket.io/"
 _CLIENT = "proxgate.client_id"
 _WANTED = "proxgate.wanted"
 _HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
+SOCKETS_PER_CARD = 4
+JOIN_SECONDS = 6
+"""A stranger's socket that joins no card is closed after so long."""
+
 _LONGEST_LOG = 300
 _TOUCH_SHARE = 20
 """An active person moves the idle limit at most twenty times in its length."""
@@ -48,6 +56,7 @@ class SocketGate:
         self._watch = watch
         self._tabs = tabs
         self._touched: dict[str, float] = {}
+        self._strangers: Counter[str] = Counter()
         watch.on_end(tabs.close_session)
 
     async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,26 +65,24 @@ class SocketGate:
             return await send({"type": "websocket.close", "code": 1008})
         session = visit_of(scope).session
         if session is None:
-            return await self._app(scope, receive, send)
+            return await self._stranger(scope, receive, send)
+        valve = Valve(self._watch, session.hash, receive, send)
         with self._watch.watching(session):
             farewell = asyncio.create_task(self._farewell(session, scope, send))
             try:
-                await self._app(scope, self._receiving(session, receive), self._sending(session, send))
+                await self._app(scope, valve.receive, valve.send)
             finally:
+                valve.close()
                 farewell.cancel()
 
     async def poll(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A long poll of a signed-in tab: the transport of those whose websockets are blocked."""
         session = visit_of(scope).session
-        sid = _query(scope, "sid")
-        if (
-            session is None
-            or not self._belongs(scope)
-            or (sid and _client_of_transport(sid) != _query(scope, "client_id"))
-        ):
+        known = scope["method"] != "POST" or bool(_query(scope, "sid"))
+        if session is None or not known or not self._belongs(scope):
             return await answer(send, 400, "No such tab")
         with self._watch.watching(session):
-            work = asyncio.ensure_future(self._app(scope, receive, self._sending(session, send)))
+            work = asyncio.ensure_future(self._app(scope, receive, self._answering(session, send)))
             end = asyncio.create_task(self._watch.ended(session.hash))
             try:
                 await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,10 +93,14 @@ class SocketGate:
                 work.cancel()
 
     def _belongs(self, scope: Scope) -> bool:
-        """Whether the tab named in the query is this visitor's; a tab that is gone is nobody's, and reloads."""
-        client_id = _query(scope, "client_id")
-        visit = visit_of(scope)
+        """Whether the tab named in the query is this visitor's, and the transport, if one is named, is that tab's.
+
+        A tab that is gone is nobody's: its page is told so, and loads anew.
+        """
+        client_id, visit = _query(scope, "client_id"), visit_of(scope)
         if not client_id or (visit.session is None and not visit.browser):
+            return False
+        if "sid" in _queries(scope) and _client_of_transport(_query(scope, "sid")) != client_id:
             return False
         scope[_CLIENT] = client_id
         scope[_WANTED] = self._tabs.address(client_id)
@@ -100,27 +111,43 @@ class SocketGate:
             return tab.browser == visit.browser
         return visit.session is not None and tab.session.hash == visit.session.hash
 
-    def _receiving(self, session: Session, receive: Receive) -> Receive:
-        async def wrapped() -> Message:
-            message = await receive()
-            if _is_data(message):
+    async def _stranger(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The socket of a login card: a few for each card, and for a card that is gone the word to load anew."""
+        client_id: str = scope[_CLIENT]
+        if self._tabs.visit(client_id) is None:
+            return await _load_anew(receive, send)
+        if self._strangers[client_id] >= SOCKETS_PER_CARD:
+            return await send({"type": "websocket.close", "code": 1008})
+        self._strangers[client_id] += 1
+        try:
+            async with asyncio.timeout(None) as patience:
+                joining = asyncio.create_task(self._join_in_time(client_id, patience))
                 try:
-                    await self._watch.confirmed(session.hash)
-                except SessionEnded:
-                    return {"type": "websocket.disconnect", "code": 1000}
-            return message
+                    await self._app(scope, receive, send)
+                finally:
+                    joining.cancel()
+        except TimeoutError:
+            await send({"type": "websocket.close", "code": 1008})
+        finally:
+            self._strangers[client_id] -= 1
+            if not self._strangers[client_id]:
+                del self._strangers[client_id]
+        return None
 
-        return wrapped
+    async def _join_in_time(self, client_id: str, patience: asyncio.Timeout) -> None:
+        """End a socket whose card is not, or no longer, connected through any."""
+        await asyncio.sleep(JOIN_SECONDS)
+        client = Client.instances.get(client_id)
+        if client is None or not client.has_socket_connection:
+            patience.reschedule(asyncio.get_running_loop().time())
 
-    def _sending(self, session: Session, send: Send) -> Send:
+    def _answering(self, session: Session, send: Send) -> Send:
         async def wrapped(message: Message) -> None:
-            if _is_data(message):
+            if message["type"] == "http.response.start":
                 try:
                     await self._watch.confirmed(session.hash)
                 except SessionEnded:
-                    if message["type"] == "http.response.start":
-                        await asyncio.Event().wait()  # until `poll`, which answers in its place, cancels it
-                    return
+                    await asyncio.Event().wait()  # until `poll`, which answers in its place, cancels it
             await send(message)
 
         return wrapped
@@ -146,14 +173,24 @@ class SocketGate:
 
         async def wrapped(sid: str, message: object = None) -> object:
             client = _own_client(sid, message)
-            if client is None or (name == "event" and not self._may_act(client, message)):
+            if client is None or not self._may(name, client, message):
                 logger.warning("socket event refused event=%s", name)
                 return False
-            result = handler(sid, message)
-            return await result if asyncio.iscoroutine(result) else result
+            try:
+                result = handler(sid, message)
+                return await result if asyncio.iscoroutine(result) else result
+            except Exception:  # socket.io's own log is silent, since strangers can fill it
+                logger.exception("socket event failed event=%s", name)
+                return False
 
         wrapped.guarded, wrapped.original = True, handler  # pyright: ignore[reportFunctionMemberAccess]
         return wrapped
+
+    def _may(self, name: str, client: Client, message: Any) -> bool:
+        if name == "event":
+            return self._may_act(client, message)
+        _note_questions(client)
+        return name != "javascript_response" or message.get("request_id") in _QUESTIONS.get(client, ())
 
     def _may_act(self, client: Client, message: Any) -> bool:
         if not _is_event(message) or not _is_reachable(client.elements.get(message["id"])):
@@ -181,6 +218,19 @@ class SocketGate:
 
 
 _RUNNING: set[asyncio.Future[None]] = set()
+_QUESTIONS: WeakKeyDictionary[Client, deque[str]] = WeakKeyDictionary()
+_MOST_QUESTIONS = 100
+
+
+def _note_questions(client: Client) -> None:
+    """Remember which scripts this tab was asked to answer: NiceGUI takes an answer from whichever tab sends it.
+
+    Called before each acknowledgement, with which NiceGUI forgets what it has sent.
+    """
+    asked = _QUESTIONS.setdefault(client, deque(maxlen=_MOST_QUESTIONS))
+    for _, _, (_, kind, data) in client.outbox.message_history:
+        if kind == "run_javascript" and "request_id" in data:
+            asked.append(data["request_id"])
 
 
 def _own_client(sid: str, message: object) -> Client | None:
@@ -218,11 +268,26 @@ def _log(_: str, message: object = None) -> None:
     logger.debug("from a page: %r", str(words)[:_LONGEST_LOG])
 
 
-def _is_data(message: Message) -> bool:
-    """Whether a message carries anything: Engine.IO's own packets (ping, pong, upgrade) keep the socket up."""
-    if message["type"] in {"websocket.receive", "websocket.send"}:
-        return not (message.get("text") or "4").startswith(("0", "1", "2", "3", "5", "6"))
-    return message["type"] == "http.response.start"
+async def _load_anew(receive: Receive, send: Send) -> None:
+    """What NiceGUI's page takes for "this tab is gone": Engine.IO's greeting, then a refusal. The page reloads."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    greeting: dict[str, Any] = {
+        "sid": "gone",
+        "upgrades": [],
+        "pingInterval": 25000,
+        "pingTimeout": 20000,
+        "maxPayload": 1000,
+    }
+    await send({"type": "websocket.send", "text": "0" + json.dumps(greeting)})
+    with suppress(TimeoutError):
+        async with asyncio.timeout(JOIN_SECONDS):
+            message = await receive()
+            if message["type"] != "websocket.receive":
+                return
+            await send({"type": "websocket.send", "text": '44{"message":"Implicit handshake failed"}'})
+            await receive()
+    await send({"type": "websocket.close", "code": 1000})
 
 
 def _open_frame(scope: Scope, reason: EndReason) -> str:
@@ -234,8 +299,12 @@ def _open_frame(scope: Scope, reason: EndReason) -> str:
 
 def _query(scope: Scope, name: str) -> str:
     """The one value of a query parameter, else empty."""
-    values = parse_qs(scope["query_string"].decode("latin-1")).get(name, [])
+    values = _queries(scope).get(name, [])
     return values[0] if len(values) == 1 else ""
+
+
+def _queries(scope: Scope) -> dict[str, list[str]]:
+    return parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
 
 
 def _client_of_transport(sid: str) -> str | None:

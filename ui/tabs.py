@@ -77,10 +77,11 @@ class Tabs:
             self._being_built.remove(address)
 
     def forget_unconnected(self) -> None:
-        """Drop login cards whose socket never came."""
+        """Drop login cards whose socket never came; NiceGUI drops those that have lost theirs."""
         oldest = time.time() - UNCONNECTED_SECONDS
         for client, visit in list(self._all()):
-            if visit.session is None and not client.has_socket_connection and client.created < oldest:
+            waits = not client.has_socket_connection and not _ending(client)
+            if visit.session is None and waits and client.created < oldest:
                 _delete(client)
 
     def _all(self) -> Iterator[tuple[Client, Visit]]:
@@ -89,7 +90,11 @@ class Tabs:
 
 def _delete(client: Client) -> None:
     """End a tab now; NiceGUI would end one that has lost its socket a second time, and stumble."""
-    pending: dict[str, asyncio.Task[None]] = cast(Any, client)._delete_tasks
-    for task in pending.values():
+    for task in _ending(client).values():
         task.cancel()
     client.delete()
+
+
+def _ending(client: Client) -> dict[str, asyncio.Task[None]]:
+    """NiceGUI's own plans to end the tab, since it has lost its socket. The name is private: the version is held."""
+    return cast(Any, client)._delete_tasks

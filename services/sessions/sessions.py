@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 
 from services.errors import (
     EndReason,
-    InvalidCredentials,
     ProxmoxError,
     SessionEnded,
     StoreCorrupt,
@@ -27,6 +26,11 @@ from services.store.connection import Store
 logger = logging.getLogger(__name__)
 
 RENEWAL_LOCK_MS = 15_000
+
+TIDY_INDEX_FROM = 50
+"""An index with more entries is rid of those whose sessions have expired."""
+
+_NO_KEY = -2  # the store's answer to TTL for a key that is not there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +104,21 @@ class Sessions:
             async with client.pipeline(transaction=True) as pipe:
                 pipe.hset(index, session.hash, listed)
                 pipe.expire(index, self.limits.longest)
-                pipe.set(key, value, ex=min(self.limits.idle, self.limits.longest))
+                pipe.set(key, value, ex=self.limits.idle)
+                pipe.hlen(index)
                 if browser:
                     pipe.set(self._browser_key(browser), session.hash, ex=self.limits.longest, get=True)
                 return await pipe.execute()
 
-        answers = await self._store.run(write)
+        try:
+            answers = await self._store.run(write)
+        except StoreCorrupt:  # the index is none, which must keep nobody out
+            await self._drop(index)
+            answers = await self._store.run(write)
+        if answers[3] > TIDY_INDEX_FROM:
+            await self._list(index)
         if browser and answers[-1] is not None:
-            before = _Named(hash=answers[-1].decode(), principal=session.principal)
-            await self._end([before], EndReason.SIGNED_OUT)
+            await self._end([_Named(hash=answers[-1].decode(), principal=session.principal)], EndReason.SIGNED_OUT)
         return session
 
     async def read(self, id: str, *, touch: bool = True) -> Session:
@@ -124,18 +134,18 @@ class Sessions:
 
         Raises SessionEnded when Proxmox refuses the ticket; any other trouble leaves the old one in use.
         """
-        credential = (await self._read(session.id, touch=False)).credential
-        if not isinstance(credential, Ticket) or not await self._lock_renewal(session):
+        record = await self._read(session.id, touch=False)
+        if not isinstance(record.credential, Ticket) or not await self._lock_renewal(session):
             return
         try:
-            renewed = await self._proxmox.renew(credential)
-        except (InvalidCredentials, TicketRejected) as exc:
+            renewed = await self._proxmox.renew(record.credential)
+        except TicketRejected as exc:
             await self.end(session, EndReason.REJECTED)
             raise SessionEnded(EndReason.REJECTED) from exc
         except ProxmoxError as exc:
             logger.warning("ticket not renewed session=%s: %s", session.fingerprint, type(exc).__name__)
             return
-        await self._rewrite(session, Record(created=session.created, credential=renewed))
+        await self._rewrite(session, Record(created=record.created, credential=renewed))
 
     async def end(self, session: Named, reason: EndReason) -> None:
         """End one session. Its id opens nothing from here on; why it ended stays readable for its tabs."""
@@ -145,10 +155,13 @@ class Sessions:
 
     async def end_all(self, principal: str, reason: EndReason = EndReason.ENDED) -> int:
         """End every session of a principal; how many there were."""
-        listed = await self.list(principal)
-        await self._end(listed, reason)
-        logger.info("all sessions ended principal=%s count=%d reason=%s", principal, len(listed), reason)
-        return len(listed)
+        index = self._index_key(principal)
+        alive = await self._list(index)
+        # Those that the index cannot describe are ended too.
+        every = [_Named(hash=hash, principal=principal) for hash in await self._entries(index)]
+        await self._end(every, reason)
+        logger.info("all sessions ended principal=%s count=%d reason=%s", principal, len(alive), reason)
+        return len(alive)
 
     async def list(self, principal: str) -> tuple[ListedSession, ...]:
         """The principal's live sessions, newest first."""
@@ -192,7 +205,7 @@ class Sessions:
                 for hash in wanted:
                     pipe.exists(self._record_key(hash))
                     pipe.get(self._ended_key(hash))
-                return await pipe.execute()
+                return await pipe.execute(raise_on_error=False)  # one bad key must not blind us to the others
 
         answers = await self._store.run(ask) if wanted else []
         return {
@@ -235,19 +248,18 @@ class Sessions:
                 raise SessionEnded(_reason(ended))
             record = unseal(value, self._keys, id, key)
         except StoreCorrupt as exc:
-            await self._drop(hash, str(exc))
+            # Something unreadable is never trusted, and not kept either.
+            logger.error("unreadable session dropped session=%s: %s", hash[:FINGERPRINT_LENGTH], exc)  # noqa: TRY400
+            await self._drop(key, self._ended_key(hash))
             raise SessionEnded(EndReason.ENDED) from exc
         if time.time() >= record.created + self.limits.longest:
             await self.end(self._session(id, record), EndReason.AGE)
             raise SessionEnded(EndReason.AGE)
         return record
 
-    async def _drop(self, hash: str, why: str) -> None:
-        """Something unreadable is never trusted, and not kept either."""
-        logger.error("unreadable session dropped session=%s: %s", hash[:FINGERPRINT_LENGTH], why)
-
+    async def _drop(self, *keys: str) -> None:
         async def delete(client: Redis) -> None:
-            await client.delete(self._record_key(hash))
+            await client.delete(*keys)
 
         await self._store.run(delete)
 
@@ -274,29 +286,40 @@ class Sessions:
                 for session in sessions:
                     pipe.delete(self._record_key(session.hash))
                     pipe.hdel(self._index_key(session.principal), session.hash)
-                    pipe.set(self._ended_key(session.hash), reason.value, ex=self.limits.longest)
+                    pipe.set(self._ended_key(session.hash), reason.value, ex=self.limits.longest, nx=True)
                 await pipe.execute()
 
         await self._store.run(delete)
 
-    async def _list(self, index: str) -> tuple[ListedSession, ...]:
+    async def _entries(self, index: str) -> dict[str, bytes]:
+        """The index as it lies there; one that is none of ours is dropped."""
+
         async def fields(client: Redis) -> dict[bytes, bytes]:
             found: dict[Any, Any] = await client.hgetall(index)
             return found
 
-        entries = await self._store.run(fields)
-        hashes = [name.decode() for name in entries]
+        try:
+            found = await self._store.run(fields)
+        except StoreCorrupt as exc:
+            logger.error("unreadable index dropped: %s", exc)  # noqa: TRY400
+            await self._drop(index)
+            return {}
+        return {name.decode("ascii", "replace"): value for name, value in found.items()}
+
+    async def _list(self, index: str) -> tuple[ListedSession, ...]:
+        entries = await self._entries(index)
 
         async def lifetimes(client: Redis) -> list[Any]:
             async with client.pipeline(transaction=False) as pipe:
-                for hash in hashes:
+                for hash in entries:
                     pipe.ttl(self._record_key(hash))
                 return await pipe.execute()
 
-        left = dict(zip(hashes, await self._store.run(lifetimes) if hashes else [], strict=True))
-        listed = [self._listed(index, hash, entries[hash.encode()], ttl) for hash, ttl in left.items() if ttl >= 0]
-        await self._forget(index, [hash for hash, ttl in left.items() if ttl < 0])
-        return tuple(sorted((one for one in listed if one), key=lambda one: -one.started))
+        left = dict(zip(entries, await self._store.run(lifetimes) if entries else [], strict=True))
+        listed = [self._listed(index, hash, entries[hash], ttl) for hash, ttl in left.items() if ttl != _NO_KEY]
+        await self._forget(index, [hash for hash, ttl in left.items() if ttl == _NO_KEY])
+        alive = [one for one in listed if one and time.time() < one.started + self.limits.longest]
+        return tuple(sorted(alive, key=lambda one: -one.started))
 
     def _listed(self, index: str, hash: str, value: bytes, ttl: int) -> ListedSession | None:
         try:
@@ -304,11 +327,12 @@ class Sessions:
         except StoreCorrupt as exc:
             logger.error("unreadable index entry session=%s: %s", hash[:FINGERPRINT_LENGTH], exc)  # noqa: TRY400
             return None
+        used = time.time() - (self.limits.idle - ttl) if ttl >= 0 else entry.started
         return ListedSession(
             hash=hash,
             principal=entry.principal,
             started=entry.started,
-            last_used=max(entry.started, time.time() - (self.limits.idle - ttl)),
+            last_used=max(entry.started, used),
             address=entry.address,
             agent=entry.agent,
         )
@@ -324,9 +348,9 @@ class Sessions:
         await self._store.run(delete)
 
 
-def _reason(ended: bytes | None) -> EndReason:
+def _reason(ended: object) -> EndReason:
     """Why a session is gone: as it was left for its tabs, else it ran out for idleness."""
-    try:
-        return EndReason(ended.decode()) if ended else EndReason.IDLE
-    except ValueError:
-        return EndReason.ENDED
+    if ended is None:
+        return EndReason.IDLE
+    words = ended.decode("ascii", "replace") if isinstance(ended, bytes) else ""
+    return EndReason(words) if words in set(EndReason) else EndReason.ENDED

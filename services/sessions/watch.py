@@ -7,9 +7,9 @@ as unknown, and unknown is never alive.
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions.sessions import Session, Sessions
@@ -22,17 +22,33 @@ FRESH = 1.0
 """Seconds for which a confirmation counts."""
 
 
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """What is known of one watched session."""
+
+    ends: float
+    confirmed: float
+    tabs: int = 0
+    reason: EndReason | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def alive(self) -> bool:
+        fresh = time.monotonic() - self.confirmed < FRESH
+        return fresh and self.reason is None and time.time() < self.ends
+
+    def tell(self) -> None:
+        """Wake whoever waits for news, and make room for the next."""
+        self.news.set()
+        self.news = asyncio.Event()
+
+
 class Watch:
     """Confirms the watched sessions in the background, and tells when one has ended."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._watched: Counter[str] = Counter()
-        self._ends: dict[str, float] = {}
-        self._confirmed: dict[str, float] = {}
-        self._ended: dict[str, EndReason] = {}
+        self._entries: dict[str, _Entry] = {}
         self._listeners: list[Callable[[str, EndReason], None]] = []
-        self._changed = asyncio.Condition()
 
     def on_end(self, listener: Callable[[str, EndReason], None]) -> None:
         """Call `listener(hash, reason)` when a watched session is found to have ended."""
@@ -41,69 +57,73 @@ class Watch:
     @contextmanager
     def watching(self, session: Session) -> Generator[None]:
         """Keep a session, read just now, in the watch."""
-        hash = session.hash
-        self._watched[hash] += 1
-        self._ends[hash] = session.ends
-        self._confirmed[hash] = time.monotonic()
+        now = time.monotonic()
+        entry = self._entries.setdefault(session.hash, _Entry(ends=session.ends, confirmed=now))
+        entry.confirmed = now
+        entry.tabs += 1
         try:
             yield
         finally:
-            self._watched[hash] -= 1
-            if not self._watched[hash]:
-                for book in (self._watched, self._ends, self._confirmed, self._ended):
-                    book.pop(hash, None)
+            entry.tabs -= 1
+            if not entry.tabs:
+                del self._entries[session.hash]
+                entry.tell()
 
     def alive(self, hash: str) -> bool:
         """Whether the session was confirmed less than a second ago."""
-        return (
-            hash not in self._ended
-            and time.monotonic() - self._confirmed.get(hash, float("-inf")) < FRESH
-            and time.time() < self._ends.get(hash, 0)
-        )
+        entry = self._entries.get(hash)
+        return entry is not None and entry.alive()
 
     async def confirmed(self, hash: str) -> None:
         """Return once the session is known to live; wait while the store is silent. Raises SessionEnded."""
-        if self.alive(hash):
-            return
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.alive(hash) or hash in self._ended or hash not in self._watched)
-        if not self.alive(hash):
-            raise SessionEnded(self._ended.get(hash, EndReason.ENDED))
+        while not self.alive(hash):
+            entry = self._entries.get(hash)
+            if entry is None or entry.reason is not None:
+                raise SessionEnded((entry and entry.reason) or EndReason.ENDED)
+            await entry.news.wait()
 
     async def ended(self, hash: str) -> EndReason:
-        """Return, with the reason, once the session is known to have ended."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: hash in self._ended or hash not in self._watched)
-        return self._ended.get(hash, EndReason.ENDED)
+        """Return, with the reason, once the session is known to have ended, or nobody watches it any more."""
+        while entry := self._entries.get(hash):
+            if entry.reason is not None:
+                return entry.reason
+            await entry.news.wait()
+        return EndReason.ENDED
 
     async def run(self) -> None:
         """Confirm for ever; cancel to stop."""
         while True:
             started = time.monotonic()
-            await self.check()
+            try:
+                await self.check()
+            except Exception:  # whatever it was: the watch goes on, and meanwhile nothing counts as alive
+                logger.exception("the watch over the sessions stumbled")
             await asyncio.sleep(max(0.05, PERIOD - (time.monotonic() - started)))
 
     async def check(self) -> None:
         """Ask once about every watched session."""
-        asked, hashes = time.monotonic(), tuple(self._watched)
+        asked = time.monotonic()
         try:
             async with asyncio.timeout(DEADLINE):
-                answers = await self._sessions.confirm(hashes)
+                answers = await self._sessions.confirm(tuple(self._entries))
         except (StoreError, TimeoutError):
             return
-        async with self._changed:
-            for hash, reason in answers.items():
-                if hash in self._watched:
-                    self._note(hash, self._verdict(hash, reason), asked)
-            self._changed.notify_all()
+        for hash, reason in answers.items():
+            if entry := self._entries.get(hash):
+                self._note(hash, entry, reason, asked)
 
-    def _verdict(self, hash: str, reason: EndReason | None) -> EndReason | None:
-        return EndReason.AGE if reason is None and time.time() >= self._ends[hash] else reason
+    def _note(self, hash: str, entry: _Entry, reason: EndReason | None, asked: float) -> None:
+        if entry.reason is not None:
+            return
+        entry.confirmed = max(entry.confirmed, asked) if reason is None else entry.confirmed
+        entry.reason = EndReason.AGE if time.time() >= entry.ends and reason in {None, EndReason.IDLE} else reason
+        if entry.reason is not None:
+            self._tell_listeners(hash, entry.reason)
+        entry.tell()
 
-    def _note(self, hash: str, reason: EndReason | None, asked: float) -> None:
-        if reason is None:
-            self._confirmed[hash] = asked
-        elif hash not in self._ended:
-            self._ended[hash] = reason
-            for listener in self._listeners:
+    def _tell_listeners(self, hash: str, reason: EndReason) -> None:
+        for listener in self._listeners:
+            try:
                 listener(hash, reason)
+            except Exception:  # one that fails must not keep the others from being told
+                logger.exception("a listener of the watch failed")

@@ -93,7 +93,7 @@ async def _translated(deadline: float = DEADLINE) -> AsyncGenerator[None]:
         async with asyncio.timeout(deadline):
             yield
     except ResponseError as exc:
-        if str(exc).startswith("WRONGTYPE"):
+        if "WRONGTYPE" in str(exc):  # of a pipeline, not at the start
             raise StoreCorrupt("a key of ours is of another type") from exc
         raise StoreUnavailable(str(exc).partition(" ")[0]) from exc
     except (RedisError, OSError, TimeoutError, EOFError) as exc:
