@@ -1,7 +1,7 @@
 """The sign-in: from an account and a password to a session."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
@@ -23,7 +23,7 @@ class Attempt:
     password: SecretStr
     address: str
     agent: str
-    browser: str = ""
+    browser: str = field(default="", repr=False)
     """An opaque id of the browser, if it has one."""
 
 

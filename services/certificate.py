@@ -77,24 +77,35 @@ def fingerprint(pem: str) -> str:
 
 def _names(host: str) -> list[str]:
     own = [] if host in {"0.0.0.0", "::"} else [host]
-    return list(dict.fromkeys([*own, socket.gethostname() or "proxgate", "localhost", "127.0.0.1", "::1"]))
+    names = [*own, socket.gethostname() or "proxgate", "localhost", "127.0.0.1", "::1"]
+    return list(dict.fromkeys(name for name in names if _is_name(name)))
+
+
+def _is_name(name: str) -> bool:
+    """Whether a certificate can hold the name."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        return x509.DNSName(name.encode("idna").decode())
 
 
 def _is_good(certificate: Path, key: Path) -> bool:
     if not certificate.is_file() or not key.is_file():
         return False
     try:
-        ends = x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc
-    except ValueError:
+        kept = x509.load_pem_x509_certificate(certificate.read_bytes())
+        own_key = serialization.load_pem_private_key(key.read_bytes(), None)
+    except (ValueError, TypeError):
         return False
-    return ends - datetime.datetime.now(datetime.UTC) > datetime.timedelta(days=RENEW_DAYS)
+    left = kept.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
+    return kept.public_key() == own_key.public_key() and left > datetime.timedelta(days=RENEW_DAYS)
 
 
 def _write(file: Path, pem: str) -> None:

@@ -73,7 +73,7 @@ class _Poller:
     def add(self, session: Session, listener: Listener) -> dict[Listener, Session]:
         self._lookers[listener] = session
         if self._picture.taken or self._picture.error:
-            listener(self._picture)
+            self._tell(listener)
         return self._lookers
 
     def stop(self) -> None:
@@ -83,7 +83,11 @@ class _Poller:
         await asyncio.sleep(0)  # the first looker is added right after
         failures = 0
         while True:
-            picture = await self._look()
+            try:
+                picture = await self._look()
+            except Exception:  # a mistake of ours in one question must not end the pictures for good
+                logger.exception("the poller stumbled")
+                picture = None
             if picture is not None:
                 failures = failures + 1 if picture.error else 0
                 self._show(picture)
@@ -104,9 +108,15 @@ class _Poller:
     def _show(self, picture: Picture) -> None:
         self._picture = picture
         for listener in tuple(self._lookers):
-            listener(picture)
+            self._tell(listener)
+
+    def _tell(self, listener: Listener) -> None:
+        try:
+            listener(self._picture)
+        except Exception:  # one tab that fails must not keep the picture from the others
+            logger.exception("a looker failed")
 
 
 def _pause(failures: int) -> float:
     """Longer with every failure, and never in step with other pollers."""
-    return min(PERIOD * 1.5**failures, SLOWEST) * random.uniform(0.85, 1)  # noqa: S311  no secret
+    return min(PERIOD * 1.5**failures, SLOWEST) * random.uniform(0.85, 1)  # noqa: S311 - no secret

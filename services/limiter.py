@@ -14,7 +14,6 @@ import unicodedata
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -85,7 +84,7 @@ class Limiter:
     async def _enter(self, counters: tuple[_Counter, ...], tried: "_Try") -> list[int]:
         """Count a try; the seconds to wait for each counter that is full without it."""
 
-        async def enter(client: Redis) -> list[Any]:
+        async def enter(client: Redis) -> list[int]:
             async with client.pipeline(transaction=True) as pipe:
                 for counter in counters:
                     pipe.zremrangebyscore(counter.key, "-inf", tried.at - counter.window)
@@ -93,14 +92,14 @@ class Limiter:
                     pipe.expire(counter.key, counter.window + 1)
                     pipe.zcard(counter.key)
                     pipe.zrange(counter.key, 0, 0, withscores=True)
-                return await pipe.execute()
+                answers = await pipe.execute()
+            return [
+                max(1, math.ceil(oldest[0][1] + counter.window - tried.at))
+                for counter, count, oldest in zip(counters, answers[3::5], answers[4::5], strict=True)
+                if count > counter.limit
+            ]
 
-        answers = await self._store.run(enter)
-        return [
-            max(1, math.ceil(oldest[0][1] + counter.window - tried.at))
-            for counter, count, oldest in zip(counters, answers[3::5], answers[4::5], strict=True)
-            if count > counter.limit
-        ]
+        return await self._store.run(enter)
 
     async def _leave(self, counters: tuple[_Counter, ...], tried: "_Try") -> None:
         async def leave(client: Redis) -> None:

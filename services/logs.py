@@ -5,6 +5,7 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 _QUIET = (
     "httpx",
@@ -18,7 +19,7 @@ _QUIET = (
     "multipart",
     "nicegui",
 )
-"""Their debug lines may hold headers or frames."""
+"""What they say at lower levels may hold headers or frames."""
 
 _SILENT = ("engineio.server", "socketio.server")
 """They answer every frame that cannot be read with a stack trace."""
@@ -47,6 +48,14 @@ class TextFormatter(logging.Formatter):
         """The line without what could end it or move the cursor."""
         return _one_line(super().formatMessage(record))
 
+    def formatException(self, ei: Any) -> str:
+        """A stack trace, indented, so that no line of it can pass for one of the log."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        """The same for a stack."""
+        return _indented(super().formatStack(stack_info))
+
 
 class JsonFormatter(logging.Formatter):
     """The same as one JSON object a line."""
@@ -62,6 +71,10 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True)
+
+
+def _indented(text: str) -> str:
+    return "\n".join("    " + _one_line(line) for line in text.splitlines())
 
 
 def _one_line(text: str) -> str:

@@ -3,12 +3,15 @@
 import ipaddress
 import os
 import re
+import ssl
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -22,16 +25,20 @@ _FILE_SUFFIX = "_FILE"
 _SECRETS = ("SESSION_SECRET", "REDIS_URL")
 
 
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _split(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    return _parts(value) if isinstance(value, str) else value
 
 
 def _networks(value: object) -> object:
-    return [ipaddress.ip_network(part, strict=False) for part in value.split(",")] if isinstance(value, str) else value
+    return [ipaddress.ip_network(part, strict=False) for part in _parts(value)] if isinstance(value, str) else value
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[tuple[IpNetwork, ...], NoDecode, BeforeValidator(lambda value: _networks(value) if value else [])]
+Networks = Annotated[tuple[IpNetwork, ...], NoDecode, BeforeValidator(_networks)]
 
 
 def _env(name: str, default: Any, **limits: Any) -> Any:
@@ -80,9 +87,8 @@ class Settings(BaseSettings):
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             missing = "TLS_CERT_FILE" if self.tls_cert_file is None else "TLS_KEY_FILE"
             raise SettingsError(missing, "set both TLS_CERT_FILE and TLS_KEY_FILE, or neither")
-        for name, file in (("TLS_CERT_FILE", self.tls_cert_file), ("TLS_KEY_FILE", self.tls_key_file)):
-            if file is not None and not os.access(file, os.R_OK):
-                raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
+        if self.tls_cert_file and self.tls_key_file:
+            _check_pair(self.tls_cert_file, self.tls_key_file)
         return self
 
     @property
@@ -108,19 +114,18 @@ def load_settings(flags: dict[str, object] | None = None) -> Settings:
 
     Raises SettingsError for the first setting that is wrong.
     """
+    written = {**_dotenv(), **{name: value for name, value in os.environ.items() if value}}
     given: dict[str, object] = {name: value for name, value in (flags or {}).items() if value is not None}
     for name in _SECRETS:
-        given.update(_from_file(name))
-    given.setdefault("PROXGATE_DATA_DIR", os.environ.get("PROXGATE_DATA_DIR") or _dotenv("PROXGATE_DATA_DIR"))
-    given["PROXGATE_DATA_DIR"] = Path(str(given["PROXGATE_DATA_DIR"] or _state_directory())).expanduser()
+        given.update(_from_file(name, written))
+    directory = str(given.get("PROXGATE_DATA_DIR") or written.get("PROXGATE_DATA_DIR") or _state_directory())
+    given["PROXGATE_DATA_DIR"] = _expanded(directory)
     try:
         return Settings(**given)  # pyright: ignore[reportArgumentType]
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         raise SettingsError(name, _mend(name, first["msg"])) from None
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(".env", f"cannot be read: {type(exc).__name__}") from exc
 
 
 def parse_address(text: str, default_port: int) -> Address:
@@ -132,10 +137,11 @@ def parse_address(text: str, default_port: int) -> Address:
         pass
     try:
         parts = urlsplit(f"//{text}")
-        host, port = parts.hostname or "", parts.port or default_port
+        host, port = parts.hostname or "", default_port if parts.port is None else parts.port
     except ValueError as exc:
         raise SettingsError("PROXMOX_HOST", mend) from exc
-    if "://" in text or parts.netloc != text or "@" in text or not (_is_ip(host) or _HOST_NAME.fullmatch(host)):
+    plain = parts.netloc == text and "@" not in text and port != 0
+    if not plain or not (_is_ip(host) or _HOST_NAME.fullmatch(host)):
         raise SettingsError("PROXMOX_HOST", mend)
     return Address(host=host, port=port)
 
@@ -162,28 +168,47 @@ def _check_public_url(url: str | None) -> None:
     mend = "give the address people type, as https://name or https://name:port with nothing behind it"
     try:
         parts = urlsplit(url)
-        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        host = parts.hostname or ""
+        good = parts.scheme in {"http", "https"} and parts.port != 0 and (_is_ip(host) or _HOST_NAME.fullmatch(host))
     except ValueError as exc:
         raise SettingsError("PUBLIC_URL", mend) from exc
     if not good or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise SettingsError("PUBLIC_URL", mend)
 
 
-def _from_file(name: str) -> dict[str, object]:
-    file = os.environ.get(name + _FILE_SUFFIX) or _dotenv(name + _FILE_SUFFIX)
+def _check_pair(certificate: Path, key: Path) -> None:
+    for name, file in (("TLS_CERT_FILE", certificate), ("TLS_KEY_FILE", key)):
+        if not file.is_file() or not os.access(file, os.R_OK):
+            raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
+    try:
+        # An empty password instead of a question at the terminal, which a service does not have.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError) as exc:
+        other = getattr(exc, "reason", "") == "KEY_VALUES_MISMATCH"
+        name, file = ("TLS_KEY_FILE", key) if other else ("TLS_CERT_FILE", certificate)
+        raise SettingsError(name, f"{file} does not hold what https needs; give a PEM certificate and its key") from exc
+
+
+def _from_file(name: str, written: Mapping[str, str]) -> dict[str, object]:
+    setting = name + _FILE_SUFFIX
+    file = written.get(setting)
     if not file:
         return {}
-    if os.environ.get(name):
-        raise SettingsError(name + _FILE_SUFFIX, f"set {name} or {name}_FILE, not both")
+    if written.get(name):
+        raise SettingsError(setting, f"set {name} or {setting}, not both")
     try:
-        return {name: Path(file).read_text(encoding="utf-8").strip()}
+        text = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(name + _FILE_SUFFIX, f"cannot read {file}; give a readable text file") from exc
+        raise SettingsError(setting, f"cannot read {file}; give a readable text file") from exc
+    if not text:
+        raise SettingsError(setting, f"{file} is empty; write the setting into it")
+    return {name: text}
 
 
 def exposed_secret_files() -> tuple[str, ...]:
     """Files named by a `*_FILE` setting that other users of this machine may read or replace."""
-    files = (os.environ.get(name + _FILE_SUFFIX) or _dotenv(name + _FILE_SUFFIX) for name in _SECRETS)
+    written = {**_dotenv(), **os.environ}
+    files = (written.get(name + _FILE_SUFFIX) for name in _SECRETS)
     return tuple(file for file in files if file and _exposed(Path(file)))
 
 
@@ -194,16 +219,24 @@ def _exposed(file: Path) -> bool:
         return False
 
 
-def _dotenv(name: str) -> str | None:
-    from dotenv import dotenv_values
+def _dotenv() -> dict[str, str]:
+    try:
+        return {name: value for name, value in dotenv_values(".env").items() if value}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(".env", "cannot be read; make it a readable text file or remove it") from exc
 
-    return dotenv_values(".env").get(name) if Path(".env").is_file() else None
 
-
-def _state_directory() -> Path:
+def _state_directory() -> str:
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "proxgate"
-    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "proxgate"
+        return "~/Library/Application Support/proxgate"
+    return f"{os.environ.get('XDG_STATE_HOME') or '~/.local/state'}/proxgate"
+
+
+def _expanded(directory: str) -> Path:
+    try:
+        return Path(directory).expanduser()
+    except RuntimeError as exc:
+        raise SettingsError("PROXGATE_DATA_DIR", f"{directory} has no home directory; name a whole path") from exc
 
 
 def _mend(name: str, message: str) -> str:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -160,8 +159,3 @@ def sign_in(
 
 
 PAGE = {"Accept": "text/html"}
-
-
-def client_id_of(page: str) -> str:
-    """The id of the tab that a page's HTML opens."""
-    return re.search(r'"client_id":\s*"([0-9a-f-]{36})"', page)[1]

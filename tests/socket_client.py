@@ -26,11 +26,13 @@ SOCKET_PATH = "/_nicegui_ws/socket.io/"
 LAB = '''
 """Proxgate with one page more, as a developer would add it: it pushes, and tells on its output what has run."""
 
+import time
+
 from nicegui import ui
 
 
 def ran(name):
-    return lambda: print(f"ran {name}", flush=True)
+    return lambda: print(f"ran {name} {time.time()}", flush=True)
 
 
 def button(name):
@@ -48,6 +50,9 @@ def lab():
         with ui.element("div"):
             button("under-hidden")
     parent.set_visibility(False)
+    with ui.button("y") as parent:
+        button("under-disabled")
+    parent.disable()
     with ui.card() as again:
         button("shown-again")
     again.set_visibility(False)
@@ -116,6 +121,20 @@ class Page:
         return {"id": id, "client_id": self.client_id, "listener_id": listener, "args": []}
 
 
+def runs(server: harness.Running, name: str) -> list[float]:
+    """When the handler of a button of `/lab` ran, in Unix seconds."""
+    return [float(at) for at in re.findall(rf"^ran {name} ([0-9.]+)$", server.output(), re.M)]
+
+
+@contextlib.contextmanager
+def signed_in(server: harness.Running, username: str = "root", realm: str = "pam") -> Iterator[httpx.Client]:
+    """A browser that has signed in."""
+    with server.client() as client:
+        answer = harness.sign_in(client, username, realm)
+        assert answer.status_code == 200, answer.text
+        yield client
+
+
 def load(client: httpx.Client, path: str = "/lab") -> Page:
     """Load a page, as the browser that `client` stands for."""
     answer = client.get(path, headers=harness.PAGE)
@@ -179,9 +198,7 @@ class Tab:
 
     def events(self, since: float = 0.0) -> list[tuple[float, list]]:
         """The socket.io events that came, with their times."""
-        return [
-            (at, json.loads(text[2:])) for at, text in tuple(self.frames) if at >= since and text.startswith("42[")
-        ]
+        return [(at, json.loads(text[2:])) for at, text in tuple(self.frames) if at >= since and text.startswith("42[")]
 
     def data(self, since: float = 0.0) -> list[tuple[float, list]]:
         """The events that carry something of the page: all but the one that sends the tab elsewhere."""
@@ -193,7 +210,9 @@ class Tab:
 
     def acknowledged(self, number: int) -> bool | None:
         """What an event was answered with, None for no answer yet."""
-        found = [json.loads(text.removeprefix(f"43{number}")) for _, text in self.frames if text.startswith(f"43{number}[")]
+        found = [
+            json.loads(text.removeprefix(f"43{number}")) for _, text in self.frames if text.startswith(f"43{number}[")
+        ]
         return found[0][0] if found and found[0] else None
 
     async def until(self, condition: Callable[[], object], seconds: float = 5.0) -> object:
@@ -241,7 +260,9 @@ async def socket(
 @contextlib.asynccontextmanager
 async def tab(server: harness.Running, client: httpx.Client, page: Page, **query: object) -> AsyncIterator[Tab]:
     """The socket of a page, let in."""
-    async with socket(server, query_of(page.client_id, next_message_id=page.message_id, **query), cookies_of(client)) as up:
+    async with socket(
+        server, query_of(page.client_id, next_message_id=page.message_id, **query), cookies_of(client)
+    ) as up:
         await up.until(lambda: is_in(up) or up.closed)
         assert is_in(up), up.frames
         up.sid = json.loads(up.frames[0][1][1:])["sid"]

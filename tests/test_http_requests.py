@@ -312,7 +312,9 @@ def test_next_on_the_card(client):
 def test_foreign_host(server, cookie, host):
     """A Host that is not ours is answered 400 on every path, and not reflected."""
     for path in ("/", "/login", "/healthz", "/readyz"):
-        answer, _ = send(server, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n")
+        answer, _ = send(
+            server, f"GET {path} HTTP/1.1\r\nHost: {host}\r\nCookie: {cookie}\r\nConnection: close\r\n\r\n"
+        )
         assert statuses(answer) == [400]
         assert b"evil" not in answer
 
@@ -353,11 +355,13 @@ def test_forwarded_unasked(server, client):
 
 ODD_PATHS = [
     "//", "//guests", "/guests/", "/%67uests", "/guests;x", "/./guests", "/login/../guests", "/login/%2e%2e/guests",
-    "/login%2f..%2fguests", "/healthz/../guests", "/healthz/", "/healthz;x", "/healthz%00", "/readyz/x", "/GUESTS", "/guests.",
-    "/LOGIN", "/login/", "/login;x", "/login%00", "/login%2f", "/assets/../guests", "/assets/%2e%2e/%2e%2e/pyproject.toml",
+    "/login%2f..%2fguests", "/healthz/../guests", "/healthz/", "/healthz;x", "/healthz%00", "/readyz/x", "/GUESTS",
+    "/guests.", "/LOGIN", "/login/", "/login;x", "/login%00", "/login%2f", "/assets/../guests",
+    "/assets/%2e%2e/%2e%2e/pyproject.toml",
     "/assets/..%2f..%2fpyproject.toml", "/assets/", "/assets", "/favicon.ico/", "/favicon.ico/..", "/%2e%2e/etc/passwd",
     "/_nicegui/3.18.0/static/../../../guests", "/_nicegui/3.18.0/static/%2e%2e/%2e%2e", "/_nicegui/auto/static/x",
-    "/_nicegui/", "/_nicegui/client/x", "/_nicegui_ws/socket.io/?EIO=4&transport=polling", "/%00", "/%ff%fe", "/\\login",
+    "/_nicegui/", "/_nicegui/client/x",
+    "/_nicegui_ws/socket.io/?EIO=4&transport=polling", "/%00", "/%ff%fe", "/\\login",
     "/.well-known/../guests", "/docs", "/redoc", "/openapi.json", "/metrics", "/.git/config", "/.env", "/nicegui.log",
     "/storage-user-x.json", "/guests/x.css", "/guests;.js", "/guests%3b.js", "/x.css", "/.nicegui/storage-general.json",
 ]  # fmt: skip
@@ -376,7 +380,8 @@ def test_odd_path(server, path, method):
 
 
 @pytest.mark.parametrize("path", ["/guests/x.css", "/guests;.js", "/docs", "/openapi.json", "/metrics", "/.git/config",
-                                  "/.env", "/nicegui.log", "/storage-user-x.json", "//guests", "/%2e%2e/x", "/%ff"])  # fmt: skip
+                                  "/.env", "/nicegui.log", "/storage-user-x.json", "//guests", "/%2e%2e/x",
+                                  "/%ff"])  # fmt: skip
 def test_unknown_path_signed_in(server, cookie, path):
     """An unknown path is a 404 page inside the layout for who is signed in, and never kept by a cache."""
     status, head, body = get(server, path, "Accept: text/html", f"Cookie: {cookie}")
@@ -499,7 +504,8 @@ def answers(server, cookie):
         }
 
 
-KINDS = ["overview", "card", "unknown", "stranger", "stranger's script", "health", "readiness", "style", "script", "no file",
+KINDS = ["overview", "card", "unknown", "stranger", "stranger's script", "health", "readiness", "style",
+    "script", "no file",
          "method", "other host", "other site", "other type", "refused", "sign-out"]  # fmt: skip
 
 

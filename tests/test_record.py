@@ -46,7 +46,11 @@ def test_holds_what_the_design_names():
     assert value[:1] == b"\x01"
     assert value[1:9] == ring().first.id
     opened = unseal(value, ring(), id, PLACE)
-    assert (opened.principal, opened.created, opened.credential.issued) == ("alice@pve", 1_700_000_000.25, 1_700_000_100.5)
+    assert (opened.principal, opened.created, opened.credential.issued) == (
+        "alice@pve",
+        1_700_000_000.25,
+        1_700_000_100.5,
+    )
 
 
 def test_nothing_readable_inside():
@@ -214,7 +218,7 @@ def test_long_agent_is_cut():
     assert len(seal_entry(entry, ring(), "i f")) < 1000
 
 
-@pytest.mark.parametrize("agent", ["\ud800\udfff", "\x00\r\n", "ü" * 500, "\U0001f600" * 300, "\xff"])
+@pytest.mark.parametrize("agent", ["a\ud800", "\x00\r\n", "ü" * 500, "\U0001f600" * 300, "\xff"])
 def test_strange_agent(agent):
     """A browser's name of strange characters is kept, not stumbled over."""
     entry = Entry(principal="a@pve", started=0, address="", agent=agent)

@@ -95,7 +95,10 @@ def _lifespan(settings: Settings, watch: Watch, tabs: Tabs, inventory: Inventory
 
 async def _every(seconds: float, work: Callable[[], None]) -> None:
     while True:
-        work()
+        try:
+            work()
+        except Exception:  # the next round may do better, and there has to be one
+            logger.exception("a regular task failed")
         await asyncio.sleep(seconds)
 
 

@@ -10,7 +10,7 @@ LONGEST_FORM = 64 * 1024
 MOST_FIELDS = 32
 
 
-class FormError(Exception):
+class FormError(ValueError):
     """The form cannot be taken: an HTTP status and a sentence."""
 
     def __init__(self, status: int, sentence: str) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 import nicegui
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import EndReason, SessionEnded, StoreUnavailable
+from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import Sessions
 from ui import text
 from ui.addresses import login_address, safe_next, wanted_address
@@ -48,7 +48,7 @@ class Guard:
             if scope["type"] == "websocket":
                 return await self._socket(scope, receive, send)
             return await self._http(scope, receive, send)
-        except StoreUnavailable:
+        except StoreError:
             return await _store_down(scope, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -46,7 +46,7 @@ def frame(title: str) -> Generator[None]:
         menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")
         with menu:
             icon("menu", size=24)
-        menu.on("click", drawer.toggle)
+        menu.on("click", js_handler=f"() => getElement({drawer.id}).toggle()")
         with Tag("a", "", {"href": "/", "aria-label": text.PRODUCT}, classes="pg-brand"):
             logo(28)
             Tag("span", text.PRODUCT, classes="pg-brand-name")
@@ -63,9 +63,14 @@ def banners() -> None:
         Tag("div", words, {"role": "note"}, classes=f"pg-banner {classes}")
 
 
-def _navigation() -> ui.left_drawer:
-    here = ui.context.client.request.url.path
-    drawer = ui.left_drawer(bordered=True).props("breakpoint=900 width=220").classes("pg-drawer")
+def _navigation() -> ui.element:
+    """The sidebar, a drawer below 900 px: all in the browser, with no word to the server."""
+    client = ui.context.client
+    here = client.request.url.path
+    client.layout.props["view"] = "hHh Lpr fff"
+    with client.layout:
+        drawer = ui.element("q-drawer").props("show-if-above bordered breakpoint=900 width=220").classes("pg-drawer")
+    drawer.move(client.layout, 0)  # before the page, for those who go by keyboard
     with drawer, Tag("nav", "", {"aria-label": text.NAVIGATION}):
         for label, address, picture in NAVIGATION:
             link = Tag("a", "", {"href": address}, classes="pg-nav-link")

@@ -12,7 +12,7 @@ from services.auth import Attempt, SignIn
 from services.errors import (
     EndReason,
     ProxgateError,
-    StoreUnavailable,
+    StoreError,
     TooManyAttempts,
 )
 from services.sessions import Session, Sessions
@@ -67,7 +67,7 @@ def create(app: FastAPI, sign_in: SignIn, sessions: Sessions, watch: Watch, cook
     async def readyz() -> Response:
         try:
             await sessions.ping()
-        except StoreUnavailable:
+        except StoreError:
             return JSONResponse({"status": "store"}, 503)
         return JSONResponse({"status": "ok"})
 
@@ -103,7 +103,7 @@ def _not_signed_in(error: ProxgateError, *, wants_json: bool, wanted: str) -> Re
     wait = {"retry-after": str(error.retry_after)} if isinstance(error, TooManyAttempts) else {}
     if wants_json:
         return JSONResponse({"error": text.sentence(error)}, text.status(error), headers=wait)
-    if isinstance(error, StoreUnavailable):
+    if isinstance(error, StoreError):
         return HTMLResponse(store_down_page(), 503, headers=dict(STORE_RETRY))
     return RedirectResponse(login_address(wanted, error=text.code(error)), 303, headers=wait)
 

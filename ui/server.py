@@ -1,6 +1,7 @@
 """The composition root: opens settings, store, Proxmox client and application, and closes them in reverse."""
 
 import asyncio
+import errno
 import logging
 import signal
 import socket
@@ -67,6 +68,7 @@ async def open_parts(settings: Settings, *, share: bool = False) -> AsyncGenerat
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Run until told to stop. `say` prints a line for the person who started it. Raises SettingsError."""
     async with AsyncExitStack() as stack:
+        bound = stack.enter_context(_bind(settings))
         if settings.demo:
             settings = await _demo(settings, stack, say)
         if not settings.addresses:
@@ -77,11 +79,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         tls = _tls(settings, say)
         server = _Server(_config(compose(parts), settings, tls))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, tls)}  (stop with Ctrl-C)")
-        await server.serve()
-        if not server.started:
-            raise SettingsError(
-                "PROXGATE_PORT", f"cannot listen on {settings.host} port {settings.port}: is it in use?"
-            )
+        await server.serve(sockets=[bound])
 
 
 class _Server(uvicorn.Server):
@@ -101,14 +99,28 @@ class _Server(uvicorn.Server):
                 signal.signal(number, signal.SIG_IGN)  # what is left is short, and must not be cut
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        try:
-            await super().startup(sockets)
-        except SystemExit:  # uvicorn logs why and exits with 1; ours is one line and 2
-            self.started = False
-            self.should_exit = True
-            return
-        if self.started:
-            self.announce()
+        await super().startup(sockets)
+        self.announce()
+
+
+def _bind(settings: Settings) -> socket.socket:
+    """Take the listening address first of all: a wrong one must not cost a half start."""
+    try:
+        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        bound = socket.socket(*found[:3])
+    except (OSError, UnicodeError) as exc:
+        raise SettingsError("PROXGATE_HOST", f"{settings.host!r} is no address to listen on; try 127.0.0.1") from exc
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(found[4])
+        bound.listen(2048)
+    except OSError as exc:
+        bound.close()
+        if exc.errno == errno.EADDRNOTAVAIL:
+            raise SettingsError("PROXGATE_HOST", f"{settings.host} is no address of this machine") from exc
+        why = "in use" if exc.errno == errno.EADDRINUSE else exc.strerror
+        raise SettingsError("PROXGATE_PORT", f"cannot listen on {settings.port}: {why}; choose another") from exc
+    return bound
 
 
 async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:

@@ -27,7 +27,7 @@ from ui.addresses import login_address
 from ui.answers import answer
 from ui.frames import Valve
 from ui.tabs import Tabs
-from ui.visit import visit_of
+from ui.visit import header, visit_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,11 @@ SOCKET_PATH = f"{SOCKETS}/socket.io/"
 _CLIENT = "proxgate.client_id"
 _WANTED = "proxgate.wanted"
 _HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
-SOCKETS_PER_CARD = 4
+SOCKETS_PER_CARD = 2
+LARGEST_POST = 1_000_000
+POLL_SECONDS = 15
+"""Longer than any poll waits for news: Engine.IO pings more often than that."""
+
 JOIN_SECONDS = 6
 """A stranger's socket that joins no card is closed after so long."""
 
@@ -81,13 +85,17 @@ class SocketGate:
         known = scope["method"] != "POST" or bool(_query(scope, "sid"))
         if session is None or not known or not self._belongs(scope):
             return await answer(send, 400, "No such tab")
+        if int(header(scope, b"content-length") or 0) > LARGEST_POST:
+            return await answer(send, 413, "Too large")
         with self._watch.watching(session):
             work = asyncio.ensure_future(self._app(scope, receive, self._answering(session, send)))
             end = asyncio.create_task(self._watch.ended(session.hash))
             try:
-                await asyncio.wait({work, end}, return_when=asyncio.FIRST_COMPLETED)
-                if not work.done():
+                await asyncio.wait({work, end}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if end.done() and not work.done():
                     await answer(send, 200, _open_frame(scope, end.result()))
+                elif not work.done():
+                    await answer(send, 400, "No such tab")
             finally:
                 end.cancel()
                 work.cancel()

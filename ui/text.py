@@ -107,6 +107,7 @@ _DISTRUST_MEND = "The administrator sets PROXMOX_FINGERPRINT, or PROXMOX_CA_FILE
 INVALID_CREDENTIALS = "Invalid credentials"
 UNREACHABLE = "Unable to reach the Proxmox server"
 NOT_PROXMOX = "The server at that address does not answer like Proxmox VE"
+LACKS_PRIVILEGE = "Your account lacks a privilege for this"
 SECOND_FACTOR = "This account needs a second factor, which Proxgate cannot ask for yet"
 
 
@@ -127,7 +128,8 @@ def sentence(error: ProxgateError) -> str:
         case BadAnswer():
             return NOT_PROXMOX
         case PrivilegeMissing():
-            return f"Your account lacks the privilege {error.privilege or 'for this'} on {error.path or 'it'}"
+            named = f": {error.privilege} on {error.path}" if error.privilege and error.path else ""
+            return LACKS_PRIVILEGE + named
         case RequestRefused():
             return f"Proxmox refused the request ({error.status})"
         case TooManyAttempts():
@@ -168,6 +170,8 @@ _BY_CODE: dict[str, tuple[type[ProxgateError], str]] = {
     "certificate": (NotTrusted, f"{_DISTRUST[Distrust.UNKNOWN]} {_DISTRUST_MEND}"),
     "answer": (BadAnswer, NOT_PROXMOX),
     "attempts": (TooManyAttempts, "Too many attempts. Try again later"),
+    "refused": (RequestRefused, "Proxmox refused the request"),
+    "privilege": (PrivilegeMissing, LACKS_PRIVILEGE),
     "unreachable": (ProxgateError, UNREACHABLE),
 }
 

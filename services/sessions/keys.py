@@ -3,6 +3,7 @@
 import os
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class KeyRing:
 
     def __init__(self, secret: SecretStr) -> None:
         """`secret` is one or several of at least 32 bytes, comma-separated. Raises SettingsError."""
-        parts = [part.strip().encode() for part in secret.get_secret_value().split(",")]
+        parts = [part.strip().encode("utf-8", "surrogateescape") for part in secret.get_secret_value().split(",")]
         if any(len(part) < SECRET_BYTES for part in parts):
             raise SettingsError("SESSION_SECRET", "give at least 32 bytes, as from: openssl rand -base64 32")
         self.keys = tuple(Key.of(part) for part in parts)
@@ -68,7 +69,7 @@ def stored_secret(data_dir: Path) -> SecretStr:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not file.is_symlink() and not file.exists():
             _write_once(file)
-        return SecretStr(_read_private(file))
+        return _long_enough(file, _read_private(file))
     except OSError as exc:
         raise SettingsError(
             "PROXGATE_DATA_DIR", f"cannot keep the session secret in {data_dir}: {exc.strerror}"
@@ -77,23 +78,29 @@ def stored_secret(data_dir: Path) -> SecretStr:
 
 def _write_once(file: Path) -> None:
     """Write beside, then link: of two starts at once both read the same whole secret."""
-    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
     try:
-        os.link(beside, file)
-    except FileExistsError:
-        pass
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(SECRET_BYTES) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(beside, file)
     finally:
         beside.unlink()
 
 
-def _read_private(file: Path) -> str:
+def _long_enough(file: Path, secret: bytes) -> SecretStr:
+    """A file that was cut or overwritten is told as such: nobody has set SESSION_SECRET."""
+    if len(secret) < SECRET_BYTES or not secret.isascii():
+        raise SettingsError("PROXGATE_DATA_DIR", f"{file} holds no secret; restore it, or remove it to begin anew")
+    return SecretStr(secret.decode("ascii"))
+
+
+def _read_private(file: Path) -> bytes:
     descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor) as stream:
+    with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(stream.fileno())
         private = not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and status.st_uid == os.getuid()
         if not stat.S_ISREG(status.st_mode) or not private:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from services.errors import StoreCorrupt
 from services.proxmox import ApiToken, Credential, Ticket
@@ -80,8 +80,8 @@ class _Stored(BaseModel):
     kind: Literal["ticket", "token"]
     created: float
     principal: str
-    secret: str
-    csrf_token: str = ""
+    secret: str = Field(repr=False)
+    csrf_token: str = Field(default="", repr=False)
     issued: float = 0
     capabilities: dict[str, dict[str, int]] = {}
 

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -14,6 +14,7 @@ from services.errors import (
     ProxmoxError,
     SessionEnded,
     StoreCorrupt,
+    StoreError,
     TicketRejected,
 )
 from services.proxmox import Credential, Proxmox, ProxmoxClient, Ticket
@@ -27,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 RENEWAL_LOCK_MS = 15_000
 
-TIDY_INDEX_FROM = 50
-"""An index with more entries is rid of those whose sessions have expired."""
+TIDY_INDEX_EVERY = 50
+"""At so many entries an index is rid of those whose sessions have expired."""
 
 _NO_KEY = -2  # the store's answer to TTL for a key that is not there
 
@@ -100,7 +101,7 @@ class Sessions:
         value = seal(record, self._keys, session.id, key)
         listed = seal_entry(entry, self._keys, f"{index} {session.hash}")
 
-        async def write(client: Redis) -> list[Any]:
+        async def write(client: Redis) -> tuple[int, bytes | None]:
             async with client.pipeline(transaction=True) as pipe:
                 pipe.hset(index, session.hash, listed)
                 pipe.expire(index, self.limits.longest)
@@ -108,17 +109,20 @@ class Sessions:
                 pipe.hlen(index)
                 if browser:
                     pipe.set(self._browser_key(browser), session.hash, ex=self.limits.longest, get=True)
-                return await pipe.execute()
+                answers = await pipe.execute()
+                return int(answers[3]), answers[4] if browser else None
 
         try:
-            answers = await self._store.run(write)
+            count, before = await self._store.run(write)
         except StoreCorrupt:  # the index is none, which must keep nobody out
-            await self._drop(index)
-            answers = await self._store.run(write)
-        if answers[3] > TIDY_INDEX_FROM:
-            await self._list(index)
-        if browser and answers[-1] is not None:
-            await self._end([_Named(hash=answers[-1].decode(), principal=session.principal)], EndReason.SIGNED_OUT)
+            await self._drop(index, self._browser_key(browser))
+            count, before = await self._store.run(write)
+        if before is not None:
+            hash = before.decode("ascii", "replace")
+            await self._end([_Named(hash=hash, principal=session.principal)], EndReason.SIGNED_OUT)
+        if count % TIDY_INDEX_EVERY == 0:
+            with suppress(StoreError):
+                await self._lifetimes(index, await self._entries(index))
         return session
 
     async def read(self, id: str, *, touch: bool = True) -> Session:
@@ -235,12 +239,13 @@ class Sessions:
         hash = hash_id(id)
         key = self._record_key(hash)
 
-        async def read(client: Redis) -> list[Any]:
+        async def read(client: Redis) -> tuple[bytes | None, object]:
             async with client.pipeline(transaction=False) as pipe:
                 # The touch is the read: no second round trip, and a record that is gone stays gone.
                 pipe.getex(key, ex=self.limits.idle) if touch else pipe.get(key)
                 pipe.get(self._ended_key(hash))
-                return await pipe.execute()
+                value, ended = await pipe.execute()
+                return value, ended
 
         try:
             value, ended = await self._store.run(read)
@@ -308,18 +313,23 @@ class Sessions:
 
     async def _list(self, index: str) -> tuple[ListedSession, ...]:
         entries = await self._entries(index)
+        left = await self._lifetimes(index, entries)
+        listed = [self._listed(index, hash, entries[hash], ttl) for hash, ttl in left.items()]
+        alive = [one for one in listed if one and time.time() < one.started + self.limits.longest]
+        return tuple(sorted(alive, key=lambda one: -one.started))
 
-        async def lifetimes(client: Redis) -> list[Any]:
+    async def _lifetimes(self, index: str, hashes: Collection[str]) -> dict[str, int]:
+        """Seconds until each session falls idle, -1 for never; entries whose sessions are gone are taken out."""
+
+        async def ask(client: Redis) -> list[int]:
             async with client.pipeline(transaction=False) as pipe:
-                for hash in entries:
+                for hash in hashes:
                     pipe.ttl(self._record_key(hash))
                 return await pipe.execute()
 
-        left = dict(zip(entries, await self._store.run(lifetimes) if entries else [], strict=True))
-        listed = [self._listed(index, hash, entries[hash], ttl) for hash, ttl in left.items() if ttl != _NO_KEY]
+        left = dict(zip(hashes, await self._store.run(ask) if hashes else [], strict=True))
         await self._forget(index, [hash for hash, ttl in left.items() if ttl == _NO_KEY])
-        alive = [one for one in listed if one and time.time() < one.started + self.limits.longest]
-        return tuple(sorted(alive, key=lambda one: -one.started))
+        return {hash: ttl for hash, ttl in left.items() if ttl != _NO_KEY}
 
     def _listed(self, index: str, hash: str, value: bytes, ttl: int) -> ListedSession | None:
         try:

@@ -1,6 +1,7 @@
 """The one funnel to Redis or Valkey."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Self, TypeVar
@@ -21,6 +22,8 @@ DEADLINE = 1.0
 
 CONNECTIONS = 32
 
+_ERROR_CODE = re.compile(r"\b[A-Z]{3,}\b")
+_NONSENSE = (TypeError, ValueError, LookupError, AttributeError)
 _TLS_FILES = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
 
 
@@ -46,6 +49,7 @@ class Store:
                 socket_connect_timeout=DEADLINE,
                 retry=Retry(NoBackoff(), 1),  # a connection that the server closed meanwhile costs nobody an error
             )
+            pool.connection_class(**pool.connection_kwargs)  # connects nothing, and knows every wrong parameter
         except (ValueError, TypeError):
             mend = "use redis://, rediss:// or unix:// as in rediss://user:password@host:6379/0?ca_file=/path/ca.pem"
             raise SettingsError("REDIS_URL", mend) from None
@@ -68,7 +72,8 @@ class Store:
         """Raises StoreUnavailable unless the store answers."""
 
         async def ping(client: Redis) -> None:
-            await client.ping()
+            if await client.ping() is not True:
+                raise ValueError("no pong")
 
         await self.run(ping)
 
@@ -95,7 +100,10 @@ async def _translated(deadline: float = DEADLINE) -> AsyncGenerator[None]:
     except ResponseError as exc:
         if "WRONGTYPE" in str(exc):  # of a pipeline, not at the start
             raise StoreCorrupt("a key of ours is of another type") from exc
-        raise StoreUnavailable(str(exc).partition(" ")[0]) from exc
+        code = _ERROR_CODE.search(str(exc)) if type(exc) is ResponseError else None
+        raise StoreUnavailable(code[0] if code else type(exc).__name__) from exc
+    except _NONSENSE as exc:
+        raise StoreUnavailable("an answer that makes no sense") from exc
     except (RedisError, OSError, TimeoutError, EOFError) as exc:
         raise StoreUnavailable(type(exc).__name__) from exc
 

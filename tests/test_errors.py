@@ -1,0 +1,195 @@
+"""The family of errors: one base, one tree, one sentence and one status each, and no secret in any of them."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+
+import pytest
+
+import services
+import ui
+from services import errors
+from services.errors import (
+    Distrust,
+    EndReason,
+    InvalidCredentials,
+    NotTrusted,
+    PrivilegeMissing,
+    ProxgateError,
+    ProxmoxError,
+    RequestRefused,
+    SessionEnded,
+    SettingsError,
+    StoreError,
+    StoreUnavailable,
+    TicketRejected,
+    TooManyAttempts,
+    Unreachable,
+)
+from ui import text
+
+FAMILY = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+ARGUMENTS = {
+    SettingsError: ("PROXMOX_HOST", "give one"),
+    PrivilegeMissing: ("/vms/100", "VM.PowerMgmt"),
+    RequestRefused: (400,),
+    NotTrusted: ("pve:8006", "AA:BB", Distrust.UNKNOWN),
+    SessionEnded: (EndReason.IDLE,),
+    TooManyAttempts: (7,),
+}
+SPOKEN = [kind for kind in FAMILY if kind is not SettingsError]
+"""Those that a person at the browser may meet; a wrong setting ends the start."""
+
+STATUS = {
+    "InvalidCredentials": 401,
+    "SecondFactorRequired": 401,
+    "TicketRejected": 401,
+    "SessionEnded": 401,
+    "PrivilegeMissing": 403,
+    "TooManyAttempts": 429,
+    "ProxmoxError": 502,
+    "RequestRefused": 502,
+    "Unreachable": 502,
+    "NotTrusted": 502,
+    "BadAnswer": 502,
+    "StoreError": 503,
+    "StoreUnavailable": 503,
+    "StoreCorrupt": 503,
+}
+
+
+def made(kind):
+    return kind(*ARGUMENTS.get(kind, ()))
+
+
+def drawn():
+    """The docstring's tree: each name with its parent's."""
+    parents, stack = {}, []
+    for line in errors.__doc__.splitlines():
+        if found := re.match(r"^ {4}((?:[│├└─ ]{4})*)(\w+)(?:  |$)", line):
+            depth = len(found[1]) // 4
+            stack[depth:] = [found[2]]
+            parents[found[2]] = stack[depth - 1] if depth else None
+    return parents
+
+
+def test_tree_is_drawn():
+    """The family stands in the docstring's tree, each under its base and nothing else."""
+    assert drawn() == {kind.__name__: None if kind is ProxgateError else kind.__bases__[0].__name__ for kind in FAMILY}
+
+
+def test_one_base():
+    """Every error of ours, wherever it is defined, has the one base."""
+    for package in (services, ui):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if module.name.endswith("__main__"):
+                continue
+            for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+                if issubclass(kind, Exception) and kind.__module__.split(".")[0] in {"services", "ui"}:
+                    assert issubclass(kind, (ProxgateError, *_INTERNAL)), kind
+
+
+_INTERNAL = (ConnectionError, ValueError, OSError)
+"""What never leaves its own file may be one of Python's own."""
+
+
+@pytest.mark.parametrize("kind", SPOKEN, ids=lambda kind: kind.__name__)
+def test_sentence(kind):
+    """Every error that a person may meet has one sentence, in plain words."""
+    sentence = text.sentence(made(kind))
+    assert sentence[0].isupper()
+    assert "\n" not in sentence
+    assert "{" not in sentence
+    assert kind.__name__ not in sentence
+
+
+@pytest.mark.parametrize("kind", SPOKEN, ids=lambda kind: kind.__name__)
+def test_status(kind):
+    """Every error that a person may meet has the contract's status."""
+    name = next(base.__name__ for base in kind.__mro__ if base.__name__ in STATUS) if kind is not ProxgateError else ""
+    assert text.status(made(kind)) == STATUS.get(name, 502)
+
+
+AT_SIGN_IN = [
+    kind for kind in SPOKEN if issubclass(kind, (ProxmoxError, TooManyAttempts)) and kind is not TicketRejected
+]
+
+
+@pytest.mark.parametrize("kind", AT_SIGN_IN, ids=lambda kind: kind.__name__)
+def test_code_says_what_the_sentence_says(kind):
+    """The word that stands for a sign-in's error in an address leads back to a sentence that is not another error's."""
+    error = made(kind)
+    back = text.by_code(text.code(error))
+    assert back
+    if text.sentence(error) != text.UNREACHABLE:
+        assert back != text.UNREACHABLE
+
+
+def test_contracts_sentences():
+    """The contract's sentences are word for word these."""
+    assert text.sentence(InvalidCredentials()) == "Invalid credentials"
+    assert text.sentence(Unreachable()) == "Unable to reach the Proxmox server"
+    assert text.sentence(errors.BadAnswer()) == "The server at that address does not answer like Proxmox VE"
+    assert text.sentence(TooManyAttempts(7)) == "Too many attempts. Try again in 7 seconds"
+    rejected = text.sentence(SessionEnded(EndReason.REJECTED))
+    assert rejected.startswith("Proxmox no longer accepts this sign-in")
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+def test_every_end_has_its_words(reason):
+    """Every reason for an end has words of its own, but a sign-out of one's own, which needs none."""
+    words = text.ended(reason)
+    assert bool(words) is (reason is not EndReason.SIGNED_OUT)
+    assert sum(text.ended(other) == words for other in EndReason) == 1
+
+
+@pytest.mark.parametrize("reason", list(Distrust))
+def test_distrust_says_what_to_set(reason):
+    """Distrust names the fact, the fingerprint if one was seen, and both settings that mend it."""
+    sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", reason))
+    assert "certificate" in sentence
+    for words in ("AA:BB", "PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
+        assert words in sentence
+    assert sum(text.sentence(NotTrusted("pve:8006", "AA:BB", other)) == sentence for other in Distrust) == 1
+    assert "fingerprint is" not in text.sentence(NotTrusted("pve:8006", "", reason))
+
+
+def test_missing_privilege_reads_well():
+    """A missing privilege is named with its path, and reads as a sentence where Proxmox names neither."""
+    sentence = text.sentence(PrivilegeMissing("/vms/100", "VM.PowerMgmt"))
+    assert "VM.PowerMgmt" in sentence
+    assert "/vms/100" in sentence
+    assert "privilege for this on it" not in text.sentence(PrivilegeMissing("", ""))
+
+
+def test_unknown_code_says_nothing():
+    """A word in an address that is none of ours says nothing, whoever put it there."""
+    for code in ("", "x", "<script>", "Credentials", "credentials "):
+        assert text.by_code(code) == ""
+
+
+def test_store_down_is_never_signed_out():
+    """The store's outage is no sign-in's failure, neither in the tree nor in the status."""
+    assert not issubclass(StoreUnavailable, (ProxmoxError, SessionEnded))
+    assert text.status(StoreUnavailable()) == 503
+    assert issubclass(StoreUnavailable, StoreError)
+
+
+@pytest.mark.parametrize("kind", FAMILY, ids=lambda kind: kind.__name__)
+def test_documented(kind):
+    """Every error says in a sentence what it stands for, and its repr carries what it was given."""
+    assert kind.__doc__
+    for argument in ARGUMENTS.get(kind, ()):
+        assert str(argument) in f"{made(kind)!r} {made(kind)}"
+
+
+def test_words_stand_in_one_place():
+    """No error carries the sentence that a person reads."""
+    for kind in SPOKEN:
+        assert text.sentence(made(kind)) not in str(made(kind))
+
+
+def test_enum_values_are_plain():
+    """Reasons are plain words, since they stand in addresses and in the store."""
+    assert all(re.fullmatch(r"[a-z-]+", reason.value) for reason in EndReason)

@@ -1,0 +1,726 @@
+"""The sign-in from outside: what is typed, what reaches Proxmox, our own limit, and every trouble Proxmox can be in."""
+
+import contextlib
+import ipaddress
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+
+from services.certificate import self_signed
+from services.limiter import PER_ACCOUNT, PER_ADDRESS
+from services.simulator.accounts import Account
+from services.simulator.household import ACCOUNTS
+from services.simulator.simulator import Fault
+from tests import harness
+from tests.conftest import forget_failures
+from tests.harness import PAGE, sign_in, until
+
+JSON = {"Accept": "application/json"}
+UNREACHABLE = "Unable to reach the Proxmox server"
+NOT_PROXMOX = "The server at that address does not answer like Proxmox VE"
+DEADLINE = 10.0
+
+
+@pytest.fixture
+def asked(sim):
+    """The sign-ins that Proxmox has been asked for since the test began, as it received them."""
+    return _asked(sim)
+
+
+def _asked(sim):
+    seen = {id(one) for one in sim.requests}
+    return lambda: [one for one in list(sim.requests) if one.path == "/access/ticket" and id(one) not in seen]
+
+
+@pytest.fixture
+def fault(sim):
+    """Set what goes wrong at Proxmox; nothing does any more afterwards."""
+
+    def set_fault(**what):
+        sim.fault = Fault(**what)
+
+    yield set_fault
+    sim.fault = Fault()
+
+
+def records(valkey_url, prefix="server:"):
+    """The sessions in the store."""
+    with redis.Redis.from_url(valkey_url) as store:
+        return {*store.keys(f"{prefix}session:*"), *store.keys(f"{prefix}index:*")}
+
+
+# D: the name
+
+
+@pytest.mark.parametrize(
+    ("username", "realm"),
+    [
+        ("", "pam"), ("root", ""), ("", ""), ("x" * 61, "pam"), ("x" * 65, "pam"), ("ro ot", "pam"), (" root", "pam"),
+        ("root ", "pam"), ("ro:ot", "pam"), ("ro/ot", "pam"), ("root!name", "pam"), ("root@pam!name", "pve"),
+        ("root\t", "pam"), ("root\n", "pam"), ("root\0", "pam"), ("root\u2028", "pam"), ("root\u00a0", "pam"),
+        ("root", "p am"), ("root", "pam@pve"), ("root", "1pam"), ("root", "pam/../pve"), ("root", "p" * 33),
+        ("root", "p\u00e4m"),
+        ("root\x7f", "pam"), ("root\u0085", "pam"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_impossible_name(client, asked, username, realm):
+    """A name that no account can have is refused in the usual words, and Proxmox is not asked."""
+    answer = sign_in(client, username, realm)
+    assert (answer.status_code, answer.json()) == (401, {"error": "Invalid credentials"})
+    assert asked() == []
+
+
+@pytest.mark.parametrize(
+    ("username", "realm"),
+    [("a@pam", "pve"), ("a@@", "pve"), ("a@", "pve"), ("@", "pve"), ("r\u00f6t", "pve"), ("ro\u0308t", "pve"),
+     ("\ufb01sh", "pve"), ("ROOT", "pam"), ("a;b=c&d+e%41", "pve"), ("x" * 60, "pam"), ("\u202eroot", "pam")],
+    ids=ascii,
+)  # fmt: skip
+def test_name_as_typed(client, asked, username, realm):
+    """Proxmox gets the one identity that was typed, realm last, neither normalised nor folded."""
+    sign_in(client, username, realm)
+    (request,) = asked()
+    assert request.parameters["username"] == f"{username}@{realm}"
+
+
+def test_shown_as_asked(client):
+    """The page shows the identity that Proxmox signed in."""
+    sign_in(client, "alice", "pve")
+    page = client.get("/", headers=PAGE).text
+    assert "alice@pve" in page
+    assert "root@pam" not in page
+
+
+# D: the password
+
+
+PASSWORDS = [
+    " x ", "a;b=c&d+e%00%41", "\U0001f600\U0001f468\u200d\U0001f469", "e\u0301", "\u00e9", "\ufb01", "x\ty",
+    "x\r\ny", "x\0y",
+    "%", "%%", "+", "&", "=", "\"'<>`", "\\", "p\u00e4\u00df", "\u2028", "\ufeffx", "a" * 4_000, "null", "{}", "-1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("password", PASSWORDS, ids=lambda password: ascii(password)[:24])
+def test_password_as_typed(client, asked, password):
+    """A password reaches Proxmox byte for byte as it was typed."""
+    sign_in(client, password=password)
+    (request,) = asked()
+    assert request.parameters["password"] == password
+
+
+@pytest.mark.parametrize("password", ["", "PVE:root@pam:00000000::x", "x" * 70_000], ids=["none", "a ticket", "long"])
+def test_password_that_is_none(client, asked, password):
+    """A ticket in the place of the password is never passed on, nor is an empty or endless one a way in."""
+    answer = sign_in(client, password=password)
+    assert answer.status_code in {401, 413}
+    assert "proxgate" not in client.cookies
+    assert [one for one in asked() if one.parameters["password"].startswith("PVE:")] == []
+
+
+# D: other fields
+
+
+@pytest.mark.parametrize("name", ["otp", "tfa-challenge", "path", "privs", "new-format", "__proto__", "csrf", "ticket"])
+def test_other_fields(client, asked, name):
+    """Fields that the form does not have are dropped; Proxmox gets the two that it needs."""
+    assert sign_in(client, **{name: "1"}).status_code == 200
+    (request,) = asked()
+    assert set(request.parameters) == {"username", "password"}
+
+
+def test_field_twice(client, asked):
+    """Of a field sent twice the first counts, and Proxmox gets one."""
+    body = "username=alice&realm=pve&password=demo&username=root&realm=pam"
+    headers = {**JSON, "Content-Type": "application/x-www-form-urlencoded"}
+    assert client.post("/login", content=body, headers=headers).status_code == 200
+    (request,) = asked()
+    assert request.parameters == {"username": "alice@pve", "password": "demo"}
+
+
+def test_fields_in_the_address(client, asked):
+    """An account and a password in the address are not taken."""
+    answer = client.post("/login?username=root&realm=pam&password=demo", data={"next": "/"}, headers=JSON)
+    assert answer.status_code == 401
+    assert client.get("/login?username=root&realm=pam&password=demo", headers=PAGE).status_code == 200
+    assert asked() == []
+
+
+def test_semicolons_part_nothing(client, asked):
+    """A semicolon is part of a value, here as in what Proxmox gets."""
+    body = "username=root&realm=pam&password=a;otp=1"
+    headers = {**JSON, "Content-Type": "application/x-www-form-urlencoded"}
+    client.post("/login", content=body, headers=headers)
+    (request,) = asked()
+    assert request.parameters == {"username": "root@pam", "password": "a;otp=1"}
+
+
+@pytest.mark.parametrize("username", ["nosuch", "old", "lapsed", "alice"])
+def test_no_telling(client, username):
+    """Nothing in a refusal tells whether the account exists, is disabled or has expired."""
+    answer = sign_in(client, username, "pve", "wrong")
+    headers = {k: v for k, v in answer.headers.items() if k not in {"date", "set-cookie"}}
+    assert (answer.status_code, answer.json()) == (401, {"error": "Invalid credentials"})
+    same = sign_in(client, "somebody", "pve", "wrong")
+    assert headers == {k: v for k, v in same.headers.items() if k not in {"date", "set-cookie"}}
+
+
+# D: our own limit
+
+
+def test_limit_of_an_account(client, asked):
+    """After ten failures the eleventh try of an account is refused without asking Proxmox, the right password too."""
+    for _ in range(PER_ACCOUNT):
+        assert sign_in(client, password="wrong").status_code == 401
+    wrong, right = sign_in(client, password="wrong"), sign_in(client)
+    assert len(asked()) == PER_ACCOUNT
+    for answer in (wrong, right):
+        assert answer.status_code == 429
+        seconds = int(answer.headers["retry-after"])
+        assert 0 < seconds <= 900
+        assert answer.json() == {"error": f"Too many attempts. Try again in {seconds} seconds"}
+    assert "proxgate" not in client.cookies
+    assert sign_in(client, "alice", "pve").status_code == 200
+
+
+def test_limit_without_scripts(client):
+    """Without scripts the card says that there were too many attempts."""
+    for _ in range(PER_ACCOUNT):
+        sign_in(client, password="wrong")
+    answer = client.post("/login", data={"username": "root", "realm": "pam", "password": "demo"}, headers=PAGE)
+    assert answer.status_code == 303
+    assert "Too many attempts" in client.get(answer.headers["location"], headers=PAGE).text
+
+
+@pytest.mark.parametrize(
+    "twins",
+    [("root", "ROOT", "Root", "rOOt"), ("r\u00f6t", "ro\u0308t", "R\u00d6T"), ("fish", "\ufb01sh", "\uff26ISH")],
+    ids=ascii,
+)
+def test_limit_of_twins(client, asked, twins):
+    """Twins by case or by normal form share one counter."""
+    for number in range(PER_ACCOUNT + 4):
+        sign_in(client, twins[number % len(twins)], "pve", "wrong")
+    assert len(asked()) == PER_ACCOUNT
+
+
+def test_limit_of_an_address(client, asked):
+    """Whoever sprays many accounts is stopped by the address, whatever X-Forwarded-For they write."""
+
+    def spray(number):
+        form = {"username": f"user{number}", "realm": "pve", "password": "wrong"}
+        return client.post("/login", data=form, headers={**JSON, "X-Forwarded-For": f"198.51.100.{number}"}).status_code
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(spray, range(PER_ADDRESS + 30)))
+    assert len(asked()) == PER_ADDRESS
+    assert set(statuses) == {401, 429}
+    assert sign_in(client).status_code == 429
+
+
+def test_limit_in_parallel(client, asked):
+    """Of two hundred guesses at once no more than the limit reach Proxmox."""
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(lambda number: sign_in(client, password=f"wrong {number}"), range(200)))
+    assert len(asked()) <= PER_ACCOUNT
+
+
+def test_limit_over_a_restart(valkey_url, sim):
+    """The counters outlive a server that was killed."""
+    settings = {"REDIS_URL": valkey_url, "SESSION_SECRET": harness.SECRET, "STORE_PREFIX": "killed:"}
+    settings |= harness.for_proxmox(sim)
+    asked = _asked(sim)
+    forget_failures(valkey_url)
+    with harness.proxgate(**settings) as up, up.client() as jar:
+        for _ in range(PER_ACCOUNT):
+            sign_in(jar, password="wrong")
+        up.process.kill()
+        up.process.wait(5)
+    with harness.proxgate(**settings) as up, up.client() as jar:
+        assert sign_in(jar).status_code == 429
+    assert len(asked()) == PER_ACCOUNT
+
+
+def test_right_password_is_no_failure(client):
+    """Sign-ins that succeed count for nothing, however many."""
+    for _ in range(PER_ACCOUNT + 2):
+        assert sign_in(client).status_code == 200
+
+
+def test_outage_is_no_failure(client, fault):
+    """While Proxmox is out of order nobody uses up a try."""
+    fault(path="/access/ticket", status=595)
+    for _ in range(PER_ACCOUNT + 2):
+        assert sign_in(client, password="wrong").status_code == 502
+    fault()
+    assert sign_in(client).status_code == 200
+
+
+def test_limit_that_expires_meanwhile(client, fault, valkey_url):
+    """A try that is given back after its window has ended leaves no credit for the next window."""
+    fault(path="/access/ticket", status=595, delay=0.6)
+    with ThreadPoolExecutor(4) as pool, redis.Redis.from_url(valkey_url) as store:
+        tries = [pool.submit(sign_in, client) for _ in range(4)]
+        counters = until(lambda: store.keys("server:limit:account:*"))
+        until(lambda: _tries(store, counters[0]) == 4)
+        store.delete(*store.keys("server:limit:a*"))  # as at the end of the window
+        assert {one.result().status_code for one in tries} == {502}
+        assert all(_tries(store, key) >= 0 for key in store.keys("server:limit:a*"))
+
+
+def _tries(store, key):
+    """What a counter says, be it a number or a set."""
+    return store.zcard(key) if store.type(key) == b"zset" else int(store.get(key) or 0)
+
+
+def test_counters_end(client, valkey_url):
+    """Each counter in the store has an end, and its name tells no account."""
+    sign_in(client, password="wrong")
+    with redis.Redis.from_url(valkey_url) as store:
+        counters = store.keys("server:limit:a*")
+        assert len(counters) == 2
+        assert all(0 < store.ttl(key) <= 910 for key in counters)
+        assert not [key for key in counters if b"root" in key or b"127.0.0.1" in key]
+
+
+# E: Proxmox in trouble
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 595, 596, 597, 598, 599, 999])
+def test_broken_proxmox(client, fault, valkey_url, status):
+    """Any 5xx, those of Proxmox's own proxy among them, is told as unreachable, and nothing is stored."""
+    before = records(valkey_url)
+    fault(path="/access/ticket", status=status)
+    answer = sign_in(client)
+    assert answer.status_code == 502
+    assert answer.json()["error"] in ({UNREACHABLE} if status < 600 else {UNREACHABLE, NOT_PROXMOX})
+    assert "proxgate" not in client.cookies
+    assert records(valkey_url) == before
+
+
+def test_silent_proxmox(client, fault, valkey_url):
+    """A Proxmox that never answers is given up within ten seconds, while everything else goes on; nothing is stored."""
+    before = records(valkey_url)
+    fault(path="/access/ticket", hang=True)
+    started = time.monotonic()
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(sign_in, client) for _ in range(3)]
+        slowest = 0.0
+        while not all(one.done() for one in waiting):
+            asked = time.monotonic()
+            assert client.get("/healthz").status_code == 200
+            slowest = max(slowest, time.monotonic() - asked)
+            time.sleep(0.05)
+        answers = [one.result() for one in waiting]
+    assert time.monotonic() - started < DEADLINE + 1
+    assert {(answer.status_code, answer.json()["error"]) for answer in answers} == {(502, UNREACHABLE)}
+    assert slowest < 1
+    assert records(valkey_url) == before
+    fault()
+    assert sign_in(client).status_code == 200  # the slots are free again
+
+
+def test_trouble_without_scripts(client, fault):
+    """Without scripts the card says that Proxmox cannot be reached."""
+    fault(path="/access/ticket", status=595)
+    answer = client.post("/login", data={"username": "root", "realm": "pam", "password": "demo"}, headers=PAGE)
+    assert answer.status_code == 303
+    fault()
+    assert UNREACHABLE in client.get(answer.headers["location"], headers=PAGE).text
+
+
+def test_in_flight(client, fault, asked):
+    """Of many sign-ins at once no more than the slots wait at Proxmox; the rest is told to try again."""
+    fault(path="/access/ticket", delay=1.5)
+    with ThreadPoolExecutor(25) as pool:
+        answers = list(pool.map(lambda _: sign_in(client, "alice", "pve"), range(25)))
+    assert {answer.status_code for answer in answers} == {200, 429}
+    assert len(asked()) <= 8
+    assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 429)
+
+
+def test_second_factor_is_no_login(client, valkey_url):
+    """An account whose second factor is due is not signed in by its password, and half a ticket is not stored."""
+    before = records(valkey_url)
+    answer = sign_in(client, "bob", "pve")
+    assert answer.status_code == 401
+    assert "second factor" in answer.json()["error"]
+    assert "proxgate" not in client.cookies
+    assert records(valkey_url) == before
+    assert client.get("/", headers=PAGE).status_code == 303
+
+
+# E: not Proxmox at all
+
+
+class Impostor:
+    """A TLS server with a certificate of its own that says the same to everybody."""
+
+    def __init__(self):
+        self.say = b""
+        self.heard = []
+        pem, key = self_signed(["localhost", "127.0.0.1"])
+        with tempfile.TemporaryDirectory() as directory:
+            file = Path(directory, "both.pem")
+            file.write_text(pem + key)
+            self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self.context.load_cert_chain(file)
+        from services.certificate import fingerprint
+
+        self.fingerprint = fingerprint(pem)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                line, _ = self.listener.accept()
+                threading.Thread(target=self._answer, args=(line,), daemon=True).start()
+
+    def _answer(self, line):
+        with contextlib.suppress(OSError), self.context.wrap_socket(line, server_side=True) as inside:
+            inside.settimeout(5)
+            heard = b""
+            while b"\r\n\r\n" not in heard or (b"POST" in heard and b"password=" not in heard):
+                if not (part := inside.recv(65536)):
+                    return
+                heard += part
+            self.heard.append(heard)
+            if self.say is None:  # a reset
+                inside.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                return
+            for part in self.say() if callable(self.say) else (self.say,):
+                inside.sendall(part)
+
+    def close(self):
+        self.listener.close()
+
+
+@pytest.fixture(scope="module")
+def impostor():
+    """Something that is not Proxmox."""
+    running = Impostor()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def fooled(impostor, valkey_url):
+    """A server whose Proxmox is the impostor, its certificate pinned."""
+    settings = {"PROXMOX_HOST": f"127.0.0.1:{impostor.port}", "PROXMOX_FINGERPRINT": impostor.fingerprint}
+    with harness.proxgate(
+        REDIS_URL=valkey_url, SESSION_SECRET=harness.SECRET, STORE_PREFIX="fooled:", **settings
+    ) as up:
+        yield up
+
+
+def http(status, body=b"", *lines, length=None):
+    """An HTTP answer."""
+    head = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body) if length is None else length}", "Connection: close"]
+    return "\r\n".join((*head, *lines, "", "")).encode() + body
+
+
+def _endless():
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b'{"data": "'
+    for _ in range(2_048):
+        yield b"a" * 65_536
+
+
+def _informed():
+    yield b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200_000
+    yield http(200, b"{}")
+
+
+TICKET = b'{"data":{"username":"%s","ticket":"PVE:%s:00000000::x","CSRFPreventionToken":"0:x","cap":{}}}'
+EVIL = "https://evil.example/api2/json/access/ticket"
+STRANGE = {
+    "HTML": (http(200, b"<html></html>", "Content-Type: text/html"), {NOT_PROXMOX}),
+    "empty": (http(200), {NOT_PROXMOX}),
+    "other JSON": (http(200, b"[]"), {NOT_PROXMOX}),
+    "no ticket": (http(200, b'{"data":{}}'), {NOT_PROXMOX}),
+    "null": (http(200, b'{"data":null}'), {NOT_PROXMOX}),
+    "deep JSON": (http(200, b"[" * 10_000), {NOT_PROXMOX}),
+    "somebody else": (http(200, TICKET % (b"admin@pam", b"admin@pam")), {NOT_PROXMOX}),
+    "long ticket": (http(200, TICKET % (b"root@pam", b"root@pam:" + b"a" * 65_536)), {NOT_PROXMOX}),
+    "header in the ticket": (http(200, TICKET % (b"root@pam", b"root@pam\\r\\nX: y")), {NOT_PROXMOX}),
+    "301": (http(301, b"", f"Location: {EVIL}"), {NOT_PROXMOX}),
+    "302": (http(302, b"", "Location: http://169.254.169.254/"), {NOT_PROXMOX}),
+    "307": (http(307, b"", f"Location: {EVIL}"), {NOT_PROXMOX}),
+    "308": (http(308, b"", "Location: /api2/json/access/ticket"), {NOT_PROXMOX}),
+    "bomb": (http(200, b"", "Content-Encoding: br", length=0), {NOT_PROXMOX}),
+    "endless": (_endless, {NOT_PROXMOX}),
+    "announced GiB": (http(200, b"{", length=1 << 30), {NOT_PROXMOX, UNREACHABLE}),
+    "flood of 103": (_informed, {NOT_PROXMOX, UNREACHABLE}),
+    "cut short": (http(200, b'{"data":', length=1_000), {UNREACHABLE, NOT_PROXMOX}),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.2\r\n", {UNREACHABLE, NOT_PROXMOX}),
+    "half a head": (b"HTTP/1.1 200 OK\r\nContent-", {UNREACHABLE, NOT_PROXMOX}),
+    "closed": (b"", {UNREACHABLE}),
+    "reset": (None, {UNREACHABLE}),
+    "status 000": (b"HTTP/1.1 000 X\r\n\r\n", {UNREACHABLE, NOT_PROXMOX}),
+}
+
+
+@pytest.mark.parametrize("case", STRANGE)
+def test_not_proxmox(fooled, impostor, valkey_url, case):
+    """What answers unlike Proxmox is told so within ten seconds; it sees the password once, and nothing is stored."""
+    impostor.say, sentences = STRANGE[case]
+    impostor.heard.clear()
+    before = records(valkey_url, "fooled:")
+    with fooled.client() as jar:
+        started = time.monotonic()
+        answer = sign_in(jar)
+        assert time.monotonic() - started < DEADLINE
+        assert answer.status_code == 502
+        assert answer.json()["error"] in sentences
+        assert "proxgate" not in jar.cookies
+    assert sum(b"password=demo" in heard for heard in impostor.heard) == 1
+    assert records(valkey_url, "fooled:") == before
+
+
+def test_memory(fooled, impostor):
+    """An endless answer is not kept: the process does not grow by more than its cap and 20 MB."""
+    status = Path(f"/proc/{fooled.process.pid}/status")
+
+    def resident():
+        return int(status.read_text().partition("VmRSS:")[2].split()[0]) / 1024
+
+    impostor.say = _endless
+    with fooled.client() as jar:
+        sign_in(jar)
+        before = resident()
+        for _ in range(3):
+            sign_in(jar)
+        assert resident() - before < 21
+
+
+def test_not_trusted(impostor, valkey_url):
+    """A certificate that nobody vouched for is named with its fingerprint and the mend, before a byte was sent."""
+    impostor.say = http(200, b"{}")
+    impostor.heard.clear()
+    pinned = ":".join(["AB"] * 32)
+    settings = {"REDIS_URL": valkey_url, "SESSION_SECRET": harness.SECRET, "STORE_PREFIX": "untrusting:"}
+    settings |= {"PROXMOX_HOST": f"127.0.0.1:{impostor.port}", "PROXMOX_FINGERPRINT": pinned}
+    with harness.proxgate(**settings) as up, up.client() as jar:
+        answer = sign_in(jar)
+        assert answer.status_code == 502
+        sentence = answer.json()["error"]
+        assert impostor.fingerprint in sentence
+        assert "PROXMOX_FINGERPRINT" in sentence
+        assert "PROXMOX_CA_FILE" in sentence
+        assert "not trusted" in sentence
+        plain = jar.post("/login", data={"username": "root", "realm": "pam", "password": "demo"}, headers=PAGE)
+        assert "not trusted" in jar.get(plain.headers["location"], headers=PAGE).text
+    assert impostor.heard == []
+
+
+def test_nobody_there(valkey_url):
+    """Where nobody listens the sentence is that Proxmox cannot be reached."""
+    settings = {"PROXMOX_HOST": f"127.0.0.1:{harness.free_port()}", "PROXMOX_FINGERPRINT": ":".join(["AB"] * 32)}
+    with (
+        harness.proxgate(REDIS_URL=valkey_url, SESSION_SECRET=harness.SECRET, STORE_PREFIX="lone:", **settings) as up,
+        up.client() as jar,
+    ):
+        answer = sign_in(jar)
+        assert (answer.status_code, answer.json()["error"]) == (502, UNREACHABLE)
+        assert jar.get("/login", headers=PAGE).status_code == 200
+        assert jar.get("/readyz").status_code == 200
+
+
+# The store down
+
+
+class Leash:
+    """A name for the store's socket that can be taken away, and every connection with it."""
+
+    def __init__(self, url, directory):
+        self.real = url.removeprefix("unix://")
+        self.name = Path(directory, "store.sock")
+        self.url = f"unix://{self.name}"
+        self.join()
+
+    def join(self):
+        self.name.symlink_to(self.real)
+
+    def cut(self):
+        self.name.unlink()
+        with redis.Redis.from_url(f"unix://{self.real}") as store:
+            store.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+
+@pytest.fixture(scope="module")
+def leashed(sim):
+    """A server whose store can be cut off, and the leash."""
+    with harness.valkey() as url, tempfile.TemporaryDirectory(prefix="pg-") as directory:
+        leash = Leash(url, directory)
+        settings = harness.for_proxmox(sim)
+        with harness.proxgate(REDIS_URL=leash.url, SESSION_SECRET=harness.SECRET, **settings) as up:
+            yield up, leash
+
+
+@pytest.fixture
+def cut(leashed):
+    """The server with its store cut off, a cookie of a session in it, and the leash."""
+    up, leash = leashed
+    with up.client() as jar:
+        assert sign_in(jar).status_code == 200
+        leash.cut()
+        yield up, jar, leash
+        if not leash.name.is_symlink():
+            leash.join()
+        until(lambda: jar.get("/readyz").status_code == 200, seconds=5)
+
+
+def test_store_down_sign_in(cut, sim):
+    """With the store down a sign-in is 503 with a sentence, and Proxmox is not asked."""
+    up, _, _ = cut
+    asked = _asked(sim)
+    with up.client() as jar:
+        for password in ("demo", "wrong"):
+            answer = sign_in(jar, password=password)
+            assert answer.status_code == 503
+            assert answer.json()["error"]
+        plain = jar.post("/login", data={"username": "root", "realm": "pam", "password": "demo"}, headers=PAGE)
+        assert plain.status_code == 503
+    assert asked() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/nope"])
+def test_store_down_page(cut, path):
+    """With the store down every page is a 503 that says so and retries by itself; the cookie is kept."""
+    _, jar, _ = cut
+    answer = jar.get(path, headers=PAGE)
+    assert answer.status_code == 503
+    assert 'http-equiv="refresh"' in answer.text
+    assert 'role="alert"' in answer.text
+    assert "session store" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+def test_store_down_card_of_a_stranger(cut):
+    """A stranger gets that page for the login card as well."""
+    up, _, _ = cut
+    with up.client() as jar:
+        answer = jar.get("/login", headers=PAGE)
+        assert answer.status_code == 503
+        assert 'http-equiv="refresh"' in answer.text
+
+
+def test_store_down_health(cut, sim):
+    """With the store down the process is well but not ready, for a reason of one word that names no Proxmox."""
+    _, jar, _ = cut
+    assert jar.get("/healthz").status_code == 200
+    ready = jar.get("/readyz")
+    assert ready.status_code == 503
+    assert len(ready.text) < 40
+    assert str(sim.address.port) not in ready.text
+
+
+def test_store_back(cut):
+    """The same session is back when the store is, within five seconds and without a new start."""
+    _, jar, leash = cut
+    assert jar.get("/", headers=PAGE).status_code == 503
+    leash.join()
+    until(lambda: jar.get("/nope", headers=PAGE).status_code == 404, seconds=5, every=0.1)
+
+
+def test_store_down_sign_out(cut):
+    """With the store down a sign-out does not pretend to have worked."""
+    _, jar, _ = cut
+    answer = jar.post("/logout", headers=PAGE)
+    assert answer.status_code == 503
+    assert "set-cookie" not in answer.headers
+
+
+# Behind a proxy
+
+
+@pytest.fixture(scope="module")
+def proxied(valkey_url, sim):
+    """A server that believes a proxy on this machine, and the address that people type."""
+    settings = harness.for_proxmox(sim) | {"TRUSTED_PROXIES": "127.0.0.1", "PUBLIC_URL": "https://gate.example"}
+    with harness.proxgate(
+        REDIS_URL=valkey_url, SESSION_SECRET=harness.SECRET, STORE_PREFIX="proxied:", **settings
+    ) as up:
+        yield up
+
+
+def forwarded(address="198.51.100.1", **more):
+    """What a proxy says."""
+    return {
+        "X-Forwarded-For": address,
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "gate.example",
+        **JSON,
+        **more,
+    }
+
+
+def _post(jar, headers, password="demo", username="root"):
+    form = {"username": username, "realm": "pam", "password": password}
+    return jar.post("/login", data=form, headers=headers)
+
+
+def test_behind_a_proxy(proxied, valkey_url):
+    """Behind a trusted proxy the cookie is that of https, and our own origin the public one."""
+    forget_failures(valkey_url)
+    with proxied.client() as jar:
+        answer = _post(jar, forwarded(Origin="https://gate.example"))
+        assert answer.status_code == 200
+        for line in answer.headers.get_list("set-cookie"):
+            name, *attributes = line.split("; ")
+            assert name.startswith("__Host-proxgate")
+            assert set(attributes) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
+        assert "strict-transport-security" not in answer.headers
+        for origin in ("http://gate.example", "https://gate.example:444", "https://evil.example", proxied.url):
+            assert _post(jar, forwarded(Origin=origin)).status_code == 403
+
+
+def test_behind_a_proxy_other_host(proxied):
+    """Another host name in the proxy's mouth is not ours."""
+    with proxied.client() as jar:
+        headers = forwarded() | {"X-Forwarded-Host": "evil.example"}
+        assert jar.get("/login", headers=headers).status_code == 400
+
+
+def test_limit_behind_a_proxy(proxied, valkey_url, sim):
+    """Each client behind the proxy has its own limit, and what they write themselves in front counts for nothing."""
+    forget_failures(valkey_url)
+    asked = _asked(sim)
+    with proxied.client() as jar, ThreadPoolExecutor(4) as pool:
+        chain = "{}, 198.51.100.9"
+        tries = [forwarded(chain.format(ipaddress.ip_address(number))) for number in range(PER_ADDRESS + 10)]
+        list(pool.map(lambda pair: _post(jar, pair[1], "wrong", f"u{pair[0]}"), enumerate(tries)))
+        assert len(asked()) == PER_ADDRESS
+        assert _post(jar, forwarded("198.51.100.9")).status_code == 429
+        assert _post(jar, forwarded("198.51.100.10")).status_code == 200
+
+
+# A house with awkward accounts
+
+
+def test_awkward_accounts(valkey_url):
+    """Accounts with odd but possible names and passwords sign in, and their pages show the name."""
+    odd = {"a@b@pve": " x;y=z&w+%00 ", "r\u00f6t@pve": "e\u0301\U0001f600"}
+    accounts = (*ACCOUNTS, *(Account(userid=userid, password=password) for userid, password in odd.items()))
+    with (
+        harness.simulator(accounts=accounts) as house,
+        harness.proxgate(
+            REDIS_URL=valkey_url, SESSION_SECRET=harness.SECRET, STORE_PREFIX="odd:", **harness.for_proxmox(house)
+        ) as up,
+    ):
+        for userid, password in odd.items():
+            with up.client() as jar:
+                username, _, realm = userid.rpartition("@")
+                assert sign_in(jar, username, realm, password).status_code == 200
+                page = jar.get("/", headers=PAGE)
+                assert page.status_code == 200
+                assert userid in page.text or ascii(userid)[1:-1] in page.text
