@@ -80,7 +80,7 @@ WRONG = {
     "secret twice": ("SESSION_SECRET_FILE", {"SESSION_SECRET_FILE": "garbage"}),
     "store": ("REDIS_URL", {"REDIS_URL": "http://:canary-short@127.0.0.1/"}),
     "store's port": ("REDIS_URL", {"REDIS_URL": "redis://:canary-short@127.0.0.1:x/"}),
-    "store's file is empty": ("REDIS_URL", {"REDIS_URL": "", "REDIS_URL_FILE": "empty"}),
+    "store's file is empty": ("REDIS_URL_FILE", {"REDIS_URL": "", "REDIS_URL_FILE": "empty"}),
     "prefix": ("STORE_PREFIX", {"STORE_PREFIX": "a b"}),
     "idle": ("SESSION_IDLE_SECONDS", {"SESSION_IDLE_SECONDS": "0"}),
     "certificate without key": ("TLS_KEY_FILE", {"TLS_CERT_FILE": "garbage"}),

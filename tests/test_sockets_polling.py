@@ -242,7 +242,7 @@ async def test_post_without_a_transport_is_refused(lab, root):
     async with poller(lab, root, page) as poll:
         assert (await poll.post("40")).status_code == 400
     for body in ("x" * 1_100_000, "\x1e".join(["2"] * 100)):
-        async with poller(lab, root, page) as poll:
+        async with poller(lab, root, load(root)) as poll:
             assert await poll.open()
             polls = asyncio.create_task(_poll_on(poll))
             try:

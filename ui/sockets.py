@@ -38,8 +38,8 @@ _WANTED = "proxgate.wanted"
 _HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
 SOCKETS_PER_CARD = 2
 LARGEST_POST = 1_000_000
-POLL_SECONDS = 15
-"""Longer than any poll waits for news: Engine.IO pings more often than that."""
+POLL_SECONDS = {"GET": 15, "POST": 2}
+"""Longer than any poll waits for news, since Engine.IO pings more often; a post waits for nothing."""
 
 JOIN_SECONDS = 6
 """A stranger's socket that joins no card is closed after so long."""
@@ -88,10 +88,13 @@ class SocketGate:
         if int(header(scope, b"content-length") or 0) > LARGEST_POST:
             return await answer(send, 413, "Too large")
         with self._watch.watching(session):
-            work = asyncio.ensure_future(self._app(scope, receive, self._answering(session, send)))
+            posts = scope["method"] == "POST"  # whose answer is "ok", and no news
+            work = asyncio.ensure_future(self._app(scope, receive, send if posts else self._answering(session, send)))
             end = asyncio.create_task(self._watch.ended(session.hash))
             try:
-                await asyncio.wait({work, end}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {work, end}, timeout=POLL_SECONDS[scope["method"]], return_when=asyncio.FIRST_COMPLETED
+                )
                 if end.done() and not work.done():
                     await answer(send, 200, _open_frame(scope, end.result()))
                 elif not work.done():

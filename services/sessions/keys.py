@@ -1,6 +1,7 @@
 """Keys that follow from `SESSION_SECRET`, each for one purpose, and the secret itself when none is set."""
 
 import os
+import re
 import secrets
 import stat
 from contextlib import suppress
@@ -15,6 +16,8 @@ from services.errors import SettingsError
 
 KEY_ID_BYTES = 8
 SECRET_BYTES = 32
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def derive(secret: bytes, purpose: str, length: int = 32) -> bytes:
@@ -47,7 +50,10 @@ class KeyRing:
 
     def __init__(self, secret: SecretStr) -> None:
         """`secret` is one or several of at least 32 bytes, comma-separated. Raises SettingsError."""
-        parts = [part.strip().encode("utf-8", "surrogateescape") for part in secret.get_secret_value().split(",")]
+        text = secret.get_secret_value()
+        if _SURROGATES.search(text):  # before encoding, whose exception would carry the whole secret
+            raise SettingsError("SESSION_SECRET", "is no text; make one with: openssl rand -base64 32")
+        parts = [part.strip().encode() for part in text.split(",")]
         if any(len(part) < SECRET_BYTES for part in parts):
             raise SettingsError("SESSION_SECRET", "give at least 32 bytes, as from: openssl rand -base64 32")
         self.keys = tuple(Key.of(part) for part in parts)

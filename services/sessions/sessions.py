@@ -245,7 +245,9 @@ class Sessions:
                 pipe.getex(key, ex=self.limits.idle) if touch else pipe.get(key)
                 pipe.get(self._ended_key(hash))
                 value, ended = await pipe.execute()
-                return value, ended
+            if not isinstance(value, bytes | None):
+                raise TypeError("a record is bytes")
+            return value, ended
 
         try:
             value, ended = await self._store.run(read)

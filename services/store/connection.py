@@ -23,7 +23,7 @@ DEADLINE = 1.0
 CONNECTIONS = 32
 
 _ERROR_CODE = re.compile(r"\b[A-Z]{3,}\b")
-_NONSENSE = (TypeError, ValueError, LookupError, AttributeError)
+_NONSENSE = (TypeError, ValueError, IndexError, AttributeError)
 _TLS_FILES = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
 
 
