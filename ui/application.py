@@ -27,6 +27,7 @@ from ui.cookies import Cookies
 from ui.edge import Edge
 from ui.guard import Guard
 from ui.layout import set_banners
+from ui.messages import Messages
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
 
@@ -72,8 +73,8 @@ def compose(parts: Parts) -> ASGIApp:
         inner, title=text.PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
         show_welcome_message=False, reconnect_timeout=3.0, favicon=(files("assets") / "icon.svg").read_text(),
     )  # fmt: skip
-    gate = SocketGate(inner, sessions, watch, tabs)
-    gate.guard_handlers()
+    Messages(sessions, watch).guard_handlers()
+    gate = SocketGate(inner, watch, tabs)
     return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate), settings), minimum_size=600)
 
 

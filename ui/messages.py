@@ -1,0 +1,158 @@
+"""What a tab may say: which of its messages reach NiceGUI's handlers.
+
+NiceGUI obeys whichever client id a message names, looks at an element but not at its parents, and writes what pages
+complain of raw into the log.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+from nicegui import Client, core
+from nicegui.element import Element
+
+from services.errors import SessionEnded, StoreError
+from services.sessions import Session, Sessions
+from services.sessions.watch import Watch
+from ui.visit import visit_of
+
+logger = logging.getLogger(__name__)
+
+CLIENT = "proxgate.client_id"
+"""In the scope of a socket: the tab it was let in for."""
+
+_HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
+_LONGEST_LOG = 300
+_MOST_QUESTIONS = 100
+_TOUCH_SHARE = 20
+"""An active person moves the idle limit at most twenty times in its length."""
+
+Handler = Callable[..., Any]
+
+
+class Messages:
+    """Stands before NiceGUI's socket handlers."""
+
+    def __init__(self, sessions: Sessions, watch: Watch) -> None:
+        self._sessions = sessions
+        self._watch = watch
+        self._touched: dict[str, float] = {}
+        self._touching: set[asyncio.Future[None]] = set()
+        self._questions: WeakKeyDictionary[Client, deque[str]] = WeakKeyDictionary()
+
+    def guard_handlers(self) -> None:
+        """Stand before each of NiceGUI's socket handlers. Refuses to start when they are not the ones we know."""
+        handlers: dict[str, Handler] = cast(Any, core.sio).handlers["/"]
+        if set(handlers) != _HANDLERS:
+            raise RuntimeError("NiceGUI's socket handlers have changed; this version of Proxgate does not know them")
+        for name in ("handshake", "event", "javascript_response", "ack"):
+            handlers[name] = self._guarded(name, handlers[name])
+        handlers["log"] = _log
+
+    def _guarded(self, name: str, handler: Handler) -> Handler:
+        if getattr(handler, "guarded", False):  # a second application in one process, as tests have it
+            handler = handler.original  # pyright: ignore[reportFunctionMemberAccess]
+
+        async def wrapped(sid: str, message: object = None) -> object:
+            client = _own_client(sid, message)
+            if client is None or not self._may(name, client, message):
+                logger.warning("socket event refused event=%s", name)
+                return False
+            try:
+                result = handler(sid, message)
+                return await result if asyncio.iscoroutine(result) else result
+            except Exception:  # socket.io's own log is silent, since strangers can fill it
+                logger.exception("socket event failed event=%s", name)
+                return False
+
+        wrapped.guarded, wrapped.original = True, handler  # pyright: ignore[reportFunctionMemberAccess]
+        return wrapped
+
+    def _may(self, name: str, client: Client, message: Any) -> bool:
+        if name == "event":
+            return self._may_act(client, message)
+        self._note_questions(client)
+        return name != "javascript_response" or message.get("request_id") in self._questions.get(client, ())
+
+    def _may_act(self, client: Client, message: Any) -> bool:
+        if not _is_event(message) or not _is_reachable(client.elements.get(message["id"])):
+            return False
+        session = visit_of(client.request.scope).session
+        if session is None:
+            return True
+        self._touch(session)
+        return self._watch.alive(session.hash)
+
+    def _touch(self, session: Session) -> None:
+        """What a person does in an open page keeps the session from falling idle."""
+        now = time.monotonic()
+        if now - self._touched.get(session.hash, float("-inf")) < self._sessions.limits.idle / _TOUCH_SHARE:
+            return
+        self._touched = {hash: at for hash, at in self._touched.items() if now - at < self._sessions.limits.idle}
+        self._touched[session.hash] = now
+        task = asyncio.ensure_future(self._read(session))
+        self._touching.add(task)
+        task.add_done_callback(self._touching.discard)
+
+    async def _read(self, session: Session) -> None:
+        with suppress(SessionEnded, StoreError):  # the watch tells
+            await self._sessions.read(session.id)
+
+    def _note_questions(self, client: Client) -> None:
+        """Remember which scripts this tab was asked to answer: NiceGUI takes an answer from whichever tab sends it.
+
+        Called before each acknowledgement, with which NiceGUI forgets what it has sent.
+        """
+        asked = self._questions.setdefault(client, deque(maxlen=_MOST_QUESTIONS))
+        for _, _, (_, kind, data) in client.outbox.message_history:
+            if kind == "run_javascript" and data.get("request_id", "") not in {"", *asked}:
+                asked.append(data["request_id"])
+
+
+def _own_client(sid: str, message: object) -> Client | None:
+    """The tab that a message names, if it is the one its socket was let in for and has joined."""
+    own = _client_of(cast(Any, core.sio).get_environ(sid))
+    named = cast(dict[str, object], message).get("client_id") if isinstance(message, dict) else None
+    return Client.instances.get(own) if own is not None and own == named else None
+
+
+def _is_event(message: Any) -> bool:
+    args: Any = message.get("args", [])
+    well_formed = isinstance(message.get("id"), int) and isinstance(message.get("listener_id"), str)
+    return (
+        well_formed and isinstance(args, list) and all(isinstance(arg, str | None) for arg in cast(list[object], args))
+    )
+
+
+def _is_reachable(element: Element | None) -> bool:
+    """Whether a person can reach the element: it is there, and neither it nor a parent is hidden or disabled.
+
+    NiceGUI itself looks at the element alone, not at its parents.
+    """
+    while element is not None:
+        if element.is_ignoring_events or not element.visible:
+            return False
+        if element.parent_slot is None:
+            return True
+        element = element.parent_slot.parent
+    return False
+
+
+def _log(_: str, message: object = None) -> None:
+    """What a page's script complains of: never raw, never long, and below what is logged by default."""
+    words = cast(dict[str, object], message).get("message") if isinstance(message, dict) else None
+    logger.debug("from a page: %r", str(words)[:_LONGEST_LOG])
+
+
+def client_of_transport(sid: str) -> str | None:
+    return _client_of(cast(Any, core.sio).environ.get(sid))
+
+
+def _client_of(environ: dict[str, Any] | None) -> str | None:
+    """The tab that a socket was let in for."""
+    return environ["asgi.scope"].get(CLIENT) if environ else None
