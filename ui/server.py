@@ -30,6 +30,9 @@ from ui.protocol import BoundedHead
 logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5
+PROXMOX_SECONDS = 9.5
+"""So that a person has an answer within ten, our own share of the work included."""
+
 LARGEST_FRAME = 1024 * 1024
 
 
@@ -60,7 +63,7 @@ async def open_parts(settings: Settings, *, share: bool = False) -> AsyncGenerat
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, share=share))
         keys = KeyRing(settings.session_secret or stored_secret(settings.data_dir))
-        proxmox = Proxmox(settings.addresses, settings.trust)
+        proxmox = Proxmox(settings.addresses, settings.trust, deadline=PROXMOX_SECONDS)
         stack.push_async_callback(proxmox.aclose)
         yield Parts(settings=settings, store=store, keys=keys, proxmox=proxmox)
 
