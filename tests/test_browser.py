@@ -366,6 +366,50 @@ def test_a_second_factor_gets_its_own_sentence(tab):
     assert page.context.cookies() == [one for one in page.context.cookies() if one["name"] != "proxgate"]
 
 
+HOSTILE = (
+    "<img src=x onerror=window.pwned=1>{{constructor.constructor('window.pwned=2')()}}</script>`${window.pwned=3}`"
+)
+
+
+def test_names_from_proxmox_are_words_and_no_script(chromium, valkey_url, monkeypatch):
+    """What Proxmox calls a guest, a node or a realm stands on the page as it is, and runs nothing."""
+    from services.proxmox import Realm
+    from services.simulator.world import World
+
+    guests, nodes = World.guests, World.nodes
+    monkeypatch.setattr(World, "guests", lambda self, at: [{**row, "name": HOSTILE} for row in guests(self, at)])
+    monkeypatch.setattr(World, "nodes", lambda self, at: [{**nodes(self, at)[0], "node": HOSTILE}])
+    realms = [Realm(realm="pam", type="pam", comment=HOSTILE), Realm(realm="pve", type="pve")]
+    with harness.simulator(realms=realms) as pve:
+        settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "hostile:", **harness.for_proxmox(pve)}
+        with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as site:
+            context = chromium.new_context(base_url=site.url)
+            tab = browser.Watched(context)
+            page = card(tab)
+            expect(page.get_by_label("Realm").locator("option").filter(has_text=HOSTILE)).to_have_count(1)
+            browser.sign_in(page)
+            expect(page.get_by_role("heading", name=HOSTILE)).to_be_visible()
+            expect(page.locator(".pg-guests tbody b").first).to_have_text(HOSTILE)
+            assert page.evaluate("window.pwned") is None
+            context.close()
+
+
+def test_a_tab_that_slept_through_the_end_of_its_session_shows_nothing(tab, context, valkey_url):
+    """A page without socket, session and pre-login cookie finds to the card by itself when the network is back."""
+    import redis
+
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_role("article").first.wait_for()
+    context.set_offline(True)
+    page.locator("#popup[aria-hidden=false]").wait_for(timeout=20_000)
+    with redis.Redis.from_url(valkey_url) as store:
+        store.delete(*store.keys("browser:session:*"))
+    context.clear_cookies(name="proxgate-browser")
+    context.set_offline(False)
+    page.wait_for_url(re.compile("/login"), timeout=15_000)
+
+
 def test_the_main_job_with_a_proxmox_that_others_wrote(chromium, valkey_url, tmp_path):
     """With PROXMOX_HOST and a pinned fingerprint a person sees the guests of a server that is not ours."""
     with outside.fakepve(tmp_path, "--user", "owner@fake") as (address, fingerprint):
