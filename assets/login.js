@@ -38,12 +38,14 @@
   function complain(form, sentence) {
     setBusy(form, false);
     find("login-error").textContent = sentence;
+    form.elements.password.setAttribute("aria-invalid", "true");
     form.elements.password.focus();
     form.elements.password.select();
   }
 
   async function submit(form) {
     find("login-error").textContent = "";
+    form.elements.password.removeAttribute("aria-invalid");
     setBusy(form, true);
     const words = JSON.parse(form.dataset.words);
     try {
@@ -86,18 +88,18 @@
   });
 
   // The card is drawn by Vue, its realms may come later: fill in what this device remembers as things appear.
-  let touchedRealm = false;
+  let chosenRealm = "";
   let greeted = false;
   document.addEventListener("change", (event) => {
-    if (event.target.id === "realm") touchedRealm = true;
+    if (event.target.id === "realm") chosenRealm = event.target.value;
   });
 
   function fillIn() {
     const form = find("login");
     if (!form) return;
-    const realm = remembered(REMEMBERED.realm);
+    const realm = chosenRealm || remembered(REMEMBERED.realm);
     const select = form.elements.realm;
-    if (select && realm && !touchedRealm && select.value !== realm) {
+    if (select && realm && select.value !== realm) {
       const option = [...select.options].find((one) => one.value === realm && !one.disabled);
       if (option) select.value = realm;
     }

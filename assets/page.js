@@ -1,7 +1,7 @@
 // What every protected page needs besides NiceGUI.
 "use strict";
 (() => {
-  const RETRY_MS = 4000;
+  const RETRY_MS = 1000;
 
   // A page that the browser kept for its Back button is asked for anew: it may show what has ended.
   window.addEventListener("pageshow", (event) => {
@@ -12,8 +12,9 @@
   setInterval(async () => {
     if (document.getElementById("popup")?.ariaHidden !== "false") return;
     try {
-      const answer = await fetch(window.location.href, { method: "HEAD", cache: "no-store", redirect: "manual" });
-      if (answer.status === 401 || answer.type === "opaqueredirect") window.location.reload();
+      // Nothing lives at this address: the guard answers 401 without a session, and builds no page with one.
+      const answer = await fetch("/_nicegui_ws/", { cache: "no-store", redirect: "manual" });
+      if (answer.status === 401) window.location.reload();
     } catch {
       // Proxgate itself is away: NiceGUI says so and tries again.
     }

@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from services.errors import SettingsError
 from services.proxmox.certificate import fingerprint as fingerprint_of
 
-DAYS = 825
+DAYS = 824  # some browsers refuse more than 825, our hour of tolerance included
 RENEW_DAYS = 30
 
 

@@ -2,6 +2,7 @@
 
     ProxgateError
     ├── SettingsError             a setting is missing or wrong: names it and the mend
+    ├── CheckFailed               `proxgate check` found what will not work: says what
     ├── ProxmoxError              what Proxmox VE, or the way to it, answered
     │   ├── InvalidCredentials        401 at the sign-in
     │   ├── SecondFactorRequired      the password was right, a second factor is due: not a login
@@ -34,6 +35,10 @@ class SettingsError(ProxgateError):
         super().__init__(f"{setting}: {mend}")
         self.setting = setting
         self.mend = mend
+
+
+class CheckFailed(ProxgateError):
+    """What was tested will not work; the text is for the administrator."""
 
 
 class ProxmoxError(ProxgateError):

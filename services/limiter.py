@@ -55,7 +55,7 @@ class Limiter:
         """Around one question to Proxmox. Raises TooManyAttempts, or StoreUnavailable, before it is asked."""
         failures = (
             _Counter(self._key("account", _normalised(userid)), PER_ACCOUNT, WINDOW),
-            _Counter(self._key("address", _network(address)), PER_ADDRESS, WINDOW),
+            _Counter(self._key("address", network(address)), PER_ADDRESS, WINDOW),
         )
         slots = (_Counter(self._store.key("limit", "slots"), SLOTS, SLOT_SECONDS),)
         async with self._counted(failures) as tried, self._counted(slots, SLOT_RETRY):
@@ -126,7 +126,7 @@ def _normalised(userid: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", userid).casefold())
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
     """An IPv4 address, or the /64 that one IPv6 subscriber has."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

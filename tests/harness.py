@@ -154,8 +154,10 @@ def sign_in(
     client: httpx.Client, username: str = "root", realm: str = "pam", password: str = "demo", **more
 ) -> httpx.Response:
     """Post the login form as the card's script does."""
-    form = {"username": username, "realm": realm, "password": password, **more}
-    return client.post("/login", data=form, headers={"Accept": "application/json"})
+    headers = {"Accept": "application/json", **more.pop("headers", {})}
+    return client.post(
+        "/login", data={"username": username, "realm": realm, "password": password, **more}, headers=headers
+    )
 
 
 PAGE = {"Accept": "text/html"}

@@ -11,6 +11,7 @@ import services
 import ui
 from services import errors
 from services.errors import (
+    CheckFailed,
     Distrust,
     EndReason,
     InvalidCredentials,
@@ -38,8 +39,8 @@ ARGUMENTS = {
     SessionEnded: (EndReason.IDLE,),
     TooManyAttempts: (7,),
 }
-SPOKEN = [kind for kind in FAMILY if kind is not SettingsError]
-"""Those that a person at the browser may meet; a wrong setting ends the start."""
+SPOKEN = [kind for kind in FAMILY if kind not in {SettingsError, CheckFailed}]
+"""Those that a person at the browser may meet; the others are told at the terminal."""
 
 STATUS = {
     "InvalidCredentials": 401,

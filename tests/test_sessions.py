@@ -881,3 +881,10 @@ async def test_store_down_is_never_signed_out(store, keys, pve, sessions, tmp_pa
             await verb()
         assert time.monotonic() - started < 1.5
     assert math.isfinite(made.ends)
+
+
+async def test_a_ticket_that_proxmox_no_longer_takes_ends_as_idleness(sessions):
+    """A session whose ticket has outlived its two hours was not used: it ends as that, and not at its next call."""
+    made = await sessions.create(ticket(), **WHERE)
+    with time_machine.travel(time.time() + 7201, tick=True), ended(EndReason.IDLE):
+        await sessions.read(made.id)

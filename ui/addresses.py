@@ -1,14 +1,14 @@
 """Where people wanted to go: kept over the sign-in, and only ever inside this site."""
 
 import re
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 HOME = "/"
 
 _PATH = re.compile(r"/([A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*/?)?")
 _QUERY = re.compile(r"[A-Za-z0-9_.~:,;=&%+*!()'/?@-]*")
 _LONGEST = 512
-_NOT_BACK_TO = ("/login", "/logout")
+_NOT_BACK_TO = ("/login/", "/logout/")
 
 
 def safe_next(wanted: str | None) -> str:
@@ -18,7 +18,7 @@ def safe_next(wanted: str | None) -> str:
     """
     path, mark, query = (wanted or "").partition("?")
     good = len(path + query) <= _LONGEST and _PATH.fullmatch(path) and _QUERY.fullmatch(query)
-    if not good or any(set(part) == {"."} for part in path.split("/") if part) or path.startswith(_NOT_BACK_TO):
+    if not good or any(set(part) == {"."} for part in path.split("/") if part) or f"{path}/".startswith(_NOT_BACK_TO):
         return HOME
     return path + mark + query
 
@@ -32,5 +32,4 @@ def login_address(wanted: str = "", **notes: str) -> str:
 def wanted_address(scope_path: str, query: bytes) -> str:
     """What a request asked for, as far as it is safe to come back to."""
     text = query.decode("latin-1")
-    wanted = f"{quote(unquote(scope_path), safe='/~')}{'?' + text if text else ''}"
-    return safe_next(wanted)
+    return safe_next(f"{scope_path}?{text}" if text else scope_path)

@@ -64,7 +64,7 @@ def compose(parts: Parts) -> ASGIApp:
         lifespan=_lifespan(settings, watch, tabs, inventory),
     )  # fmt: skip
     routes.create(inner, sign_in, sessions, watch, cookies)  # before NiceGUI, whose mount at / hides later ones
-    set_banners(demo=settings.demo, unverified=not settings.proxmox_verify_tls)
+    set_banners(demo=settings.demo, unverified=_trusts_anybody(settings))
     login.create(RealmDirectory(parts.proxmox))
     overview.create(inventory)
     strays.create()
@@ -82,7 +82,7 @@ def _lifespan(settings: Settings, watch: Watch, tabs: Tabs, inventory: Inventory
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         tasks = [asyncio.create_task(watch.run()), asyncio.create_task(_every(1, tabs.forget_unconnected))]
-        if not settings.proxmox_verify_tls:
+        if _trusts_anybody(settings):
             tasks.append(asyncio.create_task(_every(HOUR, _warn_of_unverified_tls)))
         try:
             yield
@@ -92,6 +92,11 @@ def _lifespan(settings: Settings, watch: Watch, tabs: Tabs, inventory: Inventory
             await inventory.aclose()
 
     return lifespan
+
+
+def _trusts_anybody(settings: Settings) -> bool:
+    """Pinned fingerprints are checked even then."""
+    return not settings.proxmox_verify_tls and not settings.proxmox_fingerprint
 
 
 async def _every(seconds: float, work: Callable[[], None]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from services.errors import ProxgateError, SettingsError
+from services.errors import CheckFailed, ProxgateError, SettingsError
 from services.proxmox import Address, Proxmox
 from services.settings import Settings
 from ui import text
@@ -34,7 +34,7 @@ async def _say(say: Callable[[str], None], what: str, test: Awaitable[str]) -> b
     try:
         say(f"ok    {what}: {await test}")
     except ProxgateError as exc:
-        say(f"FAIL  {what}: {exc if isinstance(exc, SettingsError) else text.sentence(exc)}")
+        say(f"FAIL  {what}: {exc if isinstance(exc, SettingsError | CheckFailed) else text.sentence(exc)}")
         return False
     return True
 
@@ -43,7 +43,7 @@ async def _store(settings: Settings) -> str:
     async with open_store(settings, share=True) as store:
         policy = await store.eviction_policy()
         if policy not in _SAFE_POLICIES:
-            raise SettingsError("REDIS_URL", f"its eviction policy {policy} may drop sessions; set noeviction")
+            raise CheckFailed(f"its eviction policy {policy} may drop sessions; set noeviction")
         return f"answers, eviction policy {policy}"
 
 
@@ -64,7 +64,5 @@ async def _clock(proxmox: Proxmox) -> str:
     if skew is None:
         return "not told"
     if abs(skew) > SKEW_SECONDS:
-        raise SettingsError(
-            "clock", f"differs by {skew:.0f} seconds; tickets will be refused, set the time of both machines"
-        )
+        raise CheckFailed(f"differs by {skew:.0f} seconds; tickets will be refused, set the time of both machines")
     return f"differs by {abs(skew):.0f} seconds"

@@ -11,7 +11,7 @@ from typing import Any
 
 from services import logs
 from services.errors import EndReason, ProxgateError, SettingsError
-from services.sessions import ListedSession
+from services.sessions import Limits, ListedSession, Sessions
 from services.settings import Settings, load_settings
 from ui import text
 
@@ -23,6 +23,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server drains: stop as by Ctrl-C
     try:
+        _check_platform()
         settings = load_settings(_flags(options))
         logs.set_up(settings.log_format, settings.log_level)
         return asyncio.run(_verb(options, settings))
@@ -34,6 +35,11 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return OK
+
+
+def _check_platform() -> None:
+    if sys.platform == "win32":
+        raise SettingsError("Windows", "is not supported; run Proxgate in WSL, or on the machine that is always on")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,7 +91,6 @@ async def _serve(settings: Settings) -> int:
 
 
 async def _sessions(options: argparse.Namespace, settings: Settings) -> int:
-    from services.sessions import Limits, Sessions
     from ui.server import open_parts
 
     async with open_parts(settings, share=True) as parts:
@@ -95,16 +100,23 @@ async def _sessions(options: argparse.Namespace, settings: Settings) -> int:
         if options.act == "list":
             return _print(listed)
         if options.act == "end":
-            listed = tuple(one for one in listed if len(options.id) >= 4 and one.hash.startswith(options.id.lower()))
-        elif options.user:
-            listed = tuple(one for one in listed if one.principal == options.user)
-        if options.act == "end" and len(listed) != 1:
-            sys.stderr.write(f"proxgate: {'no session' if not listed else 'more than one session'} {options.id}\n")
-            return FAILED
-        for one in listed:
-            await sessions.end(one, EndReason.ENDED)
-        print(f"{len(listed)} session{'' if len(listed) == 1 else 's'} ended")
-        return OK
+            return await _end(sessions, listed, options.id)
+        principals = {options.user} if options.user else {one.principal for one in listed}
+        return _say_ended(sum([await sessions.end_all(principal) for principal in sorted(principals)]))
+
+
+async def _end(sessions: Sessions, listed: tuple[ListedSession, ...], id: str) -> int:
+    named = [one for one in listed if len(id) >= 4 and one.hash.startswith(id.lower())]
+    if len(named) != 1:
+        sys.stderr.write(f"proxgate: {'more than one session' if named else 'no session'} {id}\n")
+        return FAILED
+    await sessions.end(named[0], EndReason.ENDED)
+    return _say_ended(1)
+
+
+def _say_ended(count: int) -> int:
+    print(f"{count} session{'' if count == 1 else 's'} ended")
+    return OK
 
 
 def _print(listed: tuple[ListedSession, ...]) -> int:

@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.settings import Settings
+from ui import text
 from ui.answers import answer
 from ui.visit import Visit, header, headers, put_visit
 
@@ -56,10 +57,10 @@ class Edge:
         if scope["type"] == "http":
             send = _with_headers(send)
             if scope["method"] not in _METHODS:
-                return await answer(send, 405, "Method not allowed", extra=[(b"allow", b"GET, HEAD, POST")])
+                return await answer(send, 405, text.METHOD_NOT_ALLOWED, extra=[(b"allow", b"GET, HEAD, POST")])
         if visit is None:
             return (
-                await answer(send, 400, "This address is not Proxgate's")
+                await answer(send, 400, text.NOT_OUR_HOST)
                 if scope["type"] == "http"
                 else await send({"type": "websocket.close", "code": 1008})
             )
@@ -72,18 +73,25 @@ class Edge:
     def _visit(self, scope: Scope) -> Visit | None:
         """Who asks for what, or None when the request names a host that is not ours."""
         peer = (scope.get("client") or ("", 0))[0]
-        trusted = _in_networks(peer, self._settings.trusted_proxies)
-        host = header(scope, b"host")
         https = scope["scheme"] in {"https", "wss"}
+        host, told = header(scope, b"host"), None
+        trusted = _in_networks(peer, self._settings.trusted_proxies)
         if trusted:
-            host = _last(scope, b"x-forwarded-host") or host
+            told = _last(scope, b"x-forwarded-host")
             https = (_last(scope, b"x-forwarded-proto") or ("https" if https else "http")) in {"https", "wss"}
             peer = self._client_behind(scope, peer)
+        host = told or host
+        if self._public and trusted and not told:
+            # The proxy's own name for us stands in Host, as with a plain proxy_pass: people typed the public one.
+            return self._public_visit(self._public, peer)
         if host is None or not self._is_ours(host):
             return None
-        if self._public and _same_host(host, self._public):
-            return Visit(address=peer, https=self._public.scheme == "https", origin=_origin(self._public))
+        if self._public and _names(host, self._public):
+            return self._public_visit(self._public, peer)
         return Visit(address=peer, https=https, origin=f"{'https' if https else 'http'}://{host.lower()}")
+
+    def _public_visit(self, public: SplitResult, peer: str) -> Visit:
+        return Visit(address=peer, https=public.scheme == "https", origin=_origin(public))
 
     def _is_ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
@@ -191,11 +199,10 @@ def _origin(url: SplitResult) -> str:
     return f"{url.scheme}://{_bracketed(url.hostname or '')}{port}"
 
 
-def _same_host(host: str, url: SplitResult) -> bool:
-    """Whether a Host header names the public address, its port left out where it is the scheme's own."""
-    default = _default_port(url.scheme)
-    name, port = _HOST.fullmatch(host).group("name", "port")  # pyright: ignore[reportOptionalMemberAccess]
-    return name.lower().rstrip(".") == _bracketed(url.hostname or "") and int(port or default) == (url.port or default)
+def _names(host: str, url: SplitResult) -> bool:
+    """Whether a Host header names the public address; a port that a proxy drops or changes does not matter."""
+    name = _HOST.fullmatch(host)
+    return name is not None and name["name"].lower().rstrip(".") == _bracketed(url.hostname or "")
 
 
 def _default_port(scheme: str) -> int:

@@ -13,7 +13,8 @@ from services.errors import SessionEnded
 from services.sessions.watch import Watch
 
 MOST_HELD = 1000
-"""Frames held on either side; a socket with more is closed, and its page loads anew."""
+MOST_BYTES = 4 * 1024 * 1024
+"""What is held on either side; a socket with more is closed, and its page loads anew."""
 
 _GONE: Message = {"type": "websocket.disconnect", "code": 1000}
 
@@ -39,7 +40,7 @@ class Valve:
                 return message
             if message is not None:
                 self._came.append(message)
-            if len(self._came) > MOST_HELD:
+            if _is_too_much(self._came):
                 return _GONE
         return self._came.popleft()
 
@@ -48,7 +49,7 @@ class Valve:
         if not is_data(message) or (not self._goes and self._watch.alive(self._hash)):
             return await self._send(message)
         self._goes.append(message)
-        if len(self._goes) > MOST_HELD:
+        if _is_too_much(self._goes):
             self._goes.clear()
             return await self._send({"type": "websocket.close", "code": 1013})
         if self._flushing is None or self._flushing.done():
@@ -87,6 +88,11 @@ class Valve:
                 return self._goes.clear()
             await self._send(self._goes.popleft())
         return None
+
+
+def _is_too_much(held: deque[Message]) -> bool:
+    size = sum(len(message.get("text") or message.get("bytes") or "") for message in held) if len(held) > 1 else 0
+    return len(held) > MOST_HELD or size > MOST_BYTES
 
 
 def is_data(message: Message) -> bool:

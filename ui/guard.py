@@ -93,20 +93,22 @@ class Guard:
             return await self.app(scope, receive, self._knowing_browser(visit, send))
         if visit.session is not None:
             return await redirect(send, safe_next(_query_value(scope, "next")))
+        clear = [self._cookies.clear(visit, SESSION)] if ended else []
+        if _note(ended) and _query_value(scope, "ended") is None:
+            wanted = safe_next(_query_value(scope, "next"))
+            return await redirect(send, login_address(wanted, **_note(ended)), extra=clear)
         await self._sessions.ping()
         with self._tabs.building_login(visit.address) as room:
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
-            clear = [self._cookies.clear(visit, SESSION)] if ended else []
             return await self.app(scope, receive, self._knowing_browser(visit, send, clear))
 
     async def _stranger(self, scope: Scope, send: Send, ended: EndReason | None) -> None:
         if not _is_navigation(scope):
             return await _refuse(scope, send, 401, text.NOT_SIGNED_IN)
         wanted = wanted_address(scope["path"], scope["query_string"])
-        notes = {"ended": ended.value} if ended and ended is not EndReason.SIGNED_OUT else {}
         clear = [self._cookies.clear(visit_of(scope), SESSION)] if ended else []
-        return await redirect(send, login_address(wanted, **notes), extra=clear)
+        return await redirect(send, login_address(wanted, **_note(ended)), extra=clear)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != SOCKET_PATH or not _from_our_page(scope):
@@ -153,6 +155,11 @@ def _is_navigation(scope: Scope) -> bool:
 def _is_background(scope: Scope) -> bool:
     """Sockets and polls come by themselves: they do not say that somebody is there."""
     return scope["type"] == "websocket" or scope["path"].startswith(SOCKETS)
+
+
+def _note(ended: EndReason | None) -> dict[str, str]:
+    """Why the session is over, for the card's address; signing out needs no word."""
+    return {"ended": ended.value} if ended and ended is not EndReason.SIGNED_OUT else {}
 
 
 def _query_value(scope: Scope, name: str) -> str | None:

@@ -25,7 +25,7 @@ _ROW = """
   <q-td key="vmid" :props="props">{{ props.row.vmid }}</q-td>
   <q-td key="node" :props="props">{{ props.row.node }}</q-td>
   <q-td key="state" :props="props">
-    <span :class="'pg-dot pg-' + props.row.state" aria-hidden="true"></span>{{ props.row.state }}
+    <span :class="'pg-dot pg-' + props.row.state" aria-hidden="true"></span>{{ props.row.stateText }}
   </q-td>
   <q-td key="cpu" :props="props">
     <span class="pg-cell-bar"><i :style="{width: props.row.cpu + '%'}"></i></span>{{ props.row.cpuText }}
@@ -71,13 +71,15 @@ def _columns() -> list[dict[str, Any]]:
 
 def _row(guest: Guest) -> dict[str, Any]:
     running = guest.status == "running"
+    state = "template" if guest.template else guest.status
     memory = share(guest.mem, guest.maxmem)
     return {
         "vmid": guest.vmid,
-        "type": "CT" if guest.type == "lxc" else "VM",
+        "type": text.CONTAINER if guest.type == "lxc" else text.VIRTUAL_MACHINE,
         "name": guest.name or str(guest.vmid),
         "node": guest.node,
-        "state": "template" if guest.template else guest.status,
+        "state": state,
+        "stateText": text.STATES.get(state, state),
         "cpu": round(100 * (guest.cpu or 0)) if running else 0,
         "cpuText": percent(guest.cpu) if running else text.UNKNOWN,
         "mem": round(100 * (memory or 0)) if running else 0,

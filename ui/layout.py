@@ -41,6 +41,8 @@ def frame(title: str) -> Generator[None]:
     session = current_session()
     ui.page_title(f"{title} · {text.PRODUCT}")
     head("page.js")
+    with ui.context.client.layout:
+        Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
     drawer = _navigation()
     with ui.header(elevated=False).classes("pg-header"):
         menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")
@@ -52,7 +54,7 @@ def frame(title: str) -> Generator[None]:
             Tag("span", text.PRODUCT, classes="pg-brand-name")
         _account(session)
     banners()
-    with ui.element("div").classes("pg-page"):
+    with Tag("div", "", {"id": "content", "tabindex": "-1"}, classes="pg-page"):
         Tag("h1", title, classes="pg-title")
         yield
 

@@ -49,7 +49,7 @@ def _reason(request: Request) -> str:
     ended = request.query_params.get("ended", "")
     if ended in set(EndReason):
         return text.ended(EndReason(ended))
-    return text.by_code(request.query_params.get("error", ""))
+    return text.by_code(request.query_params.get("error", ""), request.query_params.get("wait", ""))
 
 
 def _form(wanted: str) -> ui.element:
@@ -72,7 +72,9 @@ def _form(wanted: str) -> ui.element:
 
 def _password() -> None:
     kind = {"type": "password", "autocomplete": "current-password"}
-    Tag("input", "", {"id": "password", "name": "password", "required": True, **kind})
+    Tag(
+        "input", "", {"id": "password", "name": "password", "required": True, "aria-describedby": "login-error", **kind}
+    )
     toggle = {"type": "button", "id": "show-password", "aria-label": text.SHOW_PASSWORD, "aria-pressed": "false"}
     with Tag("button", "", toggle, classes="pg-icon-button"):
         icon("eye")
@@ -83,15 +85,15 @@ async def _realms(directory: RealmDirectory) -> None:
     Tag("label", text.REALM, {"for": "realm"})
     select = Tag("select", "", {"id": "realm", "name": "realm", "required": True})
     note = Tag("p", "", {"role": "status"}, classes="pg-note")
-    shown: Realms | None = None
+    shown: tuple[Realm, ...] | None = None
 
     def show(realms: Realms) -> None:
         nonlocal shown
-        if realms != shown:
-            shown = realms
+        if realms.realms != shown:  # only then: a list drawn anew forgets what somebody has chosen
+            shown = realms.realms
             _fill(select, realms.realms)
-            note.set_text(_note(realms.error))
-            heal.active = realms.error is not None
+        note.set_text(_note(realms.error))
+        heal.active = realms.error is not None
 
     async def refresh() -> None:
         show(await directory.get())

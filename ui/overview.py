@@ -10,7 +10,7 @@ from ui import text
 from ui.guests import GuestTable
 from ui.layout import current_session, frame
 from ui.theme import Tag
-from ui.units import age, percent, share, size, uptime
+from ui.units import ago, percent, share, size, uptime
 
 
 def create(inventory: Inventory) -> None:
@@ -30,7 +30,9 @@ class Board:
     def __init__(self) -> None:
         self._picture = Picture()
         self._nodes: dict[str, NodeCard] = {}
-        self._state = Tag("p", "", {"role": "status"}, classes="pg-state")
+        with ui.element("div").classes("pg-trouble") as self._trouble:
+            self._state = Tag("p", "", {"role": "status"})
+            self._age = Tag("p", "", classes="pg-hint")
         self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
         self._nothing = _empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE)
         with ui.element("div").classes("pg-board") as self._board:
@@ -39,6 +41,7 @@ class Board:
             self._no_nodes = Tag("p", text.NO_NODES, classes="pg-hint")
             self._guest_count = _section(text.GUESTS)
             self._guests = GuestTable()
+        self._trouble.set_visibility(False)
         self._nothing.set_visibility(False)
         self._board.set_visibility(False)
         ui.timer(5, self._say_age)
@@ -52,19 +55,23 @@ class Board:
         self._nothing.set_visibility(bool(picture.taken) and empty)
         self._board.set_visibility(bool(picture.taken) and not empty)
         self._board.classes(**{"add" if picture.error else "remove": "pg-stale"})
-        self._say_age()
+        self._say()
         if picture.taken and not picture.error:
             self._show_resources(resources)
 
-    def _say_age(self) -> None:
-        picture = self._picture
-        seconds = age(time.time() - picture.taken)
+    def _say(self) -> None:
+        picture, words = self._picture, ""
         if picture.error is not None:
-            words = text.LAST_PICTURE if picture.taken else text.NO_PICTURE
-            self._state.set_text(words.format(sentence=text.sentence(picture.error).rstrip("."), age=seconds))
-        else:
-            self._state.set_text("")
-        self._state.classes(**{"add" if picture.error else "remove": "pg-trouble"})
+            form = text.LAST_PICTURE if picture.taken else text.NO_PICTURE
+            words = form.format(sentence=text.sentence(picture.error).rstrip("."))
+        self._state.set_text(words)
+        self._trouble.set_visibility(picture.error is not None)
+        self._say_age()
+
+    def _say_age(self) -> None:
+        """Beside the sentence and not in it, which would be read aloud anew with every change."""
+        taken = self._picture.taken
+        self._age.set_text(text.PICTURE_TAKEN.format(age=ago(time.time() - taken)) if taken else "")
 
     def _show_resources(self, resources: Resources) -> None:
         online = sum(node.status == "online" for node in resources.nodes)
@@ -101,7 +108,9 @@ class NodeCard:
         """Draw the node's figures; what is not known is left out."""
         online = node.status == "online"
         self._dot.classes(replace=f"pg-dot pg-{node.status}")
-        self._state.set_text(uptime(node.uptime) if online and node.uptime else node.status)
+        self._state.set_text(
+            uptime(node.uptime) if online and node.uptime else text.STATES.get(node.status, node.status)
+        )
         cpus = text.CPU_OF.format(share=percent(node.cpu), count=node.maxcpu) if node.maxcpu else percent(node.cpu)
         self._cpu.show(node.cpu if online else None, cpus)
         self._memory.show(share(node.mem, node.maxmem) if online else None, f"{size(node.mem)} / {size(node.maxmem)}")

@@ -105,7 +105,8 @@ def _not_signed_in(error: ProxgateError, *, wants_json: bool, wanted: str) -> Re
         return JSONResponse({"error": text.sentence(error)}, text.status(error), headers=wait)
     if isinstance(error, StoreError):
         return HTMLResponse(store_down_page(), 503, headers=dict(STORE_RETRY))
-    return RedirectResponse(login_address(wanted, error=text.code(error)), 303, headers=wait)
+    notes = {"error": text.code(error), "wait": wait.get("retry-after", "")}
+    return RedirectResponse(login_address(wanted, **notes), 303, headers=wait)
 
 
 def _refusal(wants_json: bool, status: int, sentence: str) -> Response:
@@ -116,5 +117,5 @@ def _file(name: str, cache: str) -> Response:
     file = files("assets") / name
     kind = guess_type(name)[0]
     if kind is None or name.startswith((".", "_")) or not file.is_file():
-        return PlainTextResponse("Not found", 404)
+        return PlainTextResponse(text.NOTHING_HERE, 404)
     return Response(file.read_bytes(), media_type=kind, headers={"cache-control": cache})

