@@ -5,6 +5,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def _is_good(certificate: Path, key: Path) -> bool:
-    if not certificate.is_file() or not key.is_file():
+    if not certificate.is_file() or not key.is_file() or not _is_private(key):
         return False
     try:
         kept = x509.load_pem_x509_certificate(certificate.read_bytes())
@@ -106,6 +107,11 @@ def _is_good(certificate: Path, key: Path) -> bool:
         return False
     left = kept.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     return kept.public_key() == own_key.public_key() and left > datetime.timedelta(days=RENEW_DAYS)
+
+
+def _is_private(key: Path) -> bool:
+    status = key.lstat()
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
 
 
 def _write(file: Path, pem: str) -> None:

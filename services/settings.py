@@ -206,9 +206,10 @@ def _from_file(name: str, written: Mapping[str, str]) -> dict[str, object]:
 
 
 def exposed_secret_files() -> tuple[str, ...]:
-    """Files named by a `*_FILE` setting that other users of this machine may read or replace."""
+    """Files with secrets of ours that other users of this machine may read or replace."""
     written = {**_dotenv(), **os.environ}
-    files = (written.get(name + _FILE_SUFFIX) for name in _SECRETS)
+    files = [written.get(name + _FILE_SUFFIX) for name in _SECRETS] + [written.get("TLS_KEY_FILE")]
+    files += [".env"] if any(name in _dotenv() for name in _SECRETS) else []
     return tuple(file for file in files if file and _exposed(Path(file)))
 
 

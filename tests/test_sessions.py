@@ -885,6 +885,7 @@ async def test_store_down_is_never_signed_out(store, keys, pve, sessions, tmp_pa
 
 async def test_a_ticket_that_proxmox_no_longer_takes_ends_as_idleness(sessions):
     """A session whose ticket has outlived its two hours was not used: it ends as that, and not at its next call."""
+    sessions = Sessions(sessions._store, sessions._keys, None, Limits(idle=10_000))
     made = await sessions.create(ticket(), **WHERE)
     with time_machine.travel(time.time() + 7201, tick=True), ended(EndReason.IDLE):
         await sessions.read(made.id)

@@ -81,7 +81,7 @@ class Edge:
             https = (_last(scope, b"x-forwarded-proto") or ("https" if https else "http")) in {"https", "wss"}
             peer = self._client_behind(scope, peer)
         host = told or host
-        if self._public and trusted and not told:
+        if self._public and trusted and not told and host and _HOST.fullmatch(host):
             # The proxy's own name for us stands in Host, as with a plain proxy_pass: people typed the public one.
             return self._public_visit(self._public, peer)
         if host is None or not self._is_ours(host):

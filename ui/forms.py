@@ -1,5 +1,6 @@
 """Reading a form: urlencoded only, bounded, each field once."""
 
+import asyncio
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -8,6 +9,7 @@ from ui import text
 
 LONGEST_FORM = 64 * 1024
 MOST_FIELDS = 32
+FORM_SECONDS = 10
 
 
 class FormError(ValueError):
@@ -41,10 +43,13 @@ async def _body(request: Request) -> str:
         raise FormError(413, text.TOO_LARGE)
     body = bytearray()
     try:
-        async for part in request.stream():
-            body += part
-            if len(body) > LONGEST_FORM:
-                raise FormError(413, text.TOO_LARGE)
+        async with asyncio.timeout(FORM_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > LONGEST_FORM:
+                    raise FormError(413, text.TOO_LARGE)
         return body.decode("ascii")
+    except TimeoutError:
+        raise FormError(408, text.TOO_SLOW) from None
     except (UnicodeDecodeError, ClientDisconnect):
         raise FormError(400, text.BAD_FORM) from None

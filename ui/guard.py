@@ -25,10 +25,12 @@ logger = logging.getLogger(__name__)
 
 LOGIN, LOGOUT = "/login", "/logout"
 _ANYBODY = {"/healthz", "/readyz", "/favicon.ico"}
+_PART = r"/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*"
+_NICEGUI = rf"/_nicegui/{re.escape(nicegui.__version__)}"
 _ANYBODYS_FILES = re.compile(
-    rf"/(assets|_nicegui/{re.escape(nicegui.__version__)}/(static|libraries|components|resources|esm))"
-    r"(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)+"
+    rf"/assets{_PART}|{_NICEGUI}/(static|libraries|components)({_PART})+|{_NICEGUI}/(resources|esm){_PART}({_PART})+"
 )
+"""Just what a route of files answers: anything else would reach the pages, and build one for a stranger."""
 
 
 class Guard:
@@ -71,7 +73,10 @@ class Guard:
             if path != SOCKET_PATH:
                 return await answer(send, 404)
             return await self._gate.poll(scope, receive, send)
-        return await self.app(scope, receive, self._signing_again(scope, send))
+        with self._tabs.building(visit_of(scope)) as room:
+            if not room:
+                return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
+            return await self.app(scope, receive, self._signing_again(scope, send))
 
     async def _find_session(self, scope: Scope) -> EndReason | None:
         """Write the live session and the browser's id into the visit; tells why a session is no longer live."""
@@ -97,10 +102,10 @@ class Guard:
         if _note(ended) and _query_value(scope, "ended") is None:
             wanted = safe_next(_query_value(scope, "next"))
             return await redirect(send, login_address(wanted, **_note(ended)), extra=clear)
-        await self._sessions.ping()
-        with self._tabs.building_login(visit.address) as room:
+        with self._tabs.building(visit) as room:
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
+            await self._sessions.ping()
             return await self.app(scope, receive, self._knowing_browser(visit, send, clear))
 
     async def _stranger(self, scope: Scope, send: Send, ended: EndReason | None) -> None:

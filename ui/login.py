@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 
 from fastapi import Request
 from nicegui import ui
@@ -111,12 +112,12 @@ async def _realms(directory: RealmDirectory) -> None:
 
 def _fill(select: Tag, realms: tuple[Realm, ...]) -> None:
     default = next((realm.realm for realm in realms if realm.default), "pam")
-    labels = [realm.comment for realm in realms]
+    labels = Counter(realm.comment for realm in realms)
     select.clear()
     with select:
         for realm in realms or _FALLBACK:
             label = realm.comment or realm.realm
-            twice = labels.count(realm.comment) > 1
+            twice = labels[realm.comment] > 1
             option = Tag(
                 "option", f"{label} ({realm.realm})" if twice and realm.comment else label, {"value": realm.realm}
             )

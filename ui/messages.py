@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from nicegui import Client, core
 from nicegui.element import Element
+from socketio.packet import Packet
 
 from services.errors import SessionEnded, StoreError
 from services.sessions import Session, Sessions
@@ -29,6 +30,7 @@ CLIENT = "proxgate.client_id"
 _HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
 _LONGEST_LOG = 300
 _MOST_QUESTIONS = 100
+_REFUSALS_TOLD = 30  # a minute
 _TOUCH_SHARE = 20
 """An active person moves the idle limit at most twenty times in its length."""
 
@@ -42,11 +44,13 @@ class Messages:
         self._sessions = sessions
         self._watch = watch
         self._touched: dict[str, float] = {}
+        self._told = (time.monotonic(), 0)
         self._touching: set[asyncio.Future[None]] = set()
         self._questions: WeakKeyDictionary[Client, deque[str]] = WeakKeyDictionary()
 
     def guard_handlers(self) -> None:
         """Stand before each of NiceGUI's socket handlers. Refuses to start when they are not the ones we know."""
+        core.sio.packet_class = _Packet
         handlers: dict[str, Handler] = cast(Any, core.sio).handlers["/"]
         if set(handlers) != _HANDLERS:
             raise RuntimeError("NiceGUI's socket handlers have changed; this version of Proxgate does not know them")
@@ -61,17 +65,28 @@ class Messages:
         async def wrapped(sid: str, message: object = None) -> object:
             client = _own_client(sid, message)
             if client is None or not self._may(name, client, message):
-                logger.warning("socket event refused event=%s", name)
-                return False
+                return self._refuse(name, "not this tab's to send")
             try:
                 result = handler(sid, message)
                 return await result if asyncio.iscoroutine(result) else result
+            except (KeyError, TypeError, ValueError) as exc:
+                return self._refuse(name, type(exc).__name__)
             except Exception:  # socket.io's own log is silent, since strangers can fill it
                 logger.exception("socket event failed event=%s", name)
                 return False
 
         wrapped.guarded, wrapped.original = True, handler  # pyright: ignore[reportFunctionMemberAccess]
         return wrapped
+
+    def _refuse(self, name: str, why: str) -> bool:
+        """Say so in the log, but never so often that strangers could fill it."""
+        now = time.monotonic()
+        if now - self._told[0] > 60:
+            self._told = (now, 0)
+        self._told = (self._told[0], self._told[1] + 1)
+        if self._told[1] <= _REFUSALS_TOLD:
+            logger.warning("socket event refused event=%s: %s", name, why)
+        return False
 
     def _may(self, name: str, client: Client, message: Any) -> bool:
         if name == "event":
@@ -112,6 +127,17 @@ class Messages:
         for _, _, (_, kind, data) in client.outbox.message_history:
             if kind == "run_javascript" and data.get("request_id", "") not in {"", *asked}:
                 asked.append(data["request_id"])
+
+
+class _Packet(Packet):
+    """A Socket.IO packet without attachments: NiceGUI's pages send none, and strangers fill memory with them."""
+
+    def decode(self, encoded_packet: Any) -> int:
+        """As Socket.IO has it. Raises ValueError for a packet that announces attachments."""
+        attachments = cast(Any, super()).decode(encoded_packet)
+        if attachments:
+            raise ValueError("attachments are not taken")
+        return 0
 
 
 def _own_client(sid: str, message: object) -> Client | None:

@@ -1,4 +1,7 @@
-"""Uvicorn's HTTP protocol, which keeps a request's head in memory however long it is, with an end to that."""
+"""Uvicorn's HTTP protocol, which waits for a request's head for ever and keeps it however long it is: not here."""
+
+import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -6,11 +9,26 @@ LARGEST_HEAD = 512 * 1024
 """Bytes, more than one read brings, so that a body that comes along with its head is not taken for a part of it."""
 
 
+HEAD_SECONDS = 10
+"""A connection that has not said what it wants by then is closed."""
+
+
 class BoundedHead(HttpToolsProtocol):
-    """Answers 400 and closes when a head does not end."""
+    """Answers 400 to a head that is too long, and closes when a head does not come."""
 
     _in_head = True
     _head = 0
+    _patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """A connection begins, and with it the wait for a head."""
+        super().connection_made(transport)
+        self._wait_for_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A connection ends."""
+        self._stop_waiting()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the head has ended."""
@@ -23,9 +41,20 @@ class BoundedHead(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         self._in_head = True
+        self._wait_for_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """A head has ended."""
         self._in_head = False
+        self._stop_waiting()
         super().on_headers_complete()
+
+    def _wait_for_head(self) -> None:
+        self._stop_waiting()
+        self._patience = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None

@@ -3,12 +3,13 @@
 import asyncio
 import errno
 import logging
+import resource
 import secrets
 import signal
 import socket
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from services.settings import Settings, exposed_secret_files, is_loopback
 from services.simulator import Simulator
 from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
+from services.store.place import own_directory, settings_error
 from services.store.process import has_binary
 from ui.application import Parts, compose
 from ui.protocol import BoundedHead
@@ -36,6 +38,8 @@ PROXMOX_SECONDS = 9.5
 """So that a person has an answer within ten, our own share of the work included."""
 
 LARGEST_FRAME = 1024 * 1024
+MOST_CONNECTIONS = 4000
+"""Connections and requests under way; more are answered 503."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ async def open_parts(settings: Settings, *, share: bool = False) -> AsyncGenerat
     """Everything that the application, or one verb of the command, stands on."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, share=share))
-        keys = KeyRing(settings.session_secret or stored_secret(settings.data_dir))
+        keys = KeyRing(settings.session_secret or stored_secret(_private(settings.data_dir)))
         proxmox = Proxmox(settings.addresses, settings.trust, deadline=PROXMOX_SECONDS)
         stack.push_async_callback(proxmox.aclose)
         yield Parts(settings=settings, store=store, keys=keys, proxmox=proxmox)
@@ -72,6 +76,7 @@ async def open_parts(settings: Settings, *, share: bool = False) -> AsyncGenerat
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Run until told to stop. `say` prints a line for the person who started it. Raises SettingsError."""
+    _allow_files()
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(_bind(settings))
         if settings.demo:
@@ -108,6 +113,15 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.announce()
+
+
+def _allow_files() -> None:
+    """Sockets are files: take as many as the system lets us, since its usual soft limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + 1000
+    if soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
 def _bind(settings: Settings) -> socket.socket:
@@ -167,6 +181,7 @@ def _config(app: ASGIApp, settings: Settings, tls: Tls | None) -> uvicorn.Config
         ws_max_size=LARGEST_FRAME,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
+        limit_concurrency=MOST_CONNECTIONS,
         ssl_certfile=tls.certificate if tls else None,
         ssl_keyfile=tls.key if tls else None,
     )
@@ -182,9 +197,15 @@ def _tls(settings: Settings, say: Callable[[str], None]) -> Tls | None:
         say("WARNING: plain http beyond this machine. Passwords can be read by anyone on the way.")
         logger.warning("--insecure-http: passwords can be read by anyone on the way")
         return None
-    own = kept_certificate(settings.data_dir, settings.host)
+    own = kept_certificate(_private(settings.data_dir), settings.host)
     say(f"Serving https with a certificate of our own. SHA-256 {own.fingerprint}")
     return Tls(certificate=own.certificate, key=own.key)
+
+
+def _private(data_dir: Path) -> Path:
+    """The data directory, ours alone. Raises SettingsError when it is not and cannot be made so."""
+    with settings_error(data_dir):
+        return own_directory(data_dir)
 
 
 def _place(settings: Settings, tls: Tls | None) -> str:

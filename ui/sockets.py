@@ -17,6 +17,7 @@ from nicegui import Client
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import EndReason, SessionEnded
+from services.limiter import network
 from services.sessions import Session
 from services.sessions.watch import Watch
 from ui import text
@@ -33,6 +34,7 @@ SOCKETS = "/_nicegui_ws"
 SOCKET_PATH = f"{SOCKETS}/socket.io/"
 _WANTED = "proxgate.wanted"
 SOCKETS_PER_CARD = 2
+GONE_PER_ADDRESS, GONE_IN_ALL = 20, 100
 LARGEST_POST = 1_000_000
 POLL_SECONDS = {"GET": 15, "POST": 2}
 """Longer than any poll waits for news, since Engine.IO pings more often; a post waits for nothing."""
@@ -48,7 +50,7 @@ class SocketGate:
         self._app = app
         self._watch = watch
         self._tabs = tabs
-        self._strangers: Counter[str] = Counter()
+        self._strangers: Counter[tuple[str, str]] = Counter()
         watch.on_end(tabs.close_session)
 
     async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -113,13 +115,23 @@ class SocketGate:
         return visit.session is not None and tab.session.hash == visit.session.hash
 
     async def _stranger(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The socket of a login card: a few for each card, and for a card that is gone the word to load anew."""
+        """The socket of a login card, and for a card that is gone the word to load anew; a few of each."""
         client_id: str = scope[CLIENT]
-        if self._tabs.visit(client_id) is None:
-            return await _load_anew(receive, send)
-        if self._strangers[client_id] >= SOCKETS_PER_CARD:
+        gone = self._tabs.visit(client_id) is None
+        place = network(visit_of(scope).address)
+        owners = [("gone", place), ("gone", "")] if gone else [("card", client_id)]
+        limits = [GONE_PER_ADDRESS, GONE_IN_ALL] if gone else [SOCKETS_PER_CARD]
+        if any(self._strangers[owner] >= limit for owner, limit in zip(owners, limits, strict=True)):
             return await send({"type": "websocket.close", "code": 1008})
-        self._strangers[client_id] += 1
+        self._strangers.update(owners)
+        try:
+            await (_load_anew(receive, send) if gone else self._card(client_id, scope, receive, send))
+        finally:
+            self._strangers.subtract(owners)
+            self._strangers += Counter()  # drops those at zero
+        return None
+
+    async def _card(self, client_id: str, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with asyncio.timeout(None) as patience:
                 joining = asyncio.create_task(self._join_in_time(client_id, patience))
@@ -129,11 +141,6 @@ class SocketGate:
                     joining.cancel()
         except TimeoutError:
             await send({"type": "websocket.close", "code": 1008})
-        finally:
-            self._strangers[client_id] -= 1
-            if not self._strangers[client_id]:
-                del self._strangers[client_id]
-        return None
 
     async def _join_in_time(self, client_id: str, patience: asyncio.Timeout) -> None:
         """End a socket whose card is not, or no longer, connected through any."""

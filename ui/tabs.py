@@ -19,12 +19,13 @@ from ui.visit import Visit, visit_of
 
 logger = logging.getLogger(__name__)
 
-UNCONNECTED_SECONDS = 8
-"""A login card whose socket has not come by then is forgotten; the card's form works without."""
+CARD_SECONDS, PAGE_SECONDS = 8, 30
+"""A login card, or a page, whose socket has not come by then is forgotten; the card's form works without."""
 
+WAITING_PER_SESSION = 40
 WAITING_PER_ADDRESS = 40
 WAITING_IN_ALL = 200
-"""Login cards whose sockets have not come yet."""
+"""Tabs whose sockets have not come yet: of one session, and login cards of one address and in all."""
 
 LOGIN_PER_ADDRESS = 200
 LOGIN_IN_ALL = 1000
@@ -58,36 +59,47 @@ class Tabs:
             _delete(client)
 
     @contextmanager
-    def building_login(self, address: str) -> Generator[bool]:
-        """Around building one login card; yields whether there is room for it."""
-        place = network(address)
+    def building(self, visit: Visit) -> Generator[bool]:
+        """Around building one page; yields whether there is room for it."""
+        owner = visit.session.hash if visit.session else network(visit.address)
+        room = self._has_room_for_page(owner) if visit.session else self._has_room_for_card(owner)
+        if not room:
+            yield False
+            return
+        self._being_built.append(owner)
+        try:
+            yield True
+        finally:
+            self._being_built.remove(owner)
+
+    def _has_room_for_page(self, session: str) -> bool:
+        waiting = [visit.session.hash for client, visit in self._all() if visit.session and _waits(client)]
+        return (waiting + self._being_built).count(session) < WAITING_PER_SESSION
+
+    def _has_room_for_card(self, place: str) -> bool:
         cards = [(client, network(visit.address)) for client, visit in self._all() if visit.session is None]
-        waiting = [place for client, place in cards if not client.has_socket_connection] + self._being_built
-        room = (
+        waiting = [of for client, of in cards if _waits(client)] + self._being_built
+        return (
             len(waiting) < WAITING_IN_ALL
             and waiting.count(place) < WAITING_PER_ADDRESS
             and len(cards) < LOGIN_IN_ALL
             and sum(of == place for _, of in cards) < LOGIN_PER_ADDRESS
         )
-        if not room:
-            yield False
-            return
-        self._being_built.append(place)
-        try:
-            yield True
-        finally:
-            self._being_built.remove(place)
 
     def forget_unconnected(self) -> None:
-        """Drop login cards whose socket never came; NiceGUI drops those that have lost theirs."""
-        oldest = time.time() - UNCONNECTED_SECONDS
+        """Drop tabs whose socket never came; NiceGUI drops those that have lost theirs."""
+        now = time.time()
         for client, visit in list(self._all()):
-            waits = not client.has_socket_connection and not _ending(client)
-            if visit.session is None and waits and client.created < oldest:
+            patience = PAGE_SECONDS if visit.session else CARD_SECONDS
+            if _waits(client) and not _ending(client) and client.created < now - patience:
                 _delete(client)
 
     def _all(self) -> Iterator[tuple[Client, Visit]]:
         return ((client, visit_of(client.request.scope)) for client in tuple(Client.instances.values()))
+
+
+def _waits(client: Client) -> bool:
+    return not client.has_socket_connection
 
 
 def _delete(client: Client) -> None:

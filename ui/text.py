@@ -109,10 +109,11 @@ NO_SUCH_TAB = "No such tab"
 NOTHING_HERE = "Not found"
 OTHER_SITE = "This request came from another site"
 TOO_LARGE = "The request is too large"
+TOO_SLOW = "The request did not arrive in time"
 NOT_A_FORM = "Send the form as application/x-www-form-urlencoded"
 BAD_FORM = "The form could not be read"
 NOT_SIGNED_IN = "Not signed in"
-TOO_MANY_TABS = "Too many login pages are open from this address. Try again in a few seconds"
+TOO_MANY_TABS = "Too many pages were opened at once. Try again in a few seconds"
 
 _ENDED = {
     EndReason.IDLE: "Your session ended because it was not used for a while. Please sign in again.",

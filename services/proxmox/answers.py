@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 _LONGEST_TICKET, _LONGEST_CSRF_TOKEN = 8 * 1024, 1024
 _LONGEST_CAPABILITIES = 64 * 1024  # as JSON
-_CHALLENGE = "PVE:!tfa!"
+_CHALLENGE = "PVE:!"  # no account begins so: a challenge of any kind is no login
 _PLAIN = frozenset(string.ascii_letters + string.digits + string.punctuation) - frozenset(';,"')
 _FALSE = (None, False, 0, "", "0")  # Perl's
 
@@ -106,12 +106,15 @@ _REALMS = TypeAdapter(list[_RealmRow])
 _RESOURCES = TypeAdapter(list[Annotated[_NodeRow | _GuestRow, Field(discriminator="type"), _Omit()]])
 _TICKET = TypeAdapter(_TicketRow)
 _VERSION = TypeAdapter(_VersionRow)
+MOST_REALMS, MOST_NODES = 100, 128
+"""More than any Proxmox has: a page with thousands of either would hold everybody up."""
+
 _CAPABILITIES = TypeAdapter(dict[str, dict[str, int]])
 
 
 def realms(answer: Answer) -> tuple[Realm, ...]:
     """`GET /access/domains`, in Proxmox's order, which is none."""
-    return tuple(Realm(**row) for row in _shaped(_REALMS, answer))
+    return tuple(Realm(**row) for row in _shaped(_REALMS, answer)[:MOST_REALMS])
 
 
 def version(answer: Answer) -> str:
@@ -123,7 +126,7 @@ def resources(answer: Answer) -> Resources:
     """`GET /cluster/resources`: nodes and guests. Rows of other kinds, and rows that make no sense, are left out."""
     rows = _shaped(_RESOURCES, answer)
     return Resources(
-        nodes=tuple(_node(row) for row in rows if row["type"] == "node"),
+        nodes=tuple(_node(row) for row in rows if row["type"] == "node")[:MOST_NODES],
         guests=tuple(Guest(**row) for row in rows if row["type"] != "node"),
     )
 

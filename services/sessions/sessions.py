@@ -219,7 +219,7 @@ class Sessions:
 
         answers = await self._store.run(ask) if wanted else []
         return {
-            hash: None if lives == 1 else _reason(ended)
+            hash: None if lives == 1 and ended is None else _reason(ended)
             for hash, lives, ended in zip(wanted, answers[::2], answers[1::2], strict=True)
         }
 
@@ -267,7 +267,7 @@ class Sessions:
 
         try:
             value, ended = await self._store.run(read)
-            if value is None:
+            if value is None or ended is not None:  # a record that came back after its end opens nothing
                 raise SessionEnded(_reason(ended))
             record = unseal(value, self._keys, id, key)
         except StoreCorrupt as exc:

@@ -33,6 +33,7 @@ class Store:
     def __init__(self, client: Redis, prefix: str = "proxgate:") -> None:
         self._client = client
         self._prefix = prefix
+        self._pinging: asyncio.Future[None] | None = None
 
     @classmethod
     def open(cls, url: SecretStr, prefix: str = "proxgate:") -> Self:
@@ -69,7 +70,13 @@ class Store:
             return await operation(self._client)
 
     async def ping(self) -> None:
-        """Raises StoreUnavailable unless the store answers."""
+        """Raises StoreUnavailable unless the store answers; one question for all who ask at the same time."""
+        if self._pinging is None or self._pinging.done():
+            self._pinging = asyncio.ensure_future(self._ping())
+            self._pinging.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.shield(self._pinging)
+
+    async def _ping(self) -> None:
 
         async def ping(client: Redis) -> None:
             if await client.ping() is not True:

@@ -49,9 +49,9 @@ class Place:
 
 
 def prepare(data_dir: Path) -> Place:
-    home = _own_directory(data_dir)
+    home = own_directory(data_dir)
     place = Place(home=home, socket=_socket_path(home))
-    _own_directory(place.store)
+    own_directory(place.store)
     if place.socket.parent != home:
         own_short_directory(place.socket.parent)
     return place
@@ -75,7 +75,7 @@ def own_short_directory(path: Path) -> None:
         raise mend(f"{path} is not a private directory of ours, and the path is too long for a socket; remove it")
 
 
-def _own_directory(path: Path) -> Path:
+def own_directory(path: Path) -> Path:
     """Where `path` really is, made if missing, and open to nobody else."""
     home = Path(os.path.realpath(path))
     if path.is_symlink() and _is_shared(home):

@@ -1,0 +1,145 @@
+"""What somebody without an account can make us keep: pages, memory, connections, log lines."""
+
+import contextlib
+import json
+import re
+import socket
+import time
+from pathlib import Path
+
+import nicegui
+import pytest
+from pydantic import SecretStr
+
+from services.errors import EndReason, SessionEnded
+from services.proxmox import ApiToken
+from services.sessions import Limits, Sessions
+from tests import harness
+from tests.harness import PAGE, SECRET, sign_in, until
+from tests.socket_client import cookies_of, load, query_of
+from tests.socket_client import socket as opened
+from ui.protocol import HEAD_SECONDS
+from ui.tabs import WAITING_PER_SESSION
+
+VERSION = nicegui.__version__
+
+
+@pytest.fixture(scope="module")
+def own(valkey_url, sim):
+    """A process of its own, whose memory and log are measured."""
+    settings = harness.for_proxmox(sim)
+    with harness.proxgate(REDIS_URL=valkey_url, SESSION_SECRET=SECRET, STORE_PREFIX="strangers:", **settings) as up:
+        yield up
+
+
+def memory(running):
+    """Resident memory of the process in bytes; Linux only."""
+    status = Path(f"/proc/{running.process.pid}/status")
+    if not status.exists():
+        pytest.skip("the memory of another process is read from /proc")
+    return int(re.search(r"VmRSS:\s+(\d+)", status.read_text())[1]) * 1024
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/assets/a/b",
+        "/assets/",
+        f"/_nicegui/{VERSION}/resources/x",
+        f"/_nicegui/{VERSION}/esm/x",
+        f"/_nicegui/{VERSION}/static",
+        f"/_nicegui/{VERSION}/other/x",
+        "/_nicegui/0.0.0/static/nicegui.js",
+        f"/_nicegui/{VERSION}/static/no-such-file",
+        f"/_nicegui/{VERSION}/libraries/no-such-file",
+    ],
+)
+def test_no_open_path_builds_a_page(own, path):
+    """A stranger's request for a file that is not there gets a few words, and no page of NiceGUI's."""
+    with own.client() as jar:
+        answer = jar.get(path, headers={"Accept": "*/*"})
+        assert answer.status_code in {401, 404}
+        assert "client_id" not in answer.text
+        assert len(answer.text) < 200
+
+
+async def test_packets_with_attachments_are_not_collected(own):
+    """A packet that announces attachments is refused, and what is sent after it is not kept."""
+    with own.client() as jar:
+        page = load(jar, "/login")
+        before = memory(own)
+        async with opened(own, query_of(page.client_id), cookies_of(jar)) as up:
+            await up.send('459999999999-["event",{}]')
+            for _ in range(100):
+                if up.closed:
+                    break
+                await up.socket.send(b"\0" * 1_000_000)
+            assert memory(own) - before < 40_000_000
+
+
+def test_silent_connections_are_closed(own):
+    """Who says nothing, or half a head, is hung up on; who has a request under way is not."""
+    silent, half = (socket.create_connection(("localhost", own.port)) for _ in range(2))
+    half.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
+    for connection in (silent, half):
+        connection.settimeout(HEAD_SECONDS + 5)
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+        connection.close()
+
+
+def test_a_form_that_does_not_come_is_given_up(own):
+    """A form whose body stays away is answered 408, and holds nothing."""
+    with socket.create_connection(("localhost", own.port)) as connection:
+        head = f"POST /login HTTP/1.1\r\nHost: localhost:{own.port}\r\nContent-Length: 100\r\n"
+        connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\nusername".encode())
+        connection.settimeout(15)
+        assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+async def test_malformed_messages_do_not_fill_the_log(own):
+    """However many refused messages a stranger sends, the log gets some lines and no stack trace."""
+    with own.client() as jar:
+        page = load(jar, "/login")
+        size = len(own.output())
+        async with opened(own, query_of(page.client_id), cookies_of(jar)) as up:
+            for name in ("ack", "handshake", "javascript_response", "event"):
+                for _ in range(100):
+                    await up.send("42" + json.dumps([name, {"client_id": page.client_id}]))
+            await up.emit("handshake", {"client_id": "last"}, ack=9)
+            await up.until(lambda: up.closed or up.acknowledged(9) is False)
+        assert len(own.output()) - size < 10_000
+        assert "Traceback" not in own.output()
+
+
+def test_one_session_cannot_open_pages_without_end(own):
+    """Pages whose sockets do not come are counted for a signed-in account too."""
+    with own.client() as jar:
+        sign_in(jar, "nobody", "pve")
+        answers = [jar.get("/", headers=PAGE).status_code for _ in range(WAITING_PER_SESSION + 5)]
+        assert answers[0] == 200
+        assert set(answers[WAITING_PER_SESSION:]) == {429}
+
+
+async def test_a_record_that_comes_back_after_its_end_opens_nothing(store, keys):
+    """A session that was ended stays ended, even when its record is put back from a copy."""
+    sessions = Sessions(store, keys, None, Limits())  # no Proxmox is asked
+    made = await sessions.create(ApiToken(tokenid="a@pve!t", secret=SecretStr("s")), address="", agent="")
+    key = store.key("session", made.hash)
+    copy = await store.run(lambda client: client.get(key))
+    await sessions.end(made, EndReason.ENDED)
+    await store.run(lambda client: client.set(key, copy))
+    assert await sessions.confirm([made.hash]) == {made.hash: EndReason.ENDED}
+    with pytest.raises(SessionEnded):
+        await sessions.read(made.id)
+
+
+def test_cards_come_back_after_a_flood(own):
+    """Strangers who open cards and leave cost the next person a few seconds at most."""
+    with own.client() as jar:
+        for _ in range(60):
+            jar.get("/login", headers=PAGE)
+        assert jar.get("/login", headers=PAGE).status_code == 429
+        started = time.monotonic()
+        until(lambda: jar.get("/login", headers=PAGE).status_code == 200, 15, 0.5)
+        assert time.monotonic() - started < 12
