@@ -67,7 +67,9 @@
   document.addEventListener("submit", (event) => {
     if (event.target.id !== "login") return;
     event.preventDefault();
-    if (!busy) submit(event.target);
+    if (busy) return;
+    splitUserid(event.target);
+    submit(event.target);
   });
 
   document.addEventListener("click", (event) => {
@@ -92,7 +94,17 @@
   let greeted = false;
   document.addEventListener("change", (event) => {
     if (event.target.id === "realm") chosenRealm = event.target.value;
+    if (event.target.id === "username") splitUserid(event.target.form);
   });
+
+  // Many write "root@pam" as Proxmox prints it: the realm moves, before their eyes, to where it belongs.
+  function splitUserid(form) {
+    const [, user, realm] = /^(.+)@([^@]+)$/.exec(form.elements.username.value) || [];
+    const known = [...form.elements.realm.options].some((one) => one.value === realm && !one.disabled);
+    if (!known || chosenRealm) return;
+    form.elements.username.value = user;
+    form.elements.realm.value = chosenRealm = realm;
+  }
 
   function fillIn() {
     const form = find("login");

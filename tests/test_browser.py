@@ -183,6 +183,7 @@ def test_user_and_realm_are_remembered_on_this_device_and_the_password_nowhere(t
     page = card(tab)
     browser.sign_in(page)
     page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(re.compile("/login"))
     page = card(tab, "/login")
     expect(page.get_by_label("Username")).to_have_value("root")
     expect(page.get_by_label("Realm")).to_have_value("pam")
@@ -311,6 +312,20 @@ def test_the_realm_somebody_chose_is_not_taken_back(chromium, valkey_url):
             page.wait_for_timeout(6_000)  # longer than the card waits before it asks again
             expect(realm).to_have_value("pve")
             context.close()
+
+
+def test_an_account_can_be_typed_as_proxmox_prints_it(tab):
+    """`root@pam` in the first field becomes the user and, while none was chosen, the realm, for all to see."""
+    page = card(tab, "/login")
+    page.get_by_label("Username").fill("root@pam")
+    page.get_by_label("Password", exact=True).fill("demo")
+    expect(page.get_by_label("Username")).to_have_value("root")
+    expect(page.get_by_label("Realm")).to_have_value("pam")
+    page.get_by_label("Realm").select_option("pve")
+    page.get_by_label("Username").fill("root@pam")
+    page.get_by_label("Password", exact=True).focus()
+    expect(page.get_by_label("Username")).to_have_value("root@pam")
+    expect(page.get_by_label("Realm")).to_have_value("pve")
 
 
 def test_password_managers_know_the_fields(tab):

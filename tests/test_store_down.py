@@ -295,9 +295,9 @@ def _says(up, words, since):
 
 
 def _recovered(up, since):
-    """Whether the state line, which tells the outage, was emptied."""
+    """Whether the box that tells the outage was hidden again."""
     return any(
-        element and "pg-state" in element.get("class", []) and "pg-trouble" not in element["class"]
+        element and {"pg-trouble", "hidden"} <= set(element.get("class", []))
         for _, event in up.data(since) if event[0] == "update"
         for id, element in event[1].items() if id != "_id"
     )  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from services.errors import CheckFailed, ProxgateError, SettingsError
 from services.proxmox import Address, Proxmox
+from services.sessions import KeyRing
 from services.settings import Settings
 from ui import text
 from ui.server import open_store
@@ -16,15 +17,16 @@ _SAFE_POLICIES = {"noeviction", "volatile-ttl"}
 
 async def check(settings: Settings, say: Callable[[str], None]) -> int:
     """Print a line for each thing tested; 0 when all are fine, else 1."""
-    results = [await _say(say, "store", _store(settings))]
+    results = [await _say(say, "session secret", _secret(settings)), await _say(say, "store", _store(settings))]
     if not settings.addresses:
         raise SettingsError("PROXMOX_HOST", "set it to your Proxmox server's name or address")
     for address in settings.addresses:
         proxmox = Proxmox([address], settings.trust)
         try:
-            say(f"      {address} shows a certificate with SHA-256 {await _fingerprint(proxmox, address)}")
-            results.append(await _say(say, f"realms of {address}", _trusted(proxmox)))
-            results.append(await _say(say, f"clock of {address}", _clock(proxmox)))
+            say(f"      {address} shows a certificate; if it is the right one:")
+            say(f"      PROXMOX_FINGERPRINT={await _fingerprint(proxmox, address)}")
+            trusted = await _say(say, f"realms of {address}", _trusted(proxmox))
+            results += [trusted] + ([await _say(say, f"clock of {address}", _clock(proxmox))] if trusted else [])
         finally:
             await proxmox.aclose()
     return 0 if all(results) else 1
@@ -39,6 +41,13 @@ async def _say(say: Callable[[str], None], what: str, test: Awaitable[str]) -> b
     return True
 
 
+async def _secret(settings: Settings) -> str:
+    if settings.session_secret is None:
+        return "made once and kept in the data directory"
+    KeyRing(settings.session_secret)
+    return "long enough"
+
+
 async def _store(settings: Settings) -> str:
     async with open_store(settings, share=True) as store:
         policy = await store.eviction_policy()
@@ -51,7 +60,7 @@ async def _fingerprint(proxmox: Proxmox, address: Address) -> str:
     try:
         return await proxmox.fingerprint(address)
     except ProxgateError:
-        return "(none: no TLS connection)"
+        return "(no TLS connection: is it on, and is the address right?)"
 
 
 async def _trusted(proxmox: Proxmox) -> str:

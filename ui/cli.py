@@ -76,6 +76,8 @@ def _flags(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _verb(options: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any, int]:
+    if options.verb and settings.demo:
+        raise SettingsError("--demo", "starts a server of its own; it goes with no verb")
     if options.verb == "check":
         from ui.check import check
 

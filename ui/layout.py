@@ -41,8 +41,6 @@ def frame(title: str) -> Generator[None]:
     session = current_session()
     ui.page_title(f"{title} · {text.PRODUCT}")
     head("page.js")
-    with ui.context.client.layout:
-        Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
     drawer = _navigation()
     with ui.header(elevated=False).classes("pg-header"):
         menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")
@@ -53,6 +51,8 @@ def frame(title: str) -> Generator[None]:
             logo(28)
             Tag("span", text.PRODUCT, classes="pg-brand-name")
         _account(session)
+    with ui.context.client.layout:
+        Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
     banners()
     with Tag("div", "", {"id": "content", "tabindex": "-1"}, classes="pg-page"):
         Tag("h1", title, classes="pg-title")

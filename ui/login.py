@@ -7,7 +7,7 @@ from collections import Counter
 from fastapi import Request
 from nicegui import ui
 
-from services.errors import EndReason, NotTrusted, ProxgateError
+from services.errors import EndReason
 from services.proxmox import Realm
 from services.realms import RealmDirectory, Realms
 from ui import text
@@ -93,7 +93,7 @@ async def _realms(directory: RealmDirectory) -> None:
         if realms.realms != shown:  # only then: a list drawn anew forgets what somebody has chosen
             shown = realms.realms
             _fill(select, realms.realms)
-        note.set_text(_note(realms.error))
+        note.set_text(_note(realms))
         heal.active = realms.error is not None
 
     async def refresh() -> None:
@@ -128,11 +128,11 @@ def _fill(select: Tag, realms: tuple[Realm, ...]) -> None:
                 option.props["selected"] = True
 
 
-def _note(error: ProxgateError | None) -> str:
-    if error is None:
+def _note(realms: Realms) -> str:
+    if realms.error is None:
         return ""
-    cause = text.sentence(error)
-    return f"{cause} {text.REALMS_UNKNOWN}" if isinstance(error, NotTrusted) else f"{cause}. {text.REALMS_UNKNOWN}"
+    cause = text.sentence(realms.error).rstrip(".") + "."
+    return cause if realms.realms else f"{cause} {text.REALMS_UNKNOWN}"
 
 
 _WORDS = {

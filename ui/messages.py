@@ -64,8 +64,11 @@ class Messages:
 
         async def wrapped(sid: str, message: object = None) -> object:
             client = _own_client(sid, message)
-            if client is None or not self._may(name, client, message):
+            if client is None:
                 return self._refuse(name, "not this tab's to send")
+            if not self._may(name, client, message):
+                logger.debug("socket event ignored event=%s", name)  # hidden tables, too, tell how they are sorted
+                return False
             try:
                 result = handler(sid, message)
                 return await result if asyncio.iscoroutine(result) else result

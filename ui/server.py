@@ -19,7 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
 
 from services.certificate import kept_certificate
-from services.errors import SettingsError
+from services.errors import ProxmoxError, SettingsError
 from services.proxmox import Proxmox
 from services.sessions import KeyRing, stored_secret
 from services.settings import Settings, exposed_secret_files, is_loopback
@@ -28,6 +28,7 @@ from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
 from services.store.place import own_directory, settings_error
 from services.store.process import has_binary
+from ui import text
 from ui.application import Parts, compose
 from ui.protocol import BoundedHead
 
@@ -91,7 +92,21 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         tls = _tls(settings, say)
         server = _Server(_config(compose(parts), settings, tls))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, tls)}  (stop with Ctrl-C)")
+        stack.push_async_callback(_cancel, asyncio.create_task(_warn_of_proxmox(parts.proxmox, say)))
         await server.serve(sockets=[bound])
+
+
+async def _warn_of_proxmox(proxmox: Proxmox, say: Callable[[str], None]) -> None:
+    """Tell the person at the terminal at once, who is the one that can mend it, what the card would say."""
+    try:
+        await proxmox.realms()
+    except ProxmoxError as exc:
+        say(f"WARNING: {text.sentence(exc)}")
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class _Server(uvicorn.Server):

@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 SOCKETS = "/_nicegui_ws"
 SOCKET_PATH = f"{SOCKETS}/socket.io/"
 _WANTED = "proxgate.wanted"
+OWN_WAY_SECONDS = 0.5
 SOCKETS_PER_CARD = 2
 GONE_PER_ADDRESS, GONE_IN_ALL = 20, 100
 LARGEST_POST = 1_000_000
@@ -162,6 +163,8 @@ class SocketGate:
 
     async def _farewell(self, session: Session, scope: Scope, send: Send) -> None:
         reason = await self._watch.ended(session.hash)
+        if reason is EndReason.SIGNED_OUT:  # the tab that signed out is on its way already
+            await asyncio.sleep(OWN_WAY_SECONDS)
         with suppress(Exception):
             await send({"type": "websocket.send", "text": _open_frame(scope, reason)})
             await send({"type": "websocket.close", "code": 1000})

@@ -35,7 +35,8 @@ async def certificate_shown(address: Address, limit: float) -> bytes:
             shown: ssl.SSLObject = writer.get_extra_info("ssl_object")
             return shown.getpeercert(binary_form=True) or b""
         finally:
-            writer.transport.abort()
+            with suppress(AttributeError):  # Python 3.11.2's TLS transport, when closed already
+                writer.transport.abort()
             with suppress(OSError):
                 await writer.wait_closed()
 

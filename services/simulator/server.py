@@ -49,7 +49,8 @@ class Server:
                 writer.close()
                 await asyncio.wait_for(writer.wait_closed(), _CLOSING)
             finally:
-                writer.transport.abort()
+                with contextlib.suppress(AttributeError):  # Python 3.11.2's TLS transport, when closed already
+                    writer.transport.abort()
                 await asyncio.sleep(0)
 
 
