@@ -5,7 +5,7 @@ from pathlib import Path
 from tests import browser, harness
 
 PICTURES = Path(__file__).parent.parent / "assets" / "pictures"
-DESKTOP, PHONE = {"width": 1120, "height": 720}, {"width": 390, "height": 720}
+DESKTOP, PHONE = {"width": 1180, "height": 720}, {"width": 390, "height": 720}
 
 
 def main() -> None:

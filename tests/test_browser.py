@@ -266,10 +266,10 @@ def _small_targets(page):
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_pages_are_accessible(chromium, site, scheme):
-    """axe finds nothing serious on the card, on the card with an error, and on the overview."""
-    context = chromium.new_context(base_url=site.url, color_scheme=scheme)
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 1280), ("light", 1000), ("dark", 700)])
+def test_both_pages_are_accessible(chromium, site, scheme, width):
+    """axe finds nothing serious on the card, on the card with an error, and on the overview, however wide."""
+    context = chromium.new_context(base_url=site.url, color_scheme=scheme, viewport={"width": width, "height": 720})
     tab = browser.Watched(context)
     page = card(tab, "/login?error=credentials")
     assert _serious(page) == []
