@@ -447,7 +447,7 @@ async def test_swapped_index_entries(sessions, store):
     """An entry moved to another session's field, or to another account's index, is not believed."""
     mine = await sessions.create(ticket("alice@pve"), address="192.0.2.1", agent="mine")
     theirs = await sessions.create(ticket("bob@pve"), address="192.0.2.2", agent="theirs")
-    my_index, their_index = sessions._index_key("alice@pve"), sessions._index_key("bob@pve")
+    my_index, their_index = sessions._index.key("alice@pve"), sessions._index.key("bob@pve")
     await raw(store, "HSET", my_index, mine.hash, await raw(store, "HGET", their_index, theirs.hash))
     await raw(store, "HSET", my_index, theirs.hash, await raw(store, "HGET", their_index, theirs.hash))
     assert await sessions.list("alice@pve") == ()
@@ -457,14 +457,14 @@ async def test_swapped_index_entries(sessions, store):
 async def test_strange_field_in_the_index(sessions, store, name):
     """A field that we did not write into an index does not hide the sessions in it."""
     made = await sessions.create(ticket(), **WHERE)
-    await raw(store, "HSET", sessions._index_key("alice@pve"), name, b"x")
+    await raw(store, "HSET", sessions._index.key("alice@pve"), name, b"x")
     assert [one.hash for one in await sessions.list("alice@pve")] == [made.hash]
 
 
 @pytest.mark.parametrize("verb", ["list", "end_all", "list_all"])
 async def test_index_of_another_type_lists_nothing(sessions, store, caplog, verb):
     """An index of a wrong type is dropped and logged, and the list is empty instead of failing."""
-    await raw(store, "SET", sessions._index_key("alice@pve"), b"x")
+    await raw(store, "SET", sessions._index.key("alice@pve"), b"x")
     found = await (sessions.list_all() if verb == "list_all" else getattr(sessions, verb)("alice@pve"))
     assert not found
     assert any(record.levelno >= logging.ERROR for record in caplog.records)
@@ -472,7 +472,7 @@ async def test_index_of_another_type_lists_nothing(sessions, store, caplog, verb
 
 async def test_index_of_another_type_keeps_nobody_out(sessions, store):
     """An index of a wrong type does not keep its account from signing in for ever."""
-    await raw(store, "SET", sessions._index_key("alice@pve"), b"x")
+    await raw(store, "SET", sessions._index.key("alice@pve"), b"x")
     with contextlib.suppress(ProxgateError):
         await sessions.create(ticket(), **WHERE)
     made = await sessions.create(ticket(), **WHERE)

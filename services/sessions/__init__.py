@@ -3,7 +3,8 @@
 from services.sessions.cookie import CookieSigner, Opened, new_id
 from services.sessions.index import ListedSession
 from services.sessions.keys import KeyRing, stored_secret
-from services.sessions.sessions import Limits, Session, Sessions
+from services.sessions.limits import Limits
+from services.sessions.sessions import Session, Sessions
 
 __all__ = [
     "CookieSigner",

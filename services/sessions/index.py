@@ -2,12 +2,23 @@
 
 import hashlib
 import json
+import logging
+import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from typing import Any
+
+from redis.asyncio import Redis
 
 from services.errors import StoreCorrupt
 from services.sessions.keys import KeyRing
-from services.sessions.record import seal_bytes, unseal_bytes
+from services.sessions.limits import Limits
+from services.sessions.record import record_key, seal_bytes, unseal_bytes
+from services.store.connection import Store
 
+logger = logging.getLogger(__name__)
+
+_NO_KEY = -2  # the store's answer to TTL for a key that is not there
 _LONGEST_AGENT = 400
 FINGERPRINT_LENGTH = 12
 
@@ -39,9 +50,122 @@ class ListedSession:
         return self.hash[:FINGERPRINT_LENGTH]
 
 
-def index_name(principal: str) -> str:
-    """The part of the index's key that stands for the principal."""
-    return hashlib.sha256(principal.encode()).hexdigest()
+class Index:
+    """Every principal's list of sessions: a hash in the store, with one sealed entry a session."""
+
+    def __init__(self, store: Store, keys: KeyRing, limits: Limits) -> None:
+        self._store = store
+        self._keys = keys
+        self._limits = limits
+
+    def key(self, principal: str) -> str:
+        """Where a principal's index lies."""
+        return self._store.key("index", hashlib.sha256(principal.encode()).hexdigest())
+
+    def seal(self, entry: Entry, hash: str) -> bytes:
+        """Encrypt an entry for its place."""
+        return seal_entry(entry, self._keys, f"{self.key(entry.principal)} {hash}")
+
+    async def list(self, principal: str) -> tuple[ListedSession, ...]:
+        """The principal's live sessions, newest first."""
+        return await self._list(self.key(principal))
+
+    async def list_all(self) -> tuple[ListedSession, ...]:
+        """Every live session, by principal."""
+        found: list[ListedSession] = []
+        cursor = 0
+        while True:
+            cursor, indexes = await self._scan(cursor)
+            for index in indexes:
+                found += await self._list(index)
+            if not cursor:
+                return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
+
+    async def hashes(self, principal: str) -> Collection[str]:
+        """What stands for the principal's sessions, those too whose entries cannot be read."""
+        return await self._entries(self.key(principal))
+
+    async def tidy(self, principal: str) -> None:
+        """Take out the entries whose sessions are gone."""
+        index = self.key(principal)
+        await self._lifetimes(index, await self._entries(index))
+
+    async def _scan(self, cursor: int) -> tuple[int, Collection[str]]:
+        """One batch of the store's keys: a large store that others share takes many, each within its deadline."""
+
+        async def scan(client: Redis) -> tuple[int, list[bytes]]:
+            answer: Any = await client.scan(cursor, match=self._store.key("index", "*"), count=1000)
+            return answer[0], answer[1]
+
+        cursor, names = await self._store.run(scan)
+        return cursor, [name.decode() for name in names]
+
+    async def _entries(self, index: str) -> dict[str, bytes]:
+        """The index as it lies there; one that is none of ours is dropped."""
+
+        async def fields(client: Redis) -> dict[bytes, bytes]:
+            found: dict[Any, Any] = await client.hgetall(index)
+            return found
+
+        try:
+            found = await self._store.run(fields)
+        except StoreCorrupt as exc:
+            logger.error("unreadable index dropped: %s", exc)  # noqa: TRY400
+            await self._drop(index)
+            return {}
+        return {name.decode("ascii", "replace"): value for name, value in found.items()}
+
+    async def _list(self, index: str) -> tuple[ListedSession, ...]:
+        entries = await self._entries(index)
+        left = await self._lifetimes(index, entries)
+        listed = [self._listed(index, hash, entries[hash], ttl) for hash, ttl in left.items()]
+        alive = [one for one in listed if one and time.time() < one.started + self._limits.longest]
+        return tuple(sorted(alive, key=lambda one: -one.started))
+
+    async def _lifetimes(self, index: str, hashes: Collection[str]) -> dict[str, int]:
+        """Seconds until each session falls idle, -1 for never; entries whose sessions are gone are taken out."""
+
+        async def ask(client: Redis) -> list[int]:
+            async with client.pipeline(transaction=False) as pipe:
+                for hash in hashes:
+                    pipe.ttl(record_key(self._store, hash))
+                return await pipe.execute()
+
+        left = dict(zip(hashes, await self._store.run(ask) if hashes else [], strict=True))
+        await self._forget(index, [hash for hash, ttl in left.items() if ttl == _NO_KEY])
+        return {hash: ttl for hash, ttl in left.items() if ttl != _NO_KEY}
+
+    def _listed(self, index: str, hash: str, value: bytes, ttl: int) -> ListedSession | None:
+        try:
+            entry = unseal_entry(value, self._keys, f"{index} {hash}")
+        except StoreCorrupt as exc:
+            logger.error("unreadable index entry session=%s: %s", hash[:FINGERPRINT_LENGTH], exc)  # noqa: TRY400
+            return None
+        used = time.time() - (self._limits.idle - ttl) if ttl >= 0 else entry.started
+        return ListedSession(
+            hash=hash,
+            principal=entry.principal,
+            started=entry.started,
+            last_used=max(entry.started, used),
+            address=entry.address,
+            agent=entry.agent,
+        )
+
+    async def _forget(self, index: str, hashes: Collection[str]) -> None:
+        """Entries whose sessions have expired."""
+        if not hashes:
+            return
+
+        async def delete(client: Redis) -> None:
+            await client.hdel(index, *hashes)
+
+        await self._store.run(delete)
+
+    async def _drop(self, index: str) -> None:
+        async def delete(client: Redis) -> None:
+            await client.delete(index)
+
+        await self._store.run(delete)
 
 
 def seal_entry(entry: Entry, keys: KeyRing, place: str) -> bytes:

@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from services.errors import StoreCorrupt
 from services.proxmox import ApiToken, Credential, Ticket
 from services.sessions.keys import KEY_ID_BYTES, Key, KeyRing, derive
+from services.store.connection import Store
 
 VERSION = 1
 _NONCE_BYTES = 12
@@ -43,6 +44,11 @@ class Record:
 def hash_id(id: str) -> str:
     """What stands for a session's id in the store, in memory and, cut short, in logs: SHA-256, hex."""
     return hashlib.sha256(id.encode()).hexdigest()
+
+
+def record_key(store: Store, hash: str) -> str:
+    """Where the record of a session lies."""
+    return store.key("session", hash)
 
 
 def seal(record: Record, keys: KeyRing, id: str, store_key: str) -> bytes:

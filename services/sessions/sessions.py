@@ -1,9 +1,8 @@
 """The life of a session: create, read, renew, end, list, and the signed-in Proxmox client of each."""
 
-import builtins
 import logging
 import time
-from collections.abc import AsyncGenerator, Collection, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,9 +19,10 @@ from services.errors import (
 )
 from services.proxmox import Credential, Proxmox, ProxmoxClient, Ticket
 from services.sessions.cookie import new_id
-from services.sessions.index import FINGERPRINT_LENGTH, Entry, ListedSession, index_name, seal_entry, unseal_entry
+from services.sessions.index import FINGERPRINT_LENGTH, Entry, Index, ListedSession
 from services.sessions.keys import KeyRing
-from services.sessions.record import Record, hash_id, seal, unseal
+from services.sessions.limits import Limits
+from services.sessions.record import Record, hash_id, record_key, seal, unseal
 from services.store.connection import Store
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ TICKET_SECONDS = 7200
 
 TIDY_INDEX_EVERY = 50
 """At so many entries an index is rid of those whose sessions have expired."""
-
-_NO_KEY = -2  # the store's answer to TTL for a key that is not there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,15 +72,6 @@ class _Named:
     principal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long sessions and tickets live, in seconds: the settings of the same names."""
-
-    idle: int = 7200
-    longest: int = 43200
-    renew_ticket: int = 1800
-
-
 class Sessions:
     """All sessions in one store. Every method raises StoreUnavailable when the store is down."""
 
@@ -90,6 +79,7 @@ class Sessions:
         self._store = store
         self._keys = keys
         self._proxmox = proxmox
+        self._index = Index(store, keys, limits)
         self.limits = limits
 
     async def create(self, credential: Credential, *, address: str, agent: str, browser: str = "") -> Session:
@@ -100,10 +90,10 @@ class Sessions:
         """
         record = Record(created=time.time(), credential=credential)
         session = self._session(new_id(), record)
-        key, index = self._record_key(session.hash), self._index_key(session.principal)
+        key, index = self._record_key(session.hash), self._index.key(session.principal)
         entry = Entry(principal=session.principal, started=record.created, address=address, agent=agent)
         value = seal(record, self._keys, session.id, key)
-        listed = seal_entry(entry, self._keys, f"{index} {session.hash}")
+        listed = self._index.seal(entry, session.hash)
 
         async def write(client: Redis) -> tuple[int, bytes | None]:
             async with client.pipeline(transaction=True) as pipe:
@@ -126,7 +116,7 @@ class Sessions:
             await self._end([_Named(hash=hash, principal=session.principal)], EndReason.SIGNED_OUT)
         if count % TIDY_INDEX_EVERY == 0:
             with suppress(StoreError):
-                await self._lifetimes(index, await self._entries(index))
+                await self._index.tidy(session.principal)
         return session
 
     async def read(self, id: str, *, touch: bool = True) -> Session:
@@ -163,29 +153,20 @@ class Sessions:
 
     async def end_all(self, principal: str, reason: EndReason = EndReason.ENDED) -> int:
         """End every session of a principal; how many there were."""
-        index = self._index_key(principal)
-        alive = await self._list(index)
+        alive = await self._index.list(principal)
         # Those that the index cannot describe are ended too.
-        every = [_Named(hash=hash, principal=principal) for hash in await self._entries(index)]
+        every = [_Named(hash=hash, principal=principal) for hash in await self._index.hashes(principal)]
         await self._end(every, reason)
         logger.info("all sessions ended principal=%s count=%d reason=%s", principal, len(alive), reason)
         return len(alive)
 
     async def list(self, principal: str) -> tuple[ListedSession, ...]:
         """The principal's live sessions, newest first."""
-        return await self._list(self._index_key(principal))
+        return await self._index.list(principal)
 
     async def list_all(self) -> tuple[ListedSession, ...]:
         """Every live session, for the administrator."""
-
-        found: list[ListedSession] = []
-        cursor = 0
-        while True:
-            cursor, indexes = await self._scan(cursor)
-            for index in indexes:
-                found += await self._list(index)
-            if not cursor:
-                return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
+        return await self._index.list_all()
 
     @asynccontextmanager
     async def credentials(self, session: Session) -> AsyncGenerator[ProxmoxClient]:
@@ -225,31 +206,18 @@ class Sessions:
 
     # below: the store's keys and their contents
 
-    async def _scan(self, cursor: int) -> tuple[int, builtins.list[str]]:
-        """One batch of the store's keys: a large store that others share takes many, each within its deadline."""
-
-        async def scan(client: Redis) -> tuple[int, list[bytes]]:
-            answer: Any = await client.scan(cursor, match=self._store.key("index", "*"), count=1000)
-            return answer[0], answer[1]
-
-        cursor, names = await self._store.run(scan)
-        return cursor, [name.decode() for name in names]
-
     def _session(self, id: str, record: Record) -> Session:
         ends = record.created + self.limits.longest
         return Session(id=id, principal=record.principal, created=record.created, ends=ends)
 
     def _record_key(self, hash: str) -> str:
-        return self._store.key("session", hash)
+        return record_key(self._store, hash)
 
     def _ended_key(self, hash: str) -> str:
         return self._store.key("ended", hash)
 
     def _browser_key(self, browser: str) -> str:
         return self._store.key("browser", hash_id(browser))
-
-    def _index_key(self, principal: str) -> str:
-        return self._store.key("index", index_name(principal))
 
     async def _read(self, id: str, *, touch: bool) -> Record:
         hash = hash_id(id)
@@ -317,70 +285,9 @@ class Sessions:
             async with client.pipeline(transaction=True) as pipe:
                 for session in sessions:
                     pipe.delete(self._record_key(session.hash))
-                    pipe.hdel(self._index_key(session.principal), session.hash)
+                    pipe.hdel(self._index.key(session.principal), session.hash)
                     pipe.set(self._ended_key(session.hash), reason.value, ex=self.limits.longest, nx=True)
                 await pipe.execute()
-
-        await self._store.run(delete)
-
-    async def _entries(self, index: str) -> dict[str, bytes]:
-        """The index as it lies there; one that is none of ours is dropped."""
-
-        async def fields(client: Redis) -> dict[bytes, bytes]:
-            found: dict[Any, Any] = await client.hgetall(index)
-            return found
-
-        try:
-            found = await self._store.run(fields)
-        except StoreCorrupt as exc:
-            logger.error("unreadable index dropped: %s", exc)  # noqa: TRY400
-            await self._drop(index)
-            return {}
-        return {name.decode("ascii", "replace"): value for name, value in found.items()}
-
-    async def _list(self, index: str) -> tuple[ListedSession, ...]:
-        entries = await self._entries(index)
-        left = await self._lifetimes(index, entries)
-        listed = [self._listed(index, hash, entries[hash], ttl) for hash, ttl in left.items()]
-        alive = [one for one in listed if one and time.time() < one.started + self.limits.longest]
-        return tuple(sorted(alive, key=lambda one: -one.started))
-
-    async def _lifetimes(self, index: str, hashes: Collection[str]) -> dict[str, int]:
-        """Seconds until each session falls idle, -1 for never; entries whose sessions are gone are taken out."""
-
-        async def ask(client: Redis) -> list[int]:
-            async with client.pipeline(transaction=False) as pipe:
-                for hash in hashes:
-                    pipe.ttl(self._record_key(hash))
-                return await pipe.execute()
-
-        left = dict(zip(hashes, await self._store.run(ask) if hashes else [], strict=True))
-        await self._forget(index, [hash for hash, ttl in left.items() if ttl == _NO_KEY])
-        return {hash: ttl for hash, ttl in left.items() if ttl != _NO_KEY}
-
-    def _listed(self, index: str, hash: str, value: bytes, ttl: int) -> ListedSession | None:
-        try:
-            entry = unseal_entry(value, self._keys, f"{index} {hash}")
-        except StoreCorrupt as exc:
-            logger.error("unreadable index entry session=%s: %s", hash[:FINGERPRINT_LENGTH], exc)  # noqa: TRY400
-            return None
-        used = time.time() - (self.limits.idle - ttl) if ttl >= 0 else entry.started
-        return ListedSession(
-            hash=hash,
-            principal=entry.principal,
-            started=entry.started,
-            last_used=max(entry.started, used),
-            address=entry.address,
-            agent=entry.agent,
-        )
-
-    async def _forget(self, index: str, hashes: "list[str]") -> None:
-        """Entries whose sessions have expired."""
-        if not hashes:
-            return
-
-        async def delete(client: Redis) -> None:
-            await client.hdel(index, *hashes)
 
         await self._store.run(delete)
 
