@@ -29,16 +29,17 @@ class Valve:
         self._send = send
         self._came: deque[Message] = deque()
         self._goes: deque[Message] = deque()
+        self._over = False
         self._reading: asyncio.Future[Message] | None = None
         self._flushing: asyncio.Task[None] | None = None
 
     async def receive(self) -> Message:
-        """The next message for the application, as ASGI has it."""
+        """The next message for the application, as ASGI has it. After the session's end no data, until the socket's."""
         while not (self._came and self._watch.alive(self._hash)):
             message = await self._read()
             if message is not None and not is_data(message):
                 return message
-            if message is not None:
+            if message is not None and not self._over:
                 self._came.append(message)
             if _is_too_much(self._came):
                 return _GONE
@@ -64,19 +65,22 @@ class Valve:
                 task.cancel()
 
     async def _read(self) -> Message | None:
-        """The next message from the browser; None when what waits may pass; a disconnect when the session is over."""
+        """The next message from the browser; None when there is news of what waits."""
         self._reading = self._reading or asyncio.ensure_future(self._receive())
         waits: set[asyncio.Future[Message] | asyncio.Future[None]] = {self._reading}
-        thawed = asyncio.ensure_future(self._watch.confirmed(self._hash)) if self._came else None
-        if thawed is not None:
-            waits.add(thawed)
+        news = asyncio.ensure_future(self._watch.confirmed(self._hash)) if self._came else None
+        if news is not None:
+            waits.add(news)
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if thawed is not None and thawed.done():
-                return _GONE if thawed.exception() else None
+            if news is not None and news.done():
+                if news.exception() is not None:  # the session is over: what waited is never obeyed
+                    self._over = True
+                    self._came.clear()
+                return None
         finally:
-            if thawed is not None:
-                thawed.cancel()
+            if news is not None:
+                news.cancel()
         message, self._reading = self._reading.result(), None
         return message
 
