@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from services.sessions import KeyRing
 from services.store.connection import Store
 from tests import harness
+from tests.socket_client import signed_in
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,20 @@ def forget_failures(url):
     with redis.Redis.from_url(url) as store:
         if keys := store.keys("*:limit:*") + store.keys("limit:*"):
             store.delete(*keys)
+
+
+@pytest.fixture
+def root(lab):
+    """A browser signed in, at the module's own program with a page more, as the administrator."""
+    with signed_in(lab) as client:
+        yield client
+
+
+@pytest.fixture
+def kid(lab):
+    """A browser signed in as somebody who may see little."""
+    with signed_in(lab, "kid", "pve") as client:
+        yield client
 
 
 @pytest.fixture

@@ -592,3 +592,9 @@ def test_demo(tmp_path):
         assert children
         assert up.stop() == 0
         assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_shared_store_without_a_secret_is_told(valkey_url, sim):
+    """With a store that replicas may share and no secret of its own the start says what that means for them."""
+    with harness.proxgate(REDIS_URL=valkey_url, STORE_PREFIX="alone:", **harness.for_proxmox(sim)) as up:
+        assert "SESSION_SECRET is not set" in up.output()

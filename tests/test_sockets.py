@@ -72,20 +72,6 @@ def aging(store, proxmox):
 
 
 @pytest.fixture
-def root(lab):
-    """A browser signed in as the administrator."""
-    with signed_in(lab) as client:
-        yield client
-
-
-@pytest.fixture
-def kid(lab):
-    """A browser signed in as somebody who may see little."""
-    with signed_in(lab, "kid", "pve") as client:
-        yield client
-
-
-@pytest.fixture
 def card(lab):
     """A browser on the login card."""
     with lab.client() as client:

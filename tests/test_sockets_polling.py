@@ -17,7 +17,6 @@ from tests.socket_client import (
     load,
     query_of,
     runs,
-    signed_in,
     socket,
     tab,
     until,
@@ -29,20 +28,6 @@ def lab(valkey_url, sim):
     """The program, with a page that pushes ten times a second."""
     with laboratory(REDIS_URL=valkey_url, STORE_PREFIX="polling:", **harness.for_proxmox(sim)) as up:
         yield up
-
-
-@pytest.fixture
-def root(lab):
-    """A browser signed in as the administrator."""
-    with signed_in(lab) as client:
-        yield client
-
-
-@pytest.fixture
-def kid(lab):
-    """A browser signed in as somebody who may see little."""
-    with signed_in(lab, "kid", "pve") as client:
-        yield client
 
 
 def poller(lab, client, page, **more):
