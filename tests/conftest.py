@@ -6,7 +6,7 @@ import uuid
 import pytest
 from pydantic import SecretStr
 
-from services.sessions import KeyRing
+from services.keys import KeyRing
 from services.store.connection import Store
 from tests import harness
 from tests.socket_client import signed_in

@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.auth import Attempt, SignIn
+from services.auth.limiter import PER_ACCOUNT, Limiter
 from services.errors import (
     InvalidCredentials,
     ProxmoxError,
@@ -17,7 +18,6 @@ from services.errors import (
     TooManyAttempts,
     Unreachable,
 )
-from services.limiter import PER_ACCOUNT, Limiter
 from services.proxmox import Proxmox, Ticket, Trust
 from services.sessions import Limits, Sessions, new_id
 from services.store.connection import Store

@@ -7,7 +7,8 @@ import time
 import pytest
 from pydantic import SecretStr
 
-from services.sessions import CookieSigner, KeyRing, new_id
+from services.keys import KeyRing
+from services.sessions import CookieSigner, new_id
 from services.sessions.cookie import CLOCK_TOLERANCE
 
 OLD, NEW = "the older secret of the tests long enough 01", "the newer secret of the tests long enough 02"

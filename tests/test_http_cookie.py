@@ -10,7 +10,8 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from services.sessions import CookieSigner, KeyRing, new_id
+from services.keys import KeyRing
+from services.sessions import CookieSigner, new_id
 from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from services.auth.limiter import PER_ACCOUNT, PER_ADDRESS
 from services.certificate import self_signed
-from services.limiter import PER_ACCOUNT, PER_ADDRESS
 from services.simulator.accounts import Account
 from services.simulator.household import ACCOUNTS
 from services.simulator.simulator import Fault

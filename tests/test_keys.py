@@ -9,8 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.errors import SettingsError
-from services.sessions import KeyRing, stored_secret
-from services.sessions.keys import Key, derive
+from services.keys import Key, KeyRing, derive, stored_secret
 
 ONE, TWO = "the first secret of the tests long enough 01", "the second secret of the tests long enough 2"
 

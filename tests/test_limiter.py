@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from pydantic import SecretStr
 
+from services.auth.limiter import PER_ACCOUNT, PER_ADDRESS, SLOT_SECONDS, SLOTS, WINDOW, Limiter
 from services.errors import (
     BadAnswer,
     InvalidCredentials,
@@ -19,7 +20,6 @@ from services.errors import (
     TooManyAttempts,
     Unreachable,
 )
-from services.limiter import PER_ACCOUNT, PER_ADDRESS, SLOT_SECONDS, SLOTS, WINDOW, Limiter
 from services.store.connection import Store
 
 ALICE, HERE = "alice@pve", "192.0.2.7"

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from services import realms as module
+from services.auth import realms as module
+from services.auth.realms import FRESH_SECONDS, RETRY_SECONDS, RealmDirectory
 from services.errors import BadAnswer, Unreachable
 from services.proxmox import Proxmox, Realm, Trust
-from services.realms import FRESH_SECONDS, RETRY_SECONDS, RealmDirectory
 
 PAM = Realm(realm="pam", type="pam", comment="Linux PAM standard authentication")
 PVE = Realm(realm="pve", type="pve", comment="Proxmox VE authentication server", default=True)

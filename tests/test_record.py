@@ -8,9 +8,11 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
+from services import sealing
 from services.errors import StoreCorrupt
+from services.keys import KeyRing
 from services.proxmox import ApiToken, Ticket
-from services.sessions import KeyRing, new_id, record
+from services.sessions import new_id, record
 from services.sessions.index import Entry, seal_entry, unseal_entry
 from services.sessions.record import Record, hash_id, seal, unseal
 
@@ -156,7 +158,7 @@ def test_unknown_version():
 def test_sealed_but_no_record(plain):
     """What decrypts and yet is no record is refused, with nothing of it in the error or behind it."""
     id, key = new_id(), ring().first
-    value = record.seal_bytes(plain, key, record._record_key(key, id), PLACE)
+    value = sealing.seal_bytes(plain, key, record._record_key(key, id), PLACE)
     with pytest.raises(StoreCorrupt) as caught:
         unseal(value, ring(), id, PLACE)
     assert "SECRETX" not in repr(caught.value)
@@ -207,7 +209,7 @@ def test_index_entry_holds_no_secret():
     """An index entry holds start, address, agent and principal and nothing else."""
     key = ring().first
     value = seal_entry(ENTRY, ring(), "i f")
-    plain = json.loads(record.unseal_bytes(value, ring(), lambda key: key.index, "i f"))
+    plain = json.loads(sealing.unseal_bytes(value, ring(), lambda key: key.index, "i f"))
     assert plain.keys() == {"principal", "started", "address", "agent"}
     assert key.index != key.record
 
@@ -230,7 +232,7 @@ def test_sealed_but_no_entry(plain):
     """What decrypts and yet is no index entry is refused."""
     key = ring().first
     with pytest.raises(StoreCorrupt):
-        unseal_entry(record.seal_bytes(plain, key, key.index, "i f"), ring(), "i f")
+        unseal_entry(sealing.seal_bytes(plain, key, key.index, "i f"), ring(), "i f")
 
 
 @pytest.mark.parametrize("credential", [TICKET, TOKEN], ids=["ticket", "token"])

@@ -10,8 +10,8 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
+from services.auth.limiter import PER_ACCOUNT, Limiter
 from services.errors import EndReason, InvalidCredentials, SessionEnded, StoreUnavailable, TooManyAttempts
-from services.limiter import PER_ACCOUNT, Limiter
 from services.proxmox import ApiToken
 from services.sessions import Limits, Sessions
 from services.store.connection import Store

@@ -23,8 +23,9 @@ from services.errors import (
     TicketRejected,
     Unreachable,
 )
+from services.keys import KeyRing
 from services.proxmox import ApiToken, Proxmox, Ticket, Trust
-from services.sessions import KeyRing, Limits, Sessions, new_id
+from services.sessions import Limits, Sessions, new_id
 from services.sessions.record import hash_id, unseal
 from services.store.connection import Store
 

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from services.errors import SettingsError
+from services.keys import KeyRing
 from services.proxmox import Address
-from services.sessions import KeyRing
 from services.settings import Settings, exposed_secret_files, is_loopback, load_settings, parse_address
 
 SECRET = "a secret of the tests that is long enough 0123456789"

@@ -28,8 +28,8 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from services.auth.limiter import Limiter
 from services.errors import EndReason, ProxgateError, SessionEnded, SettingsError, StoreCorrupt, StoreUnavailable
-from services.limiter import Limiter
 from services.proxmox import ApiToken
 from services.sessions import Limits, Sessions, new_id
 from services.store.connection import CONNECTIONS, DEADLINE, Store

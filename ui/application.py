@@ -14,11 +14,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from services.auth import SignIn
+from services.auth.limiter import Limiter
+from services.auth.realms import RealmDirectory
 from services.inventory import Inventory
-from services.limiter import Limiter
+from services.keys import KeyRing
 from services.proxmox import Proxmox
-from services.realms import RealmDirectory
-from services.sessions import KeyRing, Limits, Sessions
+from services.sessions import Limits, Sessions
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store

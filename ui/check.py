@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 
 from services.errors import CheckFailed, ProxgateError, SettingsError
+from services.keys import KeyRing
 from services.proxmox import Address, Proxmox
-from services.sessions import KeyRing
 from services.settings import Settings
 from ui import text
 from ui.server import open_store

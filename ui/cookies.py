@@ -2,7 +2,8 @@
 
 from starlette.types import Scope
 
-from services.sessions import CookieSigner, KeyRing, Opened, new_id
+from services.keys import KeyRing
+from services.sessions import CookieSigner, Opened, new_id
 from ui.visit import Visit, headers, visit_of
 
 SESSION = "proxgate"

@@ -7,9 +7,9 @@ from collections import Counter
 from fastapi import Request
 from nicegui import ui
 
+from services.auth.realms import RealmDirectory, Realms
 from services.errors import EndReason
 from services.proxmox import Realm
-from services.realms import RealmDirectory, Realms
 from ui import text
 from ui.addresses import safe_next
 from ui.layout import banners

@@ -20,8 +20,8 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from services.certificate import kept_certificate
 from services.errors import ProxmoxError, SettingsError
+from services.keys import KeyRing, stored_secret
 from services.proxmox import Proxmox
-from services.sessions import KeyRing, stored_secret
 from services.settings import Settings, exposed_secret_files, is_loopback
 from services.simulator import Simulator
 from services.store.connection import Store

@@ -16,8 +16,8 @@ from urllib.parse import parse_qs
 from nicegui import Client
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.auth.limiter import network
 from services.errors import EndReason, SessionEnded
-from services.limiter import network
 from services.sessions import Session
 from services.sessions.watch import Watch
 from ui import text

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from nicegui import Client
 
+from services.auth.limiter import network
 from services.errors import EndReason
-from services.limiter import network
 from ui.addresses import wanted_address
 from ui.visit import Visit, visit_of
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from itsdangerous import Signer
 
-from services.sessions.keys import Key, KeyRing
+from services.keys import Key, KeyRing
 
 ID_BYTES = 32
 CLOCK_TOLERANCE = 60

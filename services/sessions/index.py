@@ -11,9 +11,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from services.errors import StoreCorrupt
-from services.sessions.keys import KeyRing
+from services.keys import KeyRing
+from services.sealing import seal_bytes, unseal_bytes
 from services.sessions.limits import Limits
-from services.sessions.record import record_key, seal_bytes, unseal_bytes
+from services.sessions.record import record_key
 from services.store.connection import Store
 
 logger = logging.getLogger(__name__)

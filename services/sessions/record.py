@@ -1,31 +1,21 @@
 """A session as it lies in the store: sealed so that neither the store, nor the store and the server's secret
 together, open it without the cookie.
 
-    1 byte format version | 8 bytes key id | 12 bytes nonce | AES-256-GCM ciphertext
-
-The key is derived from the server's secret and the session's id; the associated data is the store's key together
-with the header, so that a value copied to another key does not open.
+The key is derived from the server's secret and the session's id; `services.sealing` knows the format.
 """
 
 import hashlib
-import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from services.errors import StoreCorrupt
+from services.keys import Key, KeyRing, derive
 from services.proxmox import ApiToken, Credential, Ticket
-from services.sessions.keys import KEY_ID_BYTES, Key, KeyRing, derive
+from services.sealing import seal_bytes, unseal_bytes
 from services.store.connection import Store
-
-VERSION = 1
-_NONCE_BYTES = 12
-_HEADER_BYTES = 1 + KEY_ID_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,25 +49,6 @@ def seal(record: Record, keys: KeyRing, id: str, store_key: str) -> bytes:
 def unseal(value: bytes, keys: KeyRing, id: str, store_key: str) -> Record:
     """Decrypt what lies at a session's key. Raises StoreCorrupt for anything that we did not write there."""
     return _load(unseal_bytes(value, keys, lambda key: _record_key(key, id), store_key))
-
-
-def seal_bytes(plain: bytes, key: Key, aes_key: bytes, place: str) -> bytes:
-    """Encrypt for one place in the store, with the header that names the key."""
-    header = bytes([VERSION]) + key.id
-    nonce = os.urandom(_NONCE_BYTES)
-    return header + nonce + AESGCM(aes_key).encrypt(nonce, plain, header + place.encode())
-
-
-def unseal_bytes(value: bytes, keys: KeyRing, aes_key: Callable[[Key], bytes], place: str) -> bytes:
-    """Decrypt what `seal_bytes` wrote for the same place. Raises StoreCorrupt."""
-    header, rest = value[:_HEADER_BYTES], value[_HEADER_BYTES:]
-    key = keys.by_id(header[1:])
-    if header[:1] != bytes([VERSION]) or key is None:
-        raise StoreCorrupt("unknown format or key")
-    try:
-        return AESGCM(aes_key(key)).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], header + place.encode())
-    except (InvalidTag, ValueError) as exc:
-        raise StoreCorrupt("does not decrypt") from exc
 
 
 class _Stored(BaseModel):

@@ -17,10 +17,10 @@ from services.errors import (
     StoreError,
     TicketRejected,
 )
+from services.keys import KeyRing
 from services.proxmox import Credential, Proxmox, ProxmoxClient, Ticket
 from services.sessions.cookie import new_id
 from services.sessions.index import FINGERPRINT_LENGTH, Entry, Index, ListedSession
-from services.sessions.keys import KeyRing
 from services.sessions.limits import Limits
 from services.sessions.record import Record, hash_id, record_key, seal, unseal
 from services.store.connection import Store

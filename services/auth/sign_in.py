@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from services.auth.limiter import Limiter
 from services.errors import ProxgateError
-from services.limiter import Limiter
 from services.proxmox import Proxmox
 from services.proxmox.userid import check_userid
 from services.sessions import Session, Sessions

@@ -1,0 +1,38 @@
+"""Values as they lie in the store: encrypted for one place, so that a value copied to another place does not open.
+
+    1 byte format version | 8 bytes key id | 12 bytes nonce | AES-256-GCM ciphertext
+
+The associated data is the place together with the header.
+"""
+
+import os
+from collections.abc import Callable
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from services.errors import StoreCorrupt
+from services.keys import KEY_ID_BYTES, Key, KeyRing
+
+VERSION = 1
+_NONCE_BYTES = 12
+_HEADER_BYTES = 1 + KEY_ID_BYTES
+
+
+def seal_bytes(plain: bytes, key: Key, aes_key: bytes, place: str) -> bytes:
+    """Encrypt for one place in the store, with the header that names the key."""
+    header = bytes([VERSION]) + key.id
+    nonce = os.urandom(_NONCE_BYTES)
+    return header + nonce + AESGCM(aes_key).encrypt(nonce, plain, header + place.encode())
+
+
+def unseal_bytes(value: bytes, keys: KeyRing, aes_key: Callable[[Key], bytes], place: str) -> bytes:
+    """Decrypt what `seal_bytes` wrote for the same place. Raises StoreCorrupt."""
+    header, rest = value[:_HEADER_BYTES], value[_HEADER_BYTES:]
+    key = keys.by_id(header[1:])
+    if header[:1] != bytes([VERSION]) or key is None:
+        raise StoreCorrupt("unknown format or key")
+    try:
+        return AESGCM(aes_key(key)).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], header + place.encode())
+    except (InvalidTag, ValueError) as exc:
+        raise StoreCorrupt("does not decrypt") from exc
