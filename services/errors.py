@@ -4,18 +4,20 @@
     ├── SettingsError             a setting is missing or wrong: names it and the mend
     ├── CheckFailed               `proxgate check` found what will not work: says what
     ├── ProxmoxError              what Proxmox VE, or the way to it, answered
-    │   ├── InvalidCredentials        401 at the sign-in
-    │   ├── SecondFactorRequired      the password was right, a second factor is due: not a login
+    │   ├── InvalidCredentials        401 at the sign-in: may carry a hint that tells nothing of accounts
     │   ├── TicketRejected            401 later on: Proxmox no longer takes this ticket or token
     │   ├── PrivilegeMissing          403: names the path and the privilege
     │   ├── RequestRefused            another 4xx or 501: the request, not the person, is wrong
-    │   ├── Unreachable               no address gave a usable answer in time
+    │   ├── Unreachable               no address gave a usable answer in time: carries why
     │   ├── NotTrusted                nobody vouched for the certificate: carries its fingerprint
-    │   └── BadAnswer                 an answer that is not Proxmox's
+    │   ├── BadAnswer                 an answer that is not Proxmox's
+    │   └── ProviderFailed            the OpenID provider, not Proxmox, said no or nothing
     ├── StoreError                what the session store answered
     │   ├── StoreUnavailable          down, too slow, read-only or full: never "not signed in"
     │   └── StoreCorrupt              the key holds something that is not ours
     ├── SessionEnded              the session is over: carries why
+    ├── StepExpired               a sign-in of several steps took too long, or began in another browser
+    ├── CodeRefused               not the code that was printed for the administrator, or used already
     └── TooManyAttempts           our own limit acted: carries how long to wait
 
 Nothing here words what a person reads: that is `ui.text`. No error carries a secret.
@@ -45,12 +47,21 @@ class ProxmoxError(ProxgateError):
     """What Proxmox VE, or the way to it, answered."""
 
 
+class Hint(StrEnum):
+    """What may be told beside a refused sign-in: true of the server, whoever tries."""
+
+    CLOCK = "clock"  # its clock and ours differ by more than five minutes
+    REALM = "realm"  # it does not offer this realm any more
+    ORIGIN = "origin"  # a security key was refused, as with another origin in Proxmox's configuration
+    OPENID = "openid"  # it did not take the account that the provider named
+
+
 class InvalidCredentials(ProxmoxError):
     """Proxmox refused the account and password; it never says which of the two."""
 
-
-class SecondFactorRequired(ProxmoxError):
-    """The password was right and a second factor is due: this is not a login."""
+    def __init__(self, why: str = "refused by Proxmox", hint: Hint | None = None) -> None:
+        super().__init__(why)
+        self.hint = hint
 
 
 class TicketRejected(ProxmoxError):
@@ -74,8 +85,25 @@ class RequestRefused(ProxmoxError):
         self.status = status
 
 
+class Outage(StrEnum):
+    """Why no answer came."""
+
+    NAME = "name"  # the host name is not known
+    REFUSED = "refused"  # nothing listens there
+    SILENT = "silent"  # no answer in time
+    BROKEN = "broken"  # the connection broke
+    NO_TLS = "no-tls"  # something listens that speaks no TLS
+    DAEMON = "daemon"  # 595 to 599: Proxmox's proxy answers, the daemon behind it does not
+    FAILED = "failed"  # another 5xx
+
+
 class Unreachable(ProxmoxError):
-    """No address gave a usable answer within the deadline."""
+    """No address gave a usable answer within the deadline; `status` where one answered with a 5xx, else 0."""
+
+    def __init__(self, why: str = "no answer", outage: Outage = Outage.SILENT, status: int = 0) -> None:
+        super().__init__(why)
+        self.outage = outage
+        self.status = status
 
 
 class Distrust(StrEnum):
@@ -91,18 +119,36 @@ class NotTrusted(ProxmoxError):
     """Nobody vouched for the server's certificate; nothing of the request was sent.
 
     `fingerprint` is the SHA-256 of the certificate seen, upper-case hex pairs with colons, or empty when the
-    handshake itself failed.
+    handshake itself failed; `expected` are those that would have been good, empty where none was pinned.
     """
 
-    def __init__(self, address: str, fingerprint: str, reason: Distrust) -> None:
-        super().__init__(f"certificate of {address} is not trusted ({reason}): {fingerprint}")
+    def __init__(self, address: str, fingerprint: str, reason: Distrust, expected: tuple[str, ...] = ()) -> None:
+        wanted = f", expected {' or '.join(expected)}" if expected else ""
+        super().__init__(f"certificate of {address} is not trusted ({reason}): {fingerprint}{wanted}")
         self.address = address
         self.fingerprint = fingerprint
         self.reason = reason
+        self.expected = expected
 
 
 class BadAnswer(ProxmoxError):
     """An answer that is not Proxmox's: not JSON, too long, a redirect, of an unexpected shape."""
+
+
+class ProviderError(StrEnum):
+    """What an OpenID provider did instead of naming an account."""
+
+    DENIED = "denied"  # access_denied: the person or a rule there said no
+    FAILED = "failed"  # any other error it sent back
+    SILENT = "silent"  # Proxmox could not reach it
+
+
+class ProviderFailed(ProxmoxError):
+    """The OpenID provider gave no account."""
+
+    def __init__(self, reason: ProviderError) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
 
 
 class StoreError(ProxgateError):
@@ -133,6 +179,14 @@ class SessionEnded(ProxgateError):
     def __init__(self, reason: EndReason) -> None:
         super().__init__(reason.value)
         self.reason = reason
+
+
+class StepExpired(ProxgateError):
+    """A sign-in of several steps took too long, was finished already, or began in another browser."""
+
+
+class CodeRefused(ProxgateError):
+    """Not the code that was printed for the administrator, or one that was used already."""
 
 
 class TooManyAttempts(ProxgateError):

@@ -1,21 +1,41 @@
 """The way to Proxmox VE: one typed client, one request funnel.
 
-client ─ what may be asked ─▶ transport ─ one funnel, one deadline ─▶ Proxmox VE
-   │                              ├── trust, certificate   whom we believe
-   ├── credentials, userid        ├── body                 bytes, capped
-   └── answers ─▶ models          └── status               refusals as errors of ours
+client ─ what may be asked ─▶ funnel ─ whom, in which turn, by when ─▶ line ─ one address ─▶ Proxmox VE
+   ├── credentials, userid                                               ├── trust, certificate   whom we believe
+   └── answers, challenge ─▶ models                                      ├── body                 bytes, capped
+                                                                         └── status               refusals as errors
 """
 
 from services.proxmox.client import Proxmox, ProxmoxClient
-from services.proxmox.models import Address, ApiToken, Credential, Guest, Node, Realm, Resources, Ticket
-from services.proxmox.trust import Trust
+from services.proxmox.models import (
+    Address,
+    ApiToken,
+    Challenge,
+    Credential,
+    Factors,
+    Guest,
+    Member,
+    Node,
+    OpenIdTrip,
+    Peer,
+    Realm,
+    Resources,
+    Ticket,
+)
+from services.proxmox.trust import Anchor, Trust
 
 __all__ = [
     "Address",
+    "Anchor",
     "ApiToken",
+    "Challenge",
     "Credential",
+    "Factors",
     "Guest",
+    "Member",
     "Node",
+    "OpenIdTrip",
+    "Peer",
     "Proxmox",
     "ProxmoxClient",
     "Realm",

@@ -22,15 +22,17 @@ from pydantic import (
 from pydantic_core import CoreSchema, core_schema, to_json
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
-from services.errors import BadAnswer, InvalidCredentials, SecondFactorRequired
-from services.proxmox.models import Guest, Node, Realm, Resources, Ticket
-from services.proxmox.transport import Answer
+from services.errors import BadAnswer, InvalidCredentials
+from services.proxmox.challenge import factors
+from services.proxmox.line import Answer
+from services.proxmox.models import Challenge, Guest, Member, Node, NodeCertificate, Realm, Resources, Ticket
 from services.proxmox.userid import check_userid, split_userid
 
 T = TypeVar("T")
 
 _LONGEST_TICKET, _LONGEST_CSRF_TOKEN = 8 * 1024, 1024
 _LONGEST_CAPABILITIES = 64 * 1024  # as JSON
+_LONGEST_URL = 8 * 1024
 _CHALLENGE = "PVE:!"  # no account begins so: a challenge of any kind is no login
 _PLAIN = frozenset(string.ascii_letters + string.digits + string.punctuation) - frozenset(';,"')
 _FALSE = (None, False, 0, "", "0")  # Perl's
@@ -65,6 +67,7 @@ class _RealmRow(_Row, total=False):
     type: Required[_Word]
     comment: _Text
     default: _Flag
+    tfa: _Text
 
 
 class _FiguresRow(_Row, total=False):
@@ -98,6 +101,18 @@ class _TicketRow(TypedDict, total=False):
     cap: object
 
 
+class _StatusRow(_Row, total=False):
+    type: Required[str]
+    name: _Text
+    ip: _Text
+    online: _Flag
+
+
+class _CertificateRow(TypedDict):
+    filename: _Word
+    pem: Annotated[str, Field(max_length=64 * 1024)]
+
+
 class _VersionRow(TypedDict):
     version: _Word
 
@@ -106,6 +121,9 @@ _REALMS = TypeAdapter(list[_RealmRow])
 _RESOURCES = TypeAdapter(list[Annotated[_NodeRow | _GuestRow, Field(discriminator="type"), _Omit()]])
 _TICKET = TypeAdapter(_TicketRow)
 _VERSION = TypeAdapter(_VersionRow)
+_STATUS = TypeAdapter(list[_StatusRow])
+_CERTIFICATES = TypeAdapter(list[Annotated[_CertificateRow, _Omit()]])
+_URL = TypeAdapter(Annotated[str, Field(min_length=1, max_length=_LONGEST_URL)])
 MOST_REALMS, MOST_NODES = 100, 128
 """More than any Proxmox has: a page with thousands of either would hold everybody up."""
 
@@ -131,13 +149,48 @@ def resources(answer: Answer) -> Resources:
     )
 
 
-def ticket(answer: Answer, userid: str, issued: float) -> Ticket:
-    """`POST /access/ticket`, asked for `userid`. Raises SecondFactorRequired, or BadAnswer for what is no login."""
+def ticket(answer: Answer, userid: str, issued: float) -> Ticket | Challenge:
+    """`POST /access/ticket`, asked for `userid`. Raises BadAnswer for what is neither a login nor half of one."""
     row = _shaped(_TICKET, answer)
-    signed, csrf_token = row.get("ticket", SecretStr("")), row.get("CSRFPreventionToken", SecretStr(""))
-    if row.get("NeedTFA") not in _FALSE or signed.get_secret_value().startswith(_CHALLENGE):
-        raise SecondFactorRequired
+    signed = row.get("ticket", SecretStr(""))
     username = _confirmed(row.get("username", ""), userid)
+    if row.get("NeedTFA") in _FALSE and not signed.get_secret_value().startswith(_CHALLENGE):
+        return _login(row, username, issued)
+    if not _is_half(signed):
+        raise BadAnswer("not a challenge of Proxmox")
+    offered = factors(signed.get_secret_value())
+    return Challenge(userid=username, ticket=signed, factors=offered, peer=answer.peer, issued=issued)
+
+
+def openid_ticket(answer: Answer, realm: str, issued: float) -> Ticket:
+    """`POST /access/openid/login`: the userid is Proxmox's to name, and may hold more than one `@`."""
+    row = _shaped(_TICKET, answer)
+    username = row.get("username", "")
+    if split_userid(username)[1] != realm or row.get("NeedTFA") not in _FALSE:
+        raise BadAnswer("signed in as somebody of another realm")
+    return _login(row, _confirmed(username, username), issued)
+
+
+def url(answer: Answer) -> str:
+    """`POST /access/openid/auth-url`."""
+    return _shaped(_URL, answer)
+
+
+def members(answer: Answer) -> tuple[Member, ...]:
+    """`GET /cluster/status`: the nodes among its rows."""
+    rows = (row for row in _shaped(_STATUS, answer) if row["type"] == "node")
+    return tuple(
+        Member(node=row.get("name", ""), ip=row.get("ip", ""), online=row.get("online", False)) for row in rows
+    )[:MOST_NODES]
+
+
+def certificates(answer: Answer) -> tuple[NodeCertificate, ...]:
+    """`GET /nodes/{node}/certificates/info`."""
+    return tuple(NodeCertificate(filename=row["filename"], pem=row["pem"]) for row in _shaped(_CERTIFICATES, answer))
+
+
+def _login(row: _TicketRow, username: str, issued: float) -> Ticket:
+    signed, csrf_token = row.get("ticket", SecretStr("")), row.get("CSRFPreventionToken", SecretStr(""))
     if not _is_ticket(signed, username) or not _is_plain(csrf_token.get_secret_value(), _LONGEST_CSRF_TOKEN):
         raise BadAnswer("not a ticket of Proxmox")
     capabilities = _capabilities(row.get("cap"))
@@ -179,6 +232,12 @@ def _is_ticket(signed: SecretStr, username: str) -> bool:
     value = signed.get_secret_value()
     rest = value.removeprefix(f"PVE:{username}:")
     return value.startswith("PVE:") and _is_plain(rest, _LONGEST_TICKET - (len(value) - len(rest)))
+
+
+def _is_half(signed: SecretStr) -> bool:
+    """A challenge goes back into a form, percent-encoded: nothing but its length can harm."""
+    value = signed.get_secret_value()
+    return value.startswith(_CHALLENGE) and len(value) <= _LONGEST_TICKET and value.isprintable()
 
 
 def _is_plain(value: str, longest: int) -> bool:

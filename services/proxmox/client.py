@@ -7,34 +7,59 @@
 Every call raises a ProxmoxError, and Unreachable once its deadline has passed.
 """
 
+import ipaddress
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Self
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 from pydantic import SecretStr
 
-from services.errors import InvalidCredentials, Unreachable
+from services.errors import (
+    BadAnswer,
+    InvalidCredentials,
+    NotTrusted,
+    Outage,
+    ProviderError,
+    ProviderFailed,
+    TicketRejected,
+    Unreachable,
+)
 from services.proxmox import answers, credentials
 from services.proxmox.certificate import certificate_shown, fingerprint
-from services.proxmox.models import Address, Credential, Realm, Resources, Ticket
-from services.proxmox.transport import Answer, Call, Funnel
+from services.proxmox.funnel import Anchors, Funnel
+from services.proxmox.line import Answer, Call
+from services.proxmox.models import (
+    Address,
+    ApiToken,
+    Challenge,
+    Credential,
+    Member,
+    NodeCertificate,
+    OpenIdTrip,
+    Peer,
+    Realm,
+    Resources,
+    Ticket,
+)
 from services.proxmox.trust import Trust
-from services.proxmox.userid import check_userid, split_userid
+from services.proxmox.userid import check_tokenid, check_userid, split_userid
 
 MIB = 1024 * 1024
 _SMALL, _LISTS = 1 * MIB, 32 * MIB  # caps; 10,000 guests are 3 to 4 MiB
 _FINGERPRINT = 3.0  # seconds
+_LONGEST_STATE = 1024
+_DOMAINS = Call(method="GET", path="/access/domains", cap=_SMALL)
 
 
 class Proxmox:
     """Proxmox VE with nobody signed in. Owns the connections: use it with `async with`, or call `aclose()`.
 
     The first of `addresses` that a connection can be made to is asked, the one that answered last before the others.
-    `deadline` is in seconds, for each call as a whole. Raises SettingsError for an address or a `trust` that is wrong.
+    `deadline` is in seconds, for each call as a whole. `anchors` reads what the administrator trusted at first use.
+    Raises SettingsError for an address or a `trust` that is wrong.
     """
 
     def __init__(
@@ -43,9 +68,11 @@ class Proxmox:
         trust: Trust,
         *,
         deadline: float = 10.0,
+        anchors: Anchors | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._funnel = Funnel(addresses, trust, deadline=deadline, transport=transport)
+        self._funnel = Funnel(addresses, trust, deadline=deadline, anchors=anchors, transport=transport)
+        self._members: dict[str, tuple[Address, ...]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,27 +88,85 @@ class Proxmox:
         """The realms that accounts live in, unordered. Needs no login."""
         return answers.realms(await self._domains())
 
-    async def sign_in(self, userid: str, password: SecretStr) -> Ticket:
+    async def sign_in(self, userid: str, password: SecretStr) -> Ticket | Challenge:
         """Exchange an account's password for a ticket; a refusal takes Proxmox three seconds.
 
-        Raises InvalidCredentials, and SecondFactorRequired when the password alone is no login. Refused here, and
-        never sent: what is no userid, and a password that Proxmox would take for somebody's ticket.
+        A Challenge is no login: a second factor is due. Raises InvalidCredentials. Refused here, and never sent: what
+        is no userid, and a password that Proxmox would take for somebody's ticket.
         """
         check_userid(*split_userid(userid))
         if credentials.is_ticket(password):
             raise InvalidCredentials("a ticket is no password")
-        return await self._ticket(userid, password, signing_in=True)
+        issued = time.time()  # before the call, so that a ticket is never thought younger than it is
+        call = _signing("/access/ticket", credentials.sign_in_form(userid, password))
+        return answers.ticket(await self._funnel.ask(call), userid, issued)
+
+    async def verify(self, challenge: Challenge, response: SecretStr) -> Ticket:
+        """Answer a challenge, at the server that gave it, with e.g. "totp:123456"; a refusal takes three seconds.
+
+        Raises InvalidCredentials; the same challenge may then be answered again.
+        """
+        issued = time.time()
+        form = credentials.second_factor_form
+        call = _signing("/access/ticket", form(challenge.userid, challenge.ticket, response), challenge.peer)
+        ticket = answers.ticket(await self._funnel.ask(call), challenge.userid, issued)
+        if isinstance(ticket, Challenge):
+            raise BadAnswer("a challenge for a challenge")
+        return ticket
+
+    async def check_token(self, token: ApiToken) -> None:
+        """Whether Proxmox takes this API token. Raises InvalidCredentials."""
+        check_tokenid(token.tokenid)
+        try:
+            await self.signed_in(token).version()
+        except TicketRejected as exc:
+            raise InvalidCredentials from exc
+
+    async def openid_trip(self, realm: str, redirect_url: str) -> OpenIdTrip:
+        """Where the browser goes to sign in at an OpenID realm's provider, which sends it back to `redirect_url`.
+
+        Raises ProviderFailed when Proxmox could not reach the provider.
+        """
+        call = _signing("/access/openid/auth-url", credentials.openid_form(realm=realm, redirect_url=redirect_url))
+        try:
+            answer = await self._funnel.ask(call)
+        except Unreachable as exc:
+            if exc.outage is Outage.FAILED:  # Proxmox itself answers, and asked the provider in vain
+                raise ProviderFailed(ProviderError.SILENT) from exc
+            raise
+        url = answers.url(answer)
+        return OpenIdTrip(url=url, state=_state(url), redirect_url=redirect_url, peer=answer.peer)
+
+    async def openid_sign_in(self, trip: OpenIdTrip, realm: str, code: SecretStr) -> Ticket:
+        """Exchange what a provider sent back for a ticket, at the server where the trip began.
+
+        Raises InvalidCredentials, where Proxmox does not say whether it was the provider or the account.
+        """
+        issued = time.time()
+        form = credentials.openid_form
+        call = _signing(
+            "/access/openid/login",
+            form(state=trip.state, code=code, redirect_url=trip.redirect_url),
+            trip.peer,
+        )
+        return answers.openid_ticket(await self._funnel.ask(call), realm, issued)
 
     async def renew(self, ticket: Ticket) -> Ticket:
         """A new ticket for one that is still good, with two hours of its own. Raises TicketRejected.
 
         Proxmox takes a valid ticket as its owner's password, and asks for no second factor then.
         """
-        return await self._ticket(ticket.userid, ticket.ticket, signing_in=False)
+        issued = time.time()
+        form = credentials.sign_in_form
+        call = Call(method="POST", path="/access/ticket", cap=_SMALL, form=form(ticket.userid, ticket.ticket))
+        renewed = answers.ticket(await self._funnel.ask(call), ticket.userid, issued)
+        if isinstance(renewed, Challenge):
+            raise BadAnswer("a challenge for a ticket")
+        return renewed
 
     def signed_in(self, credential: Credential) -> "ProxmoxClient":
         """A client that asks as this account. Costs nothing and owns nothing."""
-        return ProxmoxClient(self._funnel, credential)
+        return ProxmoxClient(self._funnel, credential, self._members)
 
     async def fingerprint(self, address: Address) -> str:
         """SHA-256 of the certificate that a server shows, for people to compare: nobody has verified it.
@@ -92,35 +177,38 @@ class Proxmox:
             return fingerprint(await certificate_shown(address, _FINGERPRINT))
         raise Unreachable(f"{address} shows no certificate")
 
-    async def clock_skew(self) -> float | None:
-        """Seconds that our clock is ahead of Proxmox's, to about one; None where it does not tell the time."""
-        answer = await self._domains()
-        with suppress(ValueError, OverflowError):
-            date = parsedate_to_datetime(answer.date)
-            return time.time() - (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-        return None
+    @property
+    def clock_skew(self) -> float | None:
+        """Seconds that our clock is ahead of Proxmox's, to about one, at the last answer; None before the first."""
+        return self._funnel.skew
+
+    async def probe(self) -> None:
+        """Ask the addresses that gave no answer whether they are back."""
+        await self._funnel.probe(_DOMAINS)
+
+    async def refresh_trust(self) -> None:
+        """Read anew what the administrator trusted."""
+        await self._funnel.refresh_trust()
+
+    def troubles(self, principal: str = "") -> dict[Address, Unreachable | NotTrusted]:
+        """Which addresses gave no answer last time, members of the cluster that this principal may see included."""
+        return self._funnel.troubles(self._members.get(principal, ()))
+
+    def forget_members(self, principal: str) -> None:
+        """Nobody of this principal looks any more."""
+        self._members.pop(principal, None)
 
     async def _domains(self) -> Answer:
-        return await self._funnel.ask(Call(method="GET", path="/access/domains", cap=_SMALL))
-
-    async def _ticket(self, userid: str, password: SecretStr, *, signing_in: bool) -> Ticket:
-        issued = time.time()  # before the call, so that a ticket is never thought younger than it is
-        call = Call(
-            method="POST",
-            path="/access/ticket",
-            cap=_SMALL,
-            form=credentials.sign_in_form(userid, password),  # in no variable, which a traceback might show
-            signing_in=signing_in,
-        )
-        return answers.ticket(await self._funnel.ask(call), userid, issued)
+        return await self._funnel.ask(_DOMAINS)
 
 
 class ProxmoxClient:
     """Proxmox VE as one account sees it. Every call raises TicketRejected once Proxmox refuses the credential."""
 
-    def __init__(self, funnel: Funnel, credential: Credential) -> None:
+    def __init__(self, funnel: Funnel, credential: Credential, members: dict[str, tuple[Address, ...]]) -> None:
         self._funnel = funnel
         self._credential = credential
+        self._members = members
 
     @property
     def principal(self) -> str:
@@ -135,6 +223,48 @@ class ProxmoxClient:
         """Proxmox VE's version, e.g. "9.2.11"."""
         return answers.version(await self._ask("GET", "/version", cap=_SMALL))
 
+    async def members(self) -> tuple[Member, ...]:
+        """The cluster's nodes; from here on this account's calls may go to any of them. Raises PrivilegeMissing.
+
+        Needs Sys.Audit on `/`.
+        """
+        found = answers.members(await self._ask("GET", "/cluster/status", cap=_SMALL))
+        self._members[self.principal] = tuple(
+            Address(host=one.ip, port=self._funnel.port) for one in found if _is_ip(one.ip)
+        )
+        return found
+
+    async def certificates(self, node: str) -> tuple[NodeCertificate, ...]:
+        """A node's certificates, the cluster's authority among them. Any account may see them."""
+        return answers.certificates(
+            await self._ask("GET", f"/nodes/{quote(node, safe='')}/certificates/info", cap=_SMALL)
+        )
+
     async def _ask(self, method: str, path: str, *, cap: int) -> Answer:
         call = Call(method=method, path=path, cap=cap, headers=credentials.headers(self._credential, method))
-        return await self._funnel.ask(call)
+        return await self._funnel.ask(call, self._members.get(self.principal, ()))
+
+
+def _signing(path: str, form: bytes, peer: Peer | None = None) -> Call:
+    """A call with a secret in its form: made here, so that no variable holds the form where a traceback shows it."""
+    return Call(method="POST", path=path, cap=_SMALL, form=form, signing_in=True, peer=peer)
+
+
+def _state(url: str) -> str:
+    """The state in a provider's address, by which it is known when it comes back. Raises BadAnswer."""
+    parts = urlsplit(url)
+    states = parse_qs(parts.query).get("state", [])
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or len(states) != 1
+        or len(states[0]) > _LONGEST_STATE
+    ):
+        raise BadAnswer("no address of a provider")
+    return states[0]
+
+
+def _is_ip(text: str) -> bool:
+    with suppress(ValueError):
+        return not ipaddress.ip_address(text).is_unspecified
+    return False

@@ -23,10 +23,17 @@ def sign_in_form(userid: str, password: SecretStr) -> bytes:
 
     Raises InvalidCredentials for a password that is too long, or holds what UTF-8 cannot say.
     """
-    form = _encoded(userid, password)
-    if not form or len(form) > _LONGEST_FORM:
-        raise InvalidCredentials("a password that cannot be sent")
-    return form
+    return _form({"username": userid, "password": password})
+
+
+def second_factor_form(userid: str, challenge: SecretStr, response: SecretStr) -> bytes:
+    """The body of the second `POST /access/ticket`; `response` begins with its kind, as in "totp:123456"."""
+    return _form({"username": userid, "tfa-challenge": challenge, "password": response})
+
+
+def openid_form(**fields: str | SecretStr) -> bytes:
+    """The body of one of the two OpenID calls; `_` in a name stands for `-`."""
+    return _form({name.replace("_", "-"): value for name, value in fields.items()})
 
 
 def headers(credential: Credential, method: str) -> dict[str, str]:
@@ -54,10 +61,20 @@ def _can_be_sent(signed: Mapping[str, str]) -> bool:
     return all(set(value) <= set(_PRINTABLE) for value in signed.values())
 
 
-def _encoded(userid: str, password: SecretStr) -> bytes:
-    """The form, or nothing: an encoding error would carry the password with it."""
+def _form(fields: Mapping[str, str | SecretStr]) -> bytes:
+    form = _encoded(fields)
+    if not form or len(form) > _LONGEST_FORM:
+        raise InvalidCredentials("what cannot be sent")
+    return form
+
+
+def _encoded(fields: Mapping[str, str | SecretStr]) -> bytes:
+    """The form, or nothing: an encoding error would carry the secret with it."""
     try:
-        username, secret = quote_plus(userid, safe=""), quote_plus(password.get_secret_value(), safe="")
+        return "&".join(f"{name}={_quoted(value)}" for name, value in fields.items()).encode("ascii")
     except UnicodeEncodeError:
         return b""
-    return f"username={username}&password={secret}".encode("ascii")
+
+
+def _quoted(value: str | SecretStr) -> str:
+    return quote_plus(value.get_secret_value() if isinstance(value, SecretStr) else value, safe="")

@@ -17,13 +17,25 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """The one server that answered: an address, and which of its name's addresses on the network that was."""
+
+    address: Address
+    ip: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Realm:
-    """One row of `GET /access/domains`. `type` is pam, pve, ldap, ad, openid or what a plug-in adds."""
+    """One row of `GET /access/domains`. `type` is pam, pve, ldap, ad, openid or what a plug-in adds.
+
+    `tfa` is "oath" or "yubico" where the realm itself asks for a second factor.
+    """
 
     realm: str
     type: str
     comment: str = ""
     default: bool = False
+    tfa: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,59 @@ class ApiToken:
 
 
 Credential = Ticket | ApiToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Factors:
+    """The kinds of second factor that Proxmox offers for an account.
+
+    `recovery` are the numbers of the recovery keys left, None for an account that never had any; `webauthn` the
+    options for the browser as JSON (`{"publicKey": …}`), empty where there is no security key.
+    """
+
+    totp: bool = False
+    recovery: tuple[int, ...] | None = None
+    yubico: bool = False
+    webauthn: str = ""
+    u2f: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """Half a login: the password was right, and a second factor is due at this same server. It opens nothing."""
+
+    userid: str
+    ticket: SecretStr
+    factors: Factors
+    peer: Peer
+    issued: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIdTrip:
+    """A way to an OpenID provider and back: `state` is known to this one server, for ten minutes."""
+
+    url: str = field(repr=False)
+    state: str = field(repr=False)
+    redirect_url: str
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A node as `GET /cluster/status` names it; `ip` is empty where Proxmox does not know it."""
+
+    node: str
+    ip: str
+    online: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeCertificate:
+    """A row of `GET /nodes/{node}/certificates/info`; the cluster's own authority is `pve-root-ca.pem`."""
+
+    filename: str
+    pem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

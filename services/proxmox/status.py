@@ -5,6 +5,7 @@ import re
 from services.errors import (
     BadAnswer,
     InvalidCredentials,
+    Outage,
     PrivilegeMissing,
     ProxmoxError,
     RequestRefused,
@@ -31,12 +32,13 @@ def refusal(status: int, message: str, *, signing_in: bool) -> ProxmoxError | No
         return BadAnswer("a redirect, which is never followed")
     if 400 <= status < 500 or status == 501:
         return _refused(status, message, signing_in=signing_in)
-    return Unreachable(f"status {status}")  # 595 to 599: the proxy answers, the daemon behind it does not
+    outage = Outage.DAEMON if 595 <= status <= 599 else Outage.FAILED
+    return Unreachable(f"status {status}", outage, status)
 
 
 def _refused(status: int, message: str, *, signing_in: bool) -> ProxmoxError:
     if signing_in and status in (400, 401):
-        return InvalidCredentials("refused by Proxmox")
+        return InvalidCredentials()
     if status == 401:
         return RequestRefused(401) if "invalid csrf token" in message.lower() else TicketRejected()
     if status == 403:

@@ -4,13 +4,15 @@ import hmac
 import re
 import ssl
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import truststore
 
-from services.errors import Distrust, SettingsError
+from services.errors import Distrust, NotTrusted, SettingsError
 from services.proxmox.certificate import fingerprint, is_in_date, unverified
+from services.proxmox.models import Address
 
 _SHA256_HEX = re.compile(r"[0-9A-F]{64}")
 
@@ -23,23 +25,57 @@ _REASONS = {
 }
 
 
+CLUSTER = "cluster"
+"""Stands for every address that has no anchor of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor:
+    """What an administrator trusted: one certificate by its SHA-256, or with `ca_pem` the authority that signs all.
+
+    `fingerprint` is the certificate's, or the authority's: upper-case hex pairs with colons.
+    """
+
+    fingerprint: str
+    ca_pem: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
     """Which certificates are good.
 
-    With `fingerprints` exactly those (SHA-256, any case, colons optional) and nothing else, whatever the other two
-    say; else the system's authorities and those in `ca_file` (PEM). `verify=False` believes everybody.
+    With `fingerprints` exactly those (SHA-256, any case, colons optional) and nothing else, whatever the others say.
+    `verify=False` believes everybody. Else an address with an anchor of its own is held to it, and every other to the
+    system's authorities, those in `ca_file` (PEM), and the cluster's where that was trusted.
     """
 
     ca_file: Path | None = None
     fingerprints: tuple[str, ...] = ()
     verify: bool = True
 
-    def ssl_context(self) -> ssl.SSLContext:
+    def ssl_context(self, anchor: Anchor | None = None) -> ssl.SSLContext:
         """The context that holds to this. Raises SettingsError for a bad fingerprint or CA file."""
+        if pins := self._pins(anchor):
+            return _pinned(frozenset(pins))
+        return _authorities(self.ca_file, anchor.ca_pem if anchor else "") if self.verify else unverified()
+
+    def anchor(self, kept: Mapping[str, Anchor], address: Address) -> Anchor | None:
+        """Which of the kept anchors an address is held to: settings that decide by themselves leave none."""
+        if self.fingerprints or not self.verify:
+            return None
+        return kept.get(str(address)) or kept.get(CLUSTER)
+
+    def refusal(self, address: Address, shown: str, reason: Distrust, anchor: Anchor | None) -> NotTrusted:
+        """The error for a certificate with this fingerprint, with what was expected where something was."""
+        expected = self._pins(anchor) or ((anchor.fingerprint,) if anchor else ())
+        if expected and reason is Distrust.UNKNOWN:
+            reason = Distrust.CHANGED
+        return NotTrusted(str(address), shown, reason, expected)
+
+    def _pins(self, anchor: Anchor | None) -> tuple[str, ...]:
         if self.fingerprints:
-            return _pinned(frozenset(map(_pin, self.fingerprints)))
-        return _authorities(self.ca_file) if self.verify else unverified()
+            return tuple(map(pin, self.fingerprints))
+        return (anchor.fingerprint,) if anchor and not anchor.ca_pem else ()
 
 
 class Untrusted(ssl.SSLError):
@@ -56,17 +92,19 @@ def distrust_of(refused: ssl.SSLCertVerificationError) -> Distrust:
     return _REASONS.get(getattr(refused, "verify_code", 0), Distrust.UNKNOWN)
 
 
-def _pin(text: str) -> str:
-    """A fingerprint in the form that `certificate.fingerprint` gives."""
+def pin(text: str) -> str:
+    """A fingerprint in the form that `certificate.fingerprint` gives. Raises SettingsError."""
     bare = text.strip().replace(":", "").upper()
     if not _SHA256_HEX.fullmatch(bare):
         raise SettingsError("PROXMOX_FINGERPRINT", f"{text!r} is not a SHA-256 fingerprint; give its 64 hex digits")
     return bytes.fromhex(bare).hex(":").upper()
 
 
-def _authorities(ca_file: Path | None) -> ssl.SSLContext:
+def _authorities(ca_file: Path | None, ca_pem: str) -> ssl.SSLContext:
     context = _system_authorities()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_pem:
+        context.load_verify_locations(cadata=ca_pem)
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)

@@ -6,6 +6,7 @@ import unicodedata
 from services.errors import InvalidCredentials
 
 _REALM = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
+_TOKEN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
 _SHORTEST, _LONGEST = 3, 64  # of the full userid, in characters
 _RESERVED = frozenset(":/!")  # `!` would name an API token of the user
 _UNPRINTABLE = ("Cc", "Cs")  # control characters, and half a surrogate pair, which no UTF-8 can say
@@ -22,6 +23,15 @@ def check_userid(username: str, realm: str) -> str:
     if not fits or any(map(_is_forbidden, username)):
         raise InvalidCredentials("not a userid")
     return userid
+
+
+def check_tokenid(tokenid: str) -> str:
+    """An API token's id, `user@realm!name`. Raises InvalidCredentials."""
+    userid, _, name = tokenid.rpartition("!")
+    check_userid(*split_userid(userid))
+    if not _TOKEN_NAME.fullmatch(name):
+        raise InvalidCredentials("not a token id")
+    return tokenid
 
 
 def split_userid(userid: str) -> tuple[str, str]:

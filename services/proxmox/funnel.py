@@ -1,0 +1,176 @@
+"""The one way to Proxmox VE: every request goes through `Funnel.ask`, which chooses whom to ask and when to move on.
+
+A call moves on where no connection could be made; once it has left, only a read is asked again elsewhere. 401 and
+403 are answers. Whoever answered last is asked first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+
+import httpx
+
+from services.errors import NotTrusted, ProxmoxError, StoreError, Unreachable
+from services.proxmox.line import Answer, Call, Failure, Line, Transports, seconds_left
+from services.proxmox.models import Address
+from services.proxmox.trust import Anchor, Trust
+
+PATIENCE = 4.0
+"""Seconds that a read waits for its answer, at the least, before it is asked elsewhere: a refusal takes three."""
+
+MOST_MEMBERS = 64
+"""Members of clusters that are remembered at once, beyond the addresses that were set."""
+
+Anchors = Callable[[], Awaitable[Mapping[str, Anchor]]]
+"""What the administrator trusted at first use, by address; `services.proxmox.trust.CLUSTER` stands for all."""
+
+
+class Funnel:
+    """Sends each call to one address after the other until there is an answer."""
+
+    def __init__(
+        self,
+        addresses: Sequence[Address],
+        trust: Trust,
+        *,
+        deadline: float,
+        anchors: Anchors | None,
+        transport: httpx.AsyncBaseTransport | None,
+    ) -> None:
+        self._trust = trust
+        self._transports = Transports(trust, transport)
+        self._transports.of(None)  # a wrong setting is told at once
+        self._deadline = deadline
+        self._anchors = anchors
+        self._kept: Mapping[str, Anchor] = {}
+        self._fresh = anchors is None
+        self._lines = {address: self._line(address) for address in addresses}
+        self._order = list(self._lines)
+        self._members: dict[Address, Line] = {}
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for line in self._every_line():
+            await line.aclose()
+
+    async def ask(self, call: Call, members: Iterable[Address] = ()) -> Answer:
+        """The answer to a call, within one deadline for all of it, from connecting to the last byte.
+
+        `members` are further addresses that may be asked. Raises a ProxmoxError. Nothing that changes anything is
+        sent twice.
+        """
+        try:
+            return await self._ask_in_time(call, members)
+        except ProxmoxError as exc:
+            # Its traceback would show a body and headers to whatever prints the variables of each frame.
+            raise exc.with_traceback(None) from exc.__cause__
+
+    @property
+    def port(self) -> int:
+        """The port that members of the cluster are asked at: that of the first address."""
+        return next(iter(self._lines)).port if self._lines else Address(host="").port
+
+    @property
+    def skew(self) -> float | None:
+        """Seconds that our clock is ahead of the server's that is asked first; None before its first answer."""
+        return self._lines[self._order[0]].skew if self._order else None
+
+    def troubles(self, members: Iterable[Address] = ()) -> dict[Address, Unreachable | NotTrusted]:
+        """Which addresses gave no answer when they were last asked, and why."""
+        lines = {**self._lines, **{member: self._members[member] for member in members if member in self._members}}
+        return {address: line.trouble for address, line in lines.items() if line.trouble}
+
+    async def probe(self, call: Call) -> None:
+        """Ask every address in trouble, and those never asked, whether they are back."""
+        lines = [line for line in self._every_line() if line.trouble or line.skew is None]
+        await asyncio.gather(*(self._probe(line, call) for line in lines))
+
+    async def refresh_trust(self) -> bool:
+        """Read anew what the administrator trusted; whether there was news. What cannot be read stays as it was."""
+        if self._anchors is None:
+            return False
+        with suppress(StoreError):
+            self._kept, self._fresh = await self._anchors(), True
+        return any([await line.hold_to(self._trust.anchor(self._kept, line.address)) for line in self._every_line()])
+
+    # below: one call
+
+    async def _ask_in_time(self, call: Call, members: Iterable[Address]) -> Answer:
+        distrusted: list[NotTrusted] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._deadline) as deadline:
+                if not self._fresh:
+                    await self.refresh_trust()
+                return await self._ask_in_turn(call, self._turn(call, members), distrusted, deadline)
+        raise distrusted[0] if distrusted else Unreachable(f"no answer within {self._deadline} s")
+
+    async def _ask_in_turn(
+        self, call: Call, lines: Sequence[Line], distrusted: list[NotTrusted], deadline: asyncio.Timeout
+    ) -> Answer:
+        failure = Failure(Unreachable("no address"), sent=False)
+        for tried, line in enumerate(lines, 1):
+            outcome = await self._ask_at(line, call, deadline, others=len(lines) - tried)
+            if isinstance(outcome, Answer):
+                return outcome
+            failure = outcome
+            if isinstance(failure.error, NotTrusted):
+                distrusted.append(failure.error)
+            if failure.sent and call.method != "GET":
+                break
+        raise distrusted[0] if distrusted and not failure.sent else failure.error
+
+    async def _ask_at(self, line: Line, call: Call, deadline: asyncio.Timeout, *, others: int) -> Answer | Failure:
+        """The answer of one address, or why there is none: it is asked last from now on."""
+        patience = None
+        if others and call.method == "GET":
+            patience = max(PATIENCE, seconds_left(deadline) / (others + 1))
+        try:
+            outcome = await self._trusting(line, call, deadline, patience)
+        except asyncio.CancelledError:
+            if line.trouble:
+                self._put_last(line.address)
+            raise
+        if isinstance(outcome, Failure):
+            self._put_last(line.address)
+        return outcome
+
+    async def _trusting(
+        self, line: Line, call: Call, deadline: asyncio.Timeout, patience: float | None
+    ) -> Answer | Failure:
+        """A certificate that is not trusted may have been accepted meanwhile: then it is asked once more."""
+        outcome = await line.ask(call, deadline, patience)
+        if isinstance(outcome, Failure) and isinstance(outcome.error, NotTrusted):
+            before = line.anchor
+            await self.refresh_trust()
+            if line.anchor != before:
+                return await line.ask(call, deadline, patience)
+        return outcome
+
+    def _turn(self, call: Call, members: Iterable[Address]) -> list[Line]:
+        """Whom to ask, in this order."""
+        if call.peer:
+            line = self._known(call.peer.address)
+            return [line] if line else []
+        others = [self._known(member) for member in members if member not in self._lines]
+        lines = [*(self._lines[address] for address in self._order), *(line for line in others if line)]
+        return sorted(lines, key=lambda line: line.trouble is not None)
+
+    async def _probe(self, line: Line, call: Call) -> None:
+        with suppress(TimeoutError, ProxmoxError):
+            async with asyncio.timeout(self._deadline) as deadline:
+                await self._trusting(line, call, deadline, PATIENCE)
+
+    def _put_last(self, address: Address) -> None:
+        self._order.sort(key=lambda other: other == address)
+
+    def _line(self, address: Address) -> Line:
+        return Line(address, self._trust.anchor(self._kept, address), self._transports)
+
+    def _known(self, address: Address) -> Line | None:
+        line = self._lines.get(address) or self._members.get(address)
+        if line is None and len(self._members) < MOST_MEMBERS:
+            line = self._members[address] = self._line(address)
+        return line
+
+    def _every_line(self) -> tuple[Line, ...]:
+        return (*self._lines.values(), *self._members.values())

@@ -1,0 +1,364 @@
+"""The line to one address of Proxmox VE: connect, send, read; only errors of ours come out.
+
+What httpx raises holds the request, and a request holds a password or a ticket. So no error of ours is raised while
+one of httpx's is being handled, where Python would tie the two together: what remains of it is its types' names.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar
+from typing import Any
+
+import anyio
+import h11
+import httpx
+
+from services.errors import BadAnswer, Distrust, NotTrusted, Outage, ProxmoxError, SettingsError, Unreachable
+from services.proxmox import body, status
+from services.proxmox.certificate import certificate_shown, fingerprint
+from services.proxmox.models import Address, Peer
+from services.proxmox.trust import Anchor, Trust, Untrusted, distrust_of
+
+logger = logging.getLogger(__name__)
+
+CONNECT = 3.0
+"""Seconds in which TCP and TLS are up, or the address is passed over."""
+
+_LOOK = 2.0  # seconds, for a second handshake that only reads the certificate
+_SHARE = 0.45  # of the time that is left, for each of the two: httpx, not the deadline, should end a handshake,
+# since only httpx then closes the socket at once
+_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=8, keepalive_expiry=3.0)  # Proxmox's own is 5 s
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "Proxgate"}
+_EXPLANATION = 64 * 1024  # bytes of a refusal's body worth reading
+
+_NOT_IN_A_HOST = frozenset("/@?#\\%[] ")  # what httpx would quote, and go on
+_NOT_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout)
+_BROKEN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, h11.ProtocolError,
+           anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request. `path` begins below `/api2/json`; `cap` is the longest answer in decoded bytes.
+
+    With a `peer` it goes to that one server and to no other.
+    """
+
+    method: str
+    path: str
+    cap: int
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    form: bytes | None = field(default=None, repr=False)
+    signing_in: bool = False
+    peer: Peer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What stood under "data", and who answered."""
+
+    data: object = field(repr=False)
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No usable answer. `sent` when the request may have arrived, so that only a read may be asked again."""
+
+    error: Unreachable | NotTrusted
+    sent: bool
+
+
+class Line:
+    """One address, the connections to it, and what is known of it.
+
+    `trouble` is why it gave no answer last time, None after an answer and before the first question; `skew` the
+    seconds that our clock is ahead of the server's, None before the first answer.
+    """
+
+    def __init__(self, address: Address, anchor: Anchor | None, transports: "Transports") -> None:
+        self.address = address
+        self.anchor = anchor
+        self.trouble: Unreachable | NotTrusted | None = None
+        self.skew: float | None = None
+        self._transports = transports
+        self._url = _url(address)
+        self._client = _client(transports.of(anchor))
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    async def hold_to(self, anchor: Anchor | None) -> bool:
+        """Judge certificates by this anchor from now on; whether that is news. Connections made before are closed."""
+        if anchor == self.anchor:
+            return False
+        self.anchor = anchor
+        before, self._client = self._client, _client(self._transports.of(anchor))
+        await before.aclose()
+        return True
+
+    async def ask(self, call: Call, deadline: asyncio.Timeout, patience: float | None = None) -> Answer | Failure:
+        """The answer to a call, or why there is none. Raises Proxmox's refusals, and BadAnswer.
+
+        `patience` is how many seconds to wait for an answer once the request was sent; None for all that is left.
+        """
+        try:
+            outcome = await self._ask(call, deadline, patience)
+        except (asyncio.CancelledError, ProxmoxError) as exc:
+            # A caller that went away says nothing of the address; the deadline, which cancels too, does.
+            if isinstance(exc, ProxmoxError):
+                self._note(None)
+            elif is_over(deadline):
+                self._note(Unreachable("no answer in time"))
+            raise
+        self._note(outcome.error if isinstance(outcome, Failure) else None)
+        return outcome
+
+    def _note(self, trouble: Unreachable | NotTrusted | None) -> None:
+        if isinstance(trouble, NotTrusted) and str(trouble) != str(self.trouble):
+            logger.error("%s", trouble)  # once, not with every call: it holds until the administrator has looked
+        self.trouble = trouble
+
+    async def _ask(self, call: Call, deadline: asyncio.Timeout, patience: float | None) -> Answer | Failure:
+        timeout = asyncio.timeout(None)
+        sending = _Sending(timeout, patience)
+        try:
+            async with timeout:
+                opened = await self._open(call, deadline, sending)
+                return await self._read(call, opened, sending) if isinstance(opened, httpx.Response) else opened
+        except TimeoutError:  # the deadline's own comes as a CancelledError: this one is ours
+            return Failure(Unreachable("no answer in time"), sending.sent)
+
+    async def _open(self, call: Call, deadline: asyncio.Timeout, sending: "_Sending") -> httpx.Response | Failure:
+        """Connect and send: the head of an answer, or why none came."""
+        request = self._request(call, sending, connect=_share_of(deadline, CONNECT))
+        try:
+            return await self._client.send(request, stream=True)
+        except (*_BROKEN, RuntimeError) as exc:  # the latter when the client was closed while we waited for it
+            trouble = _Trouble.of(exc)
+            sent = sending.sent or not isinstance(exc, (*_NOT_CONNECTED, RuntimeError))
+        if trouble.distrust is not None:
+            return Failure(await self._not_trusted(trouble, _share_of(deadline, _LOOK)), sent=False)
+        return Failure(trouble.unreachable(), sent)
+
+    def _request(self, call: Call, sending: "_Sending", *, connect: float) -> httpx.Request:
+        headers = dict(call.headers)
+        if call.form is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        url = self._url.copy_with(raw_path=f"/api2/json{call.path}".encode("ascii"))
+        extensions: dict[str, Any] = {"trace": sending.trace}
+        if call.peer and call.peer.ip:  # the name is not looked up again: it may stand for several servers
+            headers["Host"] = url.netloc.decode("ascii")
+            extensions["sni_hostname"] = url.host
+            url = url.copy_with(host=call.peer.ip)
+        timeout = httpx.Timeout(None, connect=connect)
+        return self._client.build_request(
+            call.method, url, content=call.form, headers=headers, timeout=timeout, extensions=extensions
+        )
+
+    async def _read(self, call: Call, response: httpx.Response, sending: "_Sending") -> Answer | Failure:
+        try:
+            async with aclosing(response):
+                self.skew = _skew(response.headers.get("date", ""), self.skew)
+                refusal = await _refusal(call, response)
+                if isinstance(refusal, Unreachable):
+                    return Failure(refusal, sent=True)
+                if refusal is not None:
+                    raise refusal
+                sending.answering()
+                data = body.data(await body.read(response, call.cap))
+                return Answer(data=data, peer=Peer(address=self.address, ip=_ip(response)))
+        except _BROKEN as exc:
+            trouble = _Trouble.of(exc)
+        return Failure(trouble.unreachable(), sent=True)
+
+    async def _not_trusted(self, trouble: "_Trouble", limit: float) -> NotTrusted:
+        """With the fingerprint that was seen; OpenSSL keeps no certificate that it refused, so it takes a second look.
+
+        That look may meet another certificate, and then tells of the later one: nothing is ever trusted by it.
+        """
+        shown = trouble.fingerprint
+        if not shown:
+            with suppress(OSError):
+                shown = fingerprint(await certificate_shown(self.address, limit))
+        return self._transports.trust.refusal(self.address, shown, trouble.distrust or Distrust.UNKNOWN, self.anchor)
+
+
+@dataclass(frozen=True, slots=True)
+class Transports:
+    """Makes what carries the requests of a line, and shares the TLS contexts, of which each takes a while to make."""
+
+    trust: Trust
+    given: httpx.AsyncBaseTransport | None = None
+    contexts: dict[Anchor | None, ssl.SSLContext] = field(default_factory=dict[Anchor | None, ssl.SSLContext])
+
+    def of(self, anchor: Anchor | None) -> httpx.AsyncBaseTransport:
+        """The transport of a line that holds to this anchor. Raises SettingsError."""
+        if self.given:
+            return self.given
+        if anchor not in self.contexts:
+            self.contexts[anchor] = self.trust.ssl_context(anchor)
+        return httpx.AsyncHTTPTransport(verify=self.contexts[anchor], trust_env=False, http2=False, limits=_LIMITS)
+
+
+def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=transport,
+        trust_env=False,  # no proxy, no .netrc
+        follow_redirects=False,
+        headers=_HEADERS,
+        cookies=_NoCookies(),
+        event_hooks={"response": [_forget_location]},
+    )
+
+
+class _Sending:
+    """Watches one request go out, and sets its clock: so long to connect, then so long for the answer's beginning."""
+
+    def __init__(self, timeout: asyncio.Timeout, patience: float | None) -> None:
+        self.sent = False
+        self._timeout = timeout
+        self._patience = patience
+
+    async def trace(self, event: str, _: Mapping[str, Any]) -> None:
+        """What httpcore tells of its steps. Waiting for a free connection is no one's fault and costs nothing."""
+        if event == "connection.connect_tcp.started":
+            self._within(CONNECT + 0.2)  # httpx ends each of the two by itself; this is for both together
+        elif event.endswith(".send_request_headers.started"):
+            self.sent = True
+            self._within(self._patience)
+
+    def answering(self) -> None:
+        """The answer has begun: it may take all the time that is left."""
+        self._within(None)
+
+    def _within(self, seconds: float | None) -> None:
+        now = asyncio.get_running_loop().time()
+        self._timeout.reschedule(None if seconds is None else now + seconds)
+
+
+async def _refusal(call: Call, response: httpx.Response) -> ProxmoxError | None:
+    message = response.reason_phrase
+    if status.is_explained(response.status_code, signing_in=call.signing_in):
+        message += "\n" + await _explanation(response)
+    return status.refusal(response.status_code, message, signing_in=call.signing_in)
+
+
+async def _explanation(response: httpx.Response) -> str:
+    """The body of a refusal; nothing where it cannot be had, since the status says enough."""
+    with suppress(BadAnswer, *_BROKEN):
+        return (await body.read(response, _EXPLANATION)).decode("utf-8", "replace")
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trouble:
+    """What is worth keeping of an error from below, and safe to keep."""
+
+    cause: ConnectionError
+    outage: Outage
+    distrust: Distrust | None = None
+    fingerprint: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> "_Trouble":
+        chain = tuple(_chain(error))
+        cause = ConnectionError(" < ".join(type(link).__name__ for link in chain))
+        outage = _outage(error, chain)
+        for link in chain:
+            if isinstance(link, Untrusted):
+                return cls(cause=cause, outage=outage, distrust=link.distrust, fingerprint=link.fingerprint)
+            if isinstance(link, ssl.SSLCertVerificationError):
+                return cls(cause=cause, outage=outage, distrust=distrust_of(link))
+        return cls(cause=cause, outage=outage)
+
+    def unreachable(self) -> Unreachable:
+        """As an error of ours, its cause set by hand: `raise from` would come too late for one that is returned."""
+        failure = Unreachable(f"{self.outage}: {self.cause}", self.outage)
+        failure.__cause__ = self.cause
+        return failure
+
+
+def _outage(error: Exception, chain: tuple[BaseException, ...]) -> Outage:
+    if any(isinstance(link, socket.gaierror | UnicodeError) for link in chain):
+        return Outage.NAME
+    if not isinstance(error, _NOT_CONNECTED):
+        return Outage.BROKEN
+    if any(isinstance(link, ConnectionRefusedError) for link in chain):
+        return Outage.REFUSED
+    if any(isinstance(link, ssl.SSLError) for link in chain):
+        return Outage.NO_TLS
+    return Outage.BROKEN if any(isinstance(link, ConnectionResetError | EOFError) for link in chain) else Outage.SILENT
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and what it came from, outermost first; of several tried at once, each."""
+    seen: set[int] = set()
+    links: list[BaseException | None] = [error]
+    while links:
+        link = links.pop(0)
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        links += getattr(link, "exceptions", ())
+        links.append(link.__cause__ or link.__context__)
+
+
+def is_over(deadline: asyncio.Timeout) -> bool:
+    """Whether a deadline has passed."""
+    return seconds_left(deadline) <= 0
+
+
+def seconds_left(deadline: asyncio.Timeout) -> float:
+    """How much of a deadline is left, negative once it has passed."""
+    return (deadline.when() or 0.0) - asyncio.get_running_loop().time()
+
+
+def _share_of(deadline: asyncio.Timeout, most: float) -> float:
+    return min(most, _SHARE * max(seconds_left(deadline), 0.0))
+
+
+def _skew(date: str, before: float | None) -> float | None:
+    with suppress(ValueError, OverflowError):
+        told = parsedate_to_datetime(date)
+        return time.time() - (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    return before
+
+
+def _ip(response: httpx.Response) -> str:
+    """Which of the name's addresses answered; empty where the transport does not know."""
+    stream = response.extensions.get("network_stream")
+    place: tuple[str, int] | None = stream.get_extra_info("server_addr") if stream else None
+    return place[0] if place else ""
+
+
+def _url(address: Address) -> httpx.URL:
+    wrong = SettingsError("PROXMOX_HOST", f"{address} is not a host name or address")
+    if not address.host or _NOT_IN_A_HOST.intersection(address.host):
+        raise wrong
+    try:
+        address.host.encode("idna")  # as the resolver will: it knows more wrong names than the URL does
+        return httpx.URL(scheme="https", host=address.host, port=address.port)
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise wrong from exc
+
+
+class _NoCookies(CookieJar):
+    """Keeps nothing: one client serves everybody, so a cookie of one would be sent with the next one's request."""
+
+    def extract_cookies(self, response: object, request: object) -> None: ...
+
+
+async def _forget_location(response: httpx.Response) -> None:
+    """httpx would build the next request, credentials and all, even where it is not to follow."""
+    response.headers.pop("location", None)
