@@ -1,11 +1,10 @@
-// Keeps the login form in place while Proxmox is asked. Without this script the form posts by itself.
+// The login card: what this device remembers, the realm's way in, and the other form for API tokens.
 "use strict";
 (() => {
   const REMEMBERED = { username: "proxgate.username", realm: "proxgate.realm" };
-  const PATIENCE_MS = 20000;
-  let busy = false;
-
-  const find = (id) => document.getElementById(id);
+  const { find, words, send, setLabel, say } = card;
+  let chosenRealm = "";
+  let greeted = false;
 
   function remembered(key) {
     try {
@@ -15,106 +14,97 @@
     }
   }
 
-  function remember(form) {
+  function remember(key, value) {
     try {
-      localStorage.setItem(REMEMBERED.username, form.elements.username.value);
-      localStorage.setItem(REMEMBERED.realm, form.elements.realm.value);
+      localStorage.setItem(key, value);
     } catch {
       // A browser that keeps nothing still signs in.
     }
   }
 
-  function setBusy(form, on) {
-    busy = on;
-    const button = find("submit");
-    button.classList.toggle("pg-busy", on);
-    button.setAttribute("aria-busy", String(on));
-    button.setAttribute("aria-disabled", String(on));
-    const words = button.querySelector(".pg-submit-text");
-    if (on) words.dataset.idle = words.textContent;
-    words.textContent = on ? JSON.parse(form.dataset.words).busy : words.dataset.idle || words.textContent;
-  }
+  const option = (form) => form.elements.realm.selectedOptions[0];
+  const isOpenId = (form) => option(form)?.hasAttribute("data-openid") ?? false;
 
-  function complain(form, sentence) {
-    setBusy(form, false);
-    find("login-error").textContent = sentence;
-    form.elements.password.setAttribute("aria-invalid", "true");
-    form.elements.password.focus();
-    form.elements.password.select();
-  }
-
-  async function submit(form) {
-    find("login-error").textContent = "";
-    form.elements.password.removeAttribute("aria-invalid");
-    setBusy(form, true);
-    const words = JSON.parse(form.dataset.words);
-    try {
-      const answer = await fetch(form.action, {
-        method: "POST",
-        headers: { Accept: "application/json" },
-        body: new URLSearchParams(new FormData(form)),
-        signal: AbortSignal.timeout(PATIENCE_MS),
-      });
-      const body = await answer.json();
-      if (!answer.ok) return complain(form, body.error || words.unreachable);
-      remember(form);
-      window.location.assign(body.next);
-    } catch {
-      complain(form, words.unreachable);
+  // A provider's realm wants neither name nor password: what is hidden is not asked for either.
+  function fit(form) {
+    const openid = isOpenId(form);
+    for (const name of ["username", "password"]) {
+      form.elements[name].disabled = openid;
+      form.elements[name].closest(".pg-field").hidden = openid;
     }
+    if (!card.isBusy()) setLabel(form, openid ? words().continue.replace("{label}", option(form).textContent) : "");
   }
 
-  document.addEventListener("submit", (event) => {
-    if (event.target.id !== "login") return;
+  document.addEventListener("sending", (event) => {
+    const form = event.target;
+    if (form.id !== "login") return;
+    splitUserid(form);
+    if (!isOpenId(form)) return;
     event.preventDefault();
-    if (busy) return;
-    splitUserid(event.target);
-    submit(event.target);
+    send(form, "/login/openid", words().going);
+  });
+
+  document.addEventListener("accepted", (event) => {
+    const form = event.target;
+    if (form.id !== "login") return;
+    remember(REMEMBERED.realm, form.elements.realm.value);
+    if (!isOpenId(form)) remember(REMEMBERED.username, form.elements.username.value);
+  });
+
+  document.addEventListener("refused", (event) => {
+    if (event.target.id === "login") fit(event.target);
   });
 
   document.addEventListener("click", (event) => {
-    const toggle = event.target.closest("#show-password");
-    if (!toggle) return;
+    if (event.target.closest("#show-password")) return showPassword(event.target.closest("#show-password"));
+    if (event.target.closest("#use-token")) useOther(event.target.closest("#use-token"));
+  });
+
+  function showPassword(toggle) {
     const password = find("password");
     const show = password.type === "password";
-    const words = JSON.parse(find("login").dataset.words);
     password.type = show ? "text" : "password";
     toggle.setAttribute("aria-pressed", String(show));
-    toggle.setAttribute("aria-label", show ? words.hide : words.show);
+    toggle.setAttribute("aria-label", show ? words().hide : words().show);
     password.focus();
-  });
+  }
 
-  // A card that the browser kept for its Back button is not busy any more.
-  window.addEventListener("pageshow", (event) => {
-    if (event.persisted) window.location.reload();
-  });
+  function useOther(link) {
+    const token = find("login").hidden;
+    find("login").hidden = !token;
+    find("token").hidden = token;
+    [link.textContent, link.dataset.other] = [link.dataset.other, link.textContent];
+    say("");
+    (token ? find("username") : find("tokenid")).focus();
+  }
 
-  // The card is drawn by Vue, its realms may come later: fill in what this device remembers as things appear.
-  let chosenRealm = "";
-  let greeted = false;
   document.addEventListener("change", (event) => {
+    const form = event.target.form;
+    if (form?.id !== "login") return;
     if (event.target.id === "realm") chosenRealm = event.target.value;
-    if (event.target.id === "username") splitUserid(event.target.form);
+    if (event.target.id === "username") splitUserid(form);
+    fit(form);
   });
 
   // Many write "root@pam" as Proxmox prints it: the realm moves, before their eyes, to where it belongs.
   function splitUserid(form) {
     const [, user, realm] = /^(.+)@([^@]+)$/.exec(form.elements.username.value) || [];
-    const known = [...form.elements.realm.options].some((one) => one.value === realm && !one.disabled);
-    if (!known || chosenRealm) return;
+    const known = [...form.elements.realm.options].find((one) => one.value === realm);
+    if (!known || known.hasAttribute("data-openid") || chosenRealm) return;
     form.elements.username.value = user;
     form.elements.realm.value = chosenRealm = realm;
   }
 
+  // The card is drawn by Vue, its realms may come later: fill in what this device remembers as things appear.
   function fillIn() {
     const form = find("login");
     if (!form) return;
-    const realm = chosenRealm || remembered(REMEMBERED.realm);
     const select = form.elements.realm;
-    if (select && realm && select.value !== realm) {
-      const option = [...select.options].find((one) => one.value === realm && !one.disabled);
-      if (option) select.value = realm;
+    const realm = chosenRealm || remembered(REMEMBERED.realm);
+    if (select && realm && select.value !== realm && [...select.options].some((one) => one.value === realm)) {
+      select.value = realm;
     }
+    if (select?.options.length) fit(form);
     if (greeted) return;
     greeted = true;
     if (!form.elements.username.value) form.elements.username.value = remembered(REMEMBERED.username);

@@ -7,11 +7,20 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from services.errors import ProxmoxError, SessionEnded, StoreError
-from services.proxmox import Resources
+from services.errors import (
+    BadAnswer,
+    PrivilegeMissing,
+    ProxmoxError,
+    RequestRefused,
+    SessionEnded,
+    StoreError,
+    Unreachable,
+)
+from services.proxmox import Address, Proxmox, ProxmoxClient, Resources
 from services.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
@@ -25,12 +34,19 @@ SLOWEST = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """The cluster as last seen. `taken` is Unix seconds, 0 before the first; `error` why there is no newer one."""
+    """The cluster as last seen. `taken` is Unix seconds, 0 before the first; `error` why there is no newer one.
+
+    `unreached` are the addresses that gave no answer last time, and why; others may have answered in their place.
+    """
 
     resources: Resources = field(default_factory=Resources)
     taken: float = 0
     error: ProxmoxError | StoreError | None = None
+    unreached: Mapping[Address, ProxmoxError] = field(default_factory=dict[Address, ProxmoxError])
 
+
+MEMBERS_PERIOD = 60.0
+"""Seconds between two looks at who the cluster's members are."""
 
 Listener = Callable[[Picture], None]
 
@@ -38,15 +54,16 @@ Listener = Callable[[Picture], None]
 class Inventory:
     """One poller per principal, for as long as somebody looks."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, proxmox: Proxmox) -> None:
         self._sessions = sessions
+        self._proxmox = proxmox
         self._pollers: dict[str, _Poller] = {}
 
     def look(self, session: Session, listener: Listener) -> Callable[[], None]:
         """Tell `listener` every new picture, the present one at once; call the returned function to stop."""
         poller = self._pollers.get(session.principal)
         if poller is None:
-            poller = self._pollers[session.principal] = _Poller(self._sessions)
+            poller = self._pollers[session.principal] = _Poller(self._sessions, self._proxmox, session.principal)
         lookers = poller.add(session, listener)
 
         def stop() -> None:
@@ -64,8 +81,11 @@ class Inventory:
 
 
 class _Poller:
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, proxmox: Proxmox, principal: str) -> None:
         self._sessions = sessions
+        self._proxmox = proxmox
+        self._principal = principal
+        self._members_due = 0.0
         self._lookers: dict[Listener, Session] = {}
         self._picture = Picture()
         self._task = asyncio.create_task(self._run())
@@ -78,6 +98,7 @@ class _Poller:
 
     def stop(self) -> None:
         self._task.cancel()
+        self._proxmox.forget_members(self._principal)
 
     async def _run(self) -> None:
         await asyncio.sleep(0)  # the first looker is added right after
@@ -98,12 +119,25 @@ class _Poller:
         for session in dict.fromkeys(self._lookers.values()):
             try:
                 async with self._sessions.credentials(session) as proxmox:
-                    return Picture(resources=await proxmox.resources(), taken=time.time())
+                    resources = await proxmox.resources()
+                    await self._learn_members(proxmox)
+                    return Picture(resources=resources, taken=time.time(), unreached=self._unreached())
             except SessionEnded:
                 continue
             except (ProxmoxError, StoreError) as exc:
-                return replace(self._picture, error=exc)
+                return replace(self._picture, error=exc, unreached=self._unreached())
         return None
+
+    async def _learn_members(self, proxmox: ProxmoxClient) -> None:
+        """Now and then, the cluster's other nodes, for the day on which the configured ones are down."""
+        if time.monotonic() < self._members_due:
+            return
+        self._members_due = time.monotonic() + MEMBERS_PERIOD
+        with suppress(PrivilegeMissing, Unreachable, BadAnswer, RequestRefused):
+            await proxmox.members()
+
+    def _unreached(self) -> Mapping[Address, ProxmoxError]:
+        return self._proxmox.troubles(self._principal)
 
     def _show(self, picture: Picture) -> None:
         self._picture = picture

@@ -4,11 +4,14 @@ import re
 from urllib.parse import quote
 
 HOME = "/"
+LOGIN, LOGOUT = "/login", "/logout"
+STEP_CARD, TOKEN, OPENID = "/login/verify", "/login/token", "/login/openid"
+TRUST = "/trust"
 
 _PATH = re.compile(r"/([A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*/?)?")
 _QUERY = re.compile(r"[A-Za-z0-9_.~:,;=&%+*!()'/?@-]*")
 _LONGEST = 512
-_NOT_BACK_TO = ("/login/", "/logout/")
+_NOT_BACK_TO = ("/login/", "/logout/", "/trust/")
 
 
 def safe_next(wanted: str | None) -> str:
@@ -23,10 +26,10 @@ def safe_next(wanted: str | None) -> str:
     return path + mark + query
 
 
-def login_address(wanted: str = "", **notes: str) -> str:
-    """`/login?next=…`, with short notes for the card such as `ended=idle`."""
+def login_address(wanted: str = "", page: str = LOGIN, **notes: str) -> str:
+    """`/login?next=…`, or another page's, with short notes for the card such as `ended=idle`."""
     query = "&".join(f"{name}={quote(value, safe='/')}" for name, value in {"next": wanted, **notes}.items() if value)
-    return f"/login?{query}" if query else "/login"
+    return f"{page}?{query}" if query else page
 
 
 def wanted_address(scope_path: str, query: bytes) -> str:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.resources import files
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from nicegui import app as nicegui_app
@@ -13,8 +14,10 @@ from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Lifespan
 
+from services.anchors import Anchors
 from services.auth import SignIn
 from services.auth.limiter import Limiter
+from services.auth.pending import Pending
 from services.auth.realms import RealmDirectory
 from services.inventory import Inventory
 from services.keys import KeyRing
@@ -23,9 +26,9 @@ from services.sessions import Limits, Sessions
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store
-from ui import login, overview, routes, strays, text
+from ui import login, overview, routes, strays, text, trust, verify, ways_in
 from ui.cookies import Cookies
-from ui.edge import Edge
+from ui.edge import Edge, origin_of
 from ui.guard import Guard
 from ui.layout import set_banners
 from ui.messages import Messages
@@ -35,6 +38,11 @@ from ui.tabs import Tabs
 logger = logging.getLogger(__name__)
 
 HOUR = 3600
+TRUST_SECONDS = 10
+"""How soon what one administrator no longer trusts is known to every replica."""
+
+PROBE_SECONDS = 30
+"""How often an address that gave no answer is asked whether it is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,7 @@ class Parts:
     store: Store
     keys: KeyRing
     proxmox: Proxmox
+    anchors: Anchors
 
 
 def compose(parts: Parts) -> ASGIApp:
@@ -56,17 +65,25 @@ def compose(parts: Parts) -> ASGIApp:
         renew_ticket=settings.ticket_renew_seconds,
     )
     sessions = Sessions(parts.store, parts.keys, parts.proxmox, limits)
-    sign_in = SignIn(parts.proxmox, sessions, Limiter(parts.store))
+    directory, limiter = RealmDirectory(parts.proxmox), Limiter(parts.store)
+    sign_in = SignIn(parts.proxmox, sessions, limiter, Pending(parts.store, parts.keys), directory)
     cookies = Cookies(parts.keys, longest=limits.longest, demo=settings.demo)
-    inventory, watch, tabs = Inventory(sessions), Watch(sessions), Tabs()
+    inventory, watch, tabs = Inventory(sessions, parts.proxmox), Watch(sessions), Tabs()
 
     inner = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
-        lifespan=_lifespan(settings, watch, tabs, inventory),
+        lifespan=_lifespan(parts, watch, tabs, inventory),
     )  # fmt: skip
-    routes.create(inner, sign_in, sessions, watch, cookies)  # before NiceGUI, whose mount at / hides later ones
+    # Routes before NiceGUI, whose mount at / hides later ones.
+    routes.create(inner, sessions, watch, cookies)
+    ways_in.create(inner, ways_in.WaysIn(
+        sign_in=sign_in, sessions=sessions, cookies=cookies, limiter=limiter, anchors=parts.anchors,
+        public=origin_of(urlsplit(settings.public_url)) if settings.public_url else "",
+    ))  # fmt: skip
     set_banners(demo=settings.demo, unverified=_trusts_anybody(settings))
-    login.create(RealmDirectory(parts.proxmox))
+    login.create(directory, first_use=settings.trust.uses_anchors)
+    verify.create(sign_in, cookies)
+    trust.create()
     overview.create(inventory)
     strays.create()
     nicegui_app.router.redirect_slashes = False
@@ -79,11 +96,16 @@ def compose(parts: Parts) -> ASGIApp:
     return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate), settings), minimum_size=600)
 
 
-def _lifespan(settings: Settings, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:
+def _lifespan(parts: Parts, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        tasks = [asyncio.create_task(watch.run()), asyncio.create_task(_every(1, tabs.forget_unconnected))]
-        if _trusts_anybody(settings):
+        tasks = [
+            asyncio.create_task(watch.run()),
+            asyncio.create_task(_every(1, tabs.forget_unconnected)),
+            asyncio.create_task(_every(TRUST_SECONDS, parts.proxmox.refresh_trust)),
+            asyncio.create_task(_every(PROBE_SECONDS, parts.proxmox.probe)),
+        ]
+        if _trusts_anybody(parts.settings):
             tasks.append(asyncio.create_task(_every(HOUR, _warn_of_unverified_tls)))
         try:
             yield
@@ -100,10 +122,11 @@ def _trusts_anybody(settings: Settings) -> bool:
     return not settings.proxmox_verify_tls and not settings.proxmox_fingerprint
 
 
-async def _every(seconds: float, work: Callable[[], None]) -> None:
+async def _every(seconds: float, work: Callable[[], Awaitable[None] | None]) -> None:
     while True:
         try:
-            work()
+            if (more := work()) is not None:
+                await more
         except Exception:  # the next round may do better, and there has to be one
             logger.exception("a regular task failed")
         await asyncio.sleep(seconds)

@@ -1,77 +1,234 @@
-"""`proxgate check`: tests the configuration without starting; a line each."""
+"""`proxgate check`: tests the configuration without starting; a line each, and the mend for what will not work."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
-from services.errors import CheckFailed, ProxgateError, SettingsError
+from services.anchors import Anchors
+from services.errors import (
+    BadAnswer,
+    CheckFailed,
+    Distrust,
+    NotTrusted,
+    Outage,
+    PrivilegeMissing,
+    ProviderFailed,
+    ProxgateError,
+    ProxmoxError,
+    RequestRefused,
+    SettingsError,
+    TicketRejected,
+    Unreachable,
+)
 from services.keys import KeyRing
-from services.proxmox import Address, Proxmox
+from services.proxmox import Address, Anchor, Proxmox, Realm, Trust
+from services.proxmox.certificate import fingerprint
 from services.settings import Settings
+from services.vouchers import Voucher, distrust, look, names, voucher
 from ui import text
-from ui.server import open_store
+from ui.server import open_keys, open_store
 
 SKEW_SECONDS = 300
 """Proxmox tolerates tickets from so far in the future."""
 
+DEADLINE = 35.0
+"""Proxmox's own proxy waits 30 seconds for a daemon that hangs, and then says so."""
+
 _SAFE_POLICIES = {"noeviction", "volatile-ttl"}
+_NEXT = "\n      "
+
+_OUTAGES = {
+    Outage.NAME: "the name {host} is not known; mend it in PROXMOX_HOST or in the DNS, or give the address instead",
+    Outage.REFUSED: "{host} refuses the connection: nothing listens on port {port}; mend the port, or run there: "
+    "systemctl restart pveproxy",
+    Outage.SILENT: "no answer: is it on, is the address right, does a firewall drop what goes to port {port}?",
+    Outage.BROKEN: "the connection breaks off; run there: systemctl restart pveproxy",
+    Outage.NO_TLS: "something listens there that speaks no TLS, so it is not Proxmox VE; mend the port in PROXMOX_HOST",
+    Outage.DAEMON: "Proxmox's proxy answers, the daemon behind it does not (status {status}); run there: "
+    "systemctl restart pvedaemon",
+    Outage.FAILED: "it answers with an error of its own (status {status}); see there: journalctl -u pveproxy",
+}
+_HANGS = "it shows a certificate and then answers nothing; run there: systemctl restart pveproxy"
+_STRANGER = "something answers that is not Proxmox VE; mend the name or the port in PROXMOX_HOST"
+
+_TRUSTED = {
+    Voucher.PINNED: "trusted, it is the one in PROXMOX_FINGERPRINT",
+    Voucher.NOBODY: "not checked (PROXMOX_VERIFY_TLS=false); anyone in between can read passwords",
+    Voucher.FIRST_USE: "trusted at first use",
+    Voucher.SYSTEM: "trusted by this system's authorities",
+    Voucher.CA_FILE: "trusted by the authority in PROXMOX_CA_FILE",
+    Voucher.CLUSTER: "trusted by the cluster's authority, which was trusted at first use",
+}
 
 
 async def check(settings: Settings, say: Callable[[str], None]) -> int:
     """Print a line for each thing tested; 0 when all are fine, else 1."""
-    results = [await _say(say, "session secret", _secret(settings)), await _say(say, "store", _store(settings))]
+    doctor = _Doctor(settings, say)
+    await doctor.tell("session secret", doctor.secret())
+    await doctor.tell("store", doctor.store())
     if not settings.addresses:
         raise SettingsError("PROXMOX_HOST", "set it to your Proxmox server's name or address")
     for address in settings.addresses:
-        proxmox = Proxmox([address], settings.trust)
+        await doctor.examine(address)
+    return 0 if doctor.well else 1
+
+
+class _Doctor:
+    """Goes from one test to the next, and remembers whether any failed."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self.well = True
+        self._settings = settings
+        self._say = say
+        self._keys: KeyRing | None = None
+        self._kept: dict[str, Anchor] = {}
+
+    async def tell(self, what: str, test: Awaitable[str]) -> bool:
+        """The line for one test; whether it is fine."""
         try:
-            say(f"      {address} shows a certificate; if it is the right one:")
-            say(f"      PROXMOX_FINGERPRINT={await _fingerprint(proxmox, address)}")
-            trusted = await _say(say, f"realms of {address}", _trusted(proxmox))
-            results += [trusted] + ([await _say(say, f"clock of {address}", _clock(proxmox))] if trusted else [])
-        finally:
-            await proxmox.aclose()
-    return 0 if all(results) else 1
+            self._say(f"ok    {what}: {await test}")
+        except ProxgateError as exc:
+            self._say(f"FAIL  {what}: {exc if isinstance(exc, SettingsError | CheckFailed) else text.sentence(exc)}")
+            self.well = False
+            return False
+        return True
 
+    async def secret(self) -> str:
+        self._keys = open_keys(self._settings)
+        return "long enough" if self._settings.session_secret else "made once and kept in the data directory"
 
-async def _say(say: Callable[[str], None], what: str, test: Awaitable[str]) -> bool:
-    try:
-        say(f"ok    {what}: {await test}")
-    except ProxgateError as exc:
-        say(f"FAIL  {what}: {exc if isinstance(exc, SettingsError | CheckFailed) else text.sentence(exc)}")
-        return False
-    return True
-
-
-async def _secret(settings: Settings) -> str:
-    if settings.session_secret is None:
-        return "made once and kept in the data directory"
-    KeyRing(settings.session_secret)
-    return "long enough"
-
-
-async def _store(settings: Settings) -> str:
-    async with open_store(settings, share=True) as store:
-        policy = await store.eviction_policy()
+    async def store(self) -> str:
+        async with open_store(self._settings, share=True) as store:
+            policy = await store.eviction_policy()
+            if self._keys:
+                self._kept = await Anchors(store, self._keys).read()
         if policy not in _SAFE_POLICIES:
             raise CheckFailed(f"its eviction policy {policy} may drop sessions; set noeviction")
         return f"answers, eviction policy {policy}"
 
+    async def examine(self, address: Address) -> None:
+        """A block of lines for one address."""
+        trust = self._settings.trust
+        async with Proxmox([address], trust, deadline=DEADLINE, anchors=self._anchors) as proxmox:
+            realms: list[Realm] = []
+            if not await self.tell(f"realms of {address}", self._realms(proxmox, address, realms)):
+                return
+            await self.tell(f"certificate of {address}", self._certificate(address))
+            await self.tell(f"daemon of {address}", _daemon(proxmox, address, realms))
+            await self.tell(f"clock of {address}", _clock(proxmox))
 
-async def _fingerprint(proxmox: Proxmox, address: Address) -> str:
+    async def _anchors(self) -> Mapping[str, Anchor]:
+        return self._kept
+
+    async def _realms(self, proxmox: Proxmox, address: Address, found: list[Realm]) -> str:
+        try:
+            await self._believed(address)
+            found += await proxmox.realms()
+        except Unreachable as exc:
+            hangs = exc.outage is Outage.SILENT and proxmox.troubles()
+            raise CheckFailed(_HANGS if hangs else trouble(exc, address)) from exc
+        except ProxmoxError as exc:
+            raise CheckFailed(trouble(exc, address)) from exc
+        return ", ".join(sorted(realm.realm for realm in found))
+
+    async def _believed(self, address: Address) -> None:
+        """Raises CheckFailed for a certificate that is not trusted, and a ProxmoxError where none is shown."""
+        trust = self._settings.trust
+        anchor = trust.anchor(self._kept, address)
+        shown = await look(address)
+        if reason := await distrust(address, trust, anchor):
+            refusal = trust.refusal(address, fingerprint(shown), reason, anchor)
+            raise CheckFailed(untrusted(refusal, trust, anchor, shown))
+
+    async def _certificate(self, address: Address) -> str:
+        by = await voucher(address, self._settings.trust, self._kept)
+        if by is None:
+            raise CheckFailed("it changed just now; run this again")
+        pinned = by in {Voucher.PINNED, Voucher.FIRST_USE}
+        return _TRUSTED[by] + (f": {fingerprint(await look(address))}" if pinned else "")
+
+
+async def _daemon(proxmox: Proxmox, address: Address, realms: list[Realm]) -> str:
+    """What the daemon itself answers to anybody, and what changes nothing there.
+
+    The proxy answers for realms and refuses strangers alone. It passes `POST /access/openid/auth-url` on, which fails
+    for a realm of another type before it does anything (PVE/API2/OpenId.pm); that counts as no sign-in.
+    """
+    realm = next((realm.realm for realm in realms if realm.type != "openid"), "pam")
     try:
-        return await proxmox.fingerprint(address)
-    except ProxgateError:
-        return "(no TLS connection: is it on, and is the address right?)"
-
-
-async def _trusted(proxmox: Proxmox) -> str:
-    realms = await proxmox.realms()
-    return ", ".join(sorted(realm.realm for realm in realms))
+        await proxmox.openid_trip(realm, "https://proxgate.invalid/")
+    except ProviderFailed:
+        return "answers"
+    except Unreachable as exc:
+        raise CheckFailed(trouble(exc, address)) from exc
+    except ProxmoxError:
+        pass  # an older Proxmox knows no OpenID, and says so without asking the daemon
+    return "not told"
 
 
 async def _clock(proxmox: Proxmox) -> str:
-    skew = await proxmox.clock_skew()
+    skew = proxmox.clock_skew
     if skew is None:
         return "not told"
     if abs(skew) > SKEW_SECONDS:
-        raise CheckFailed(f"differs by {skew:.0f} seconds; tickets will be refused, set the time of both machines")
+        where = "behind" if skew > 0 else "ahead of"
+        raise CheckFailed(
+            f"{abs(skew):.0f} seconds {where} ours; tickets will be refused, set the time of both machines, as by NTP"
+        )
     return f"differs by {abs(skew):.0f} seconds"
+
+
+# Words, for `proxgate trust` as well
+
+
+def trouble(error: ProxmoxError, address: Address) -> str:
+    """What is wrong with an address, and the mend, in one line."""
+    match error:
+        case Unreachable():
+            return _OUTAGES[error.outage].format(host=address.host, port=address.port, status=error.status)
+        case BadAnswer() | RequestRefused() | TicketRejected() | PrivilegeMissing():
+            return _STRANGER
+        case _:
+            return text.sentence(error)
+
+
+def untrusted(error: NotTrusted, trust: Trust, anchor: Anchor | None, shown: bytes) -> str:
+    """What is wrong with a certificate, and the mends; `shown` is it, in DER, and `anchor` what it was held to."""
+    match error.reason:
+        case Distrust.EXPIRED:
+            return _NEXT.join((
+                f"its certificate is out of its dates: {error.fingerprint}",
+                "set this machine's clock if that is wrong, else run there:",
+                "pvecm updatecerts --force && systemctl restart pveproxy",
+            ))  # fmt: skip
+        case Distrust.CHANGED:
+            return _NEXT.join((
+                "its certificate has changed",
+                f"trusted so far: {' or '.join(error.expected)}{' (an authority)' if anchor and anchor.ca_pem else ''}",
+                f"shown now:      {error.fingerprint}",
+                "if you have renewed it, which Proxmox's own words show (node > System > Certificates):",
+                _accept(error, trust),
+            ))  # fmt: skip
+        case Distrust.WRONG_NAME:
+            made_for = ", ".join(filter(str.isprintable, names(shown))) or "nobody"
+            return _NEXT.join((
+                f"its certificate was made for other names: {made_for}",
+                "give PROXMOX_HOST one of these, or trust this very certificate:",
+                *_ways(error),
+            ))  # fmt: skip
+        case Distrust.UNKNOWN:
+            return _NEXT.join((
+                f"its certificate is not trusted: {error.fingerprint}",
+                "if Proxmox shows the same (node > System > Certificates, or pvenode cert info), one of:",
+                *_ways(error),
+            ))  # fmt: skip
+
+
+def _accept(error: NotTrusted, trust: Trust) -> str:
+    return f"proxgate trust {error.address}" if trust.uses_anchors else f"PROXMOX_FINGERPRINT={error.fingerprint}"
+
+
+def _ways(error: NotTrusted) -> tuple[str, ...]:
+    return (
+        f"proxgate trust {error.address}",
+        f"PROXMOX_FINGERPRINT={error.fingerprint}",
+        "PROXMOX_CA_FILE=<a copy of the node's /etc/pve/pve-root-ca.pem>",
+    )

@@ -53,8 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", help="generated secret, embedded store, certificates (PROXGATE_DATA_DIR)")
     parser.add_argument("--demo", action="store_true", help="run against a simulated Proxmox; prints its accounts")
     parser.add_argument("--insecure-http", action="store_true", help="plain http beyond this machine")
-    verbs = parser.add_subparsers(dest="verb", metavar="check | sessions")
+    verbs = parser.add_subparsers(dest="verb", metavar="check | trust | sessions")
     verbs.add_parser("check", help="test the configuration without starting")
+    _add_trust(verbs.add_parser("trust", help="trust the certificate of a Proxmox server"))
     sessions = verbs.add_parser("sessions", help="list and end sessions")
     acts = sessions.add_subparsers(dest="act", required=True, metavar="list | end | end-all")
     acts.add_parser("list", help="every live session")
@@ -63,6 +64,17 @@ def _parser() -> argparse.ArgumentParser:
         "--user", metavar="USERID", help="of this account"
     )
     return parser
+
+
+def _add_trust(trust: argparse.ArgumentParser) -> None:
+    trust.add_argument(
+        "server", metavar="HOST", nargs="?", default="", help="as in PROXMOX_HOST, or a member's address"
+    )
+    trust.add_argument("--ca", action="store_true", help="the cluster's own authority instead; asks for an account")
+    trust.add_argument("--yes", metavar="FINGERPRINT", default="", help="without asking, if it is this certificate")
+    act = trust.add_mutually_exclusive_group()
+    act.add_argument("--list", action="store_true", dest="listing", help="what is trusted so far")
+    act.add_argument("--forget", action="store_true", help="what is trusted for HOST; cluster is its authority")
 
 
 def _flags(options: argparse.Namespace) -> dict[str, object]:
@@ -82,6 +94,13 @@ def _verb(options: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any
         from ui.check import check
 
         return check(settings, print)
+    if options.verb == "trust":
+        from ui.trust_command import Wish, trust
+
+        wish = Wish(
+            server=options.server, ca=options.ca, yes=options.yes, forget=options.forget, listing=options.listing
+        )
+        return trust(wish, settings, lambda line: print(line, flush=True))
     return _sessions(options, settings) if options.verb == "sessions" else _serve(settings)
 
 

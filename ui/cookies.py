@@ -1,13 +1,17 @@
-"""The two cookies: the session's, and the pre-login one that opens nothing."""
+"""The cookies: the session's, and three that open nothing: a browser's, a device's, and that of a second step."""
 
 from starlette.types import Scope
 
+from services.auth.limiter import DEVICE_SECONDS
+from services.auth.pending import CHALLENGE_SECONDS
 from services.keys import KeyRing
 from services.sessions import CookieSigner, Opened, new_id
 from ui.visit import Visit, headers, visit_of
 
 SESSION = "proxgate"
 BROWSER = "proxgate-browser"
+DEVICE = "proxgate-device"
+STEP = "proxgate-step"
 
 BROWSER_SECONDS = 43200
 TELLING_SECONDS = 86400
@@ -22,6 +26,8 @@ class Cookies:
         self._signers = {
             SESSION: CookieSigner(keys, "session", longest + TELLING_SECONDS),
             BROWSER: CookieSigner(keys, "browser", BROWSER_SECONDS),
+            DEVICE: CookieSigner(keys, "device", DEVICE_SECONDS),
+            STEP: CookieSigner(keys, "step", CHALLENGE_SECONDS),
         }
 
     def read(self, scope: Scope, kind: str) -> Opened | None:
@@ -31,8 +37,12 @@ class Cookies:
         return self._signers[kind].open(found[0]) if len(found) == 1 else None
 
     def write(self, visit: Visit, kind: str, id: str, given: float | None = None) -> tuple[bytes, bytes]:
-        """The Set-Cookie header. No Max-Age: how long a session lasts is the server's word."""
-        return self._header(visit, kind, self._signers[kind].sign(id, given))
+        """The Set-Cookie header. No Max-Age: how long a session lasts is the server's word.
+
+        Only a device is remembered for longer than its browser is open.
+        """
+        more = f"; Max-Age={DEVICE_SECONDS}" if kind == DEVICE else ""
+        return self._header(visit, kind, self._signers[kind].sign(id, given), more)
 
     def clear(self, visit: Visit, kind: str) -> tuple[bytes, bytes]:
         """The Set-Cookie header that takes the cookie away."""

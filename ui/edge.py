@@ -5,6 +5,7 @@ in. Answers to strangers build nothing.
 """
 
 import ipaddress
+import logging
 import re
 import secrets
 from collections.abc import Iterable
@@ -17,8 +18,12 @@ from ui import text
 from ui.answers import answer
 from ui.visit import Visit, header, headers, put_visit
 
+logger = logging.getLogger(__name__)
+
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]{1,253})(:(?P<port>[0-9]{1,5}))?")
 _FORWARDED = (b"forwarded", b"x-real-ip", b"x-client-ip", b"cf-connecting-ip", b"true-client-ip")
+_FROM = (b"x-forwarded-for", b"forwarded", b"x-real-ip")
+_MOST_TOLD = 20
 _METHODS = {"GET", "HEAD", "POST"}
 
 _PAGE_POLICY = (
@@ -47,6 +52,7 @@ class Edge:
         self._settings = settings
         self._public = urlsplit(settings.public_url) if settings.public_url else None
         self._any_host = settings.beyond_loopback and self._public is None
+        self._told: set[str] = set()
         self._hosts = {"localhost", "127.0.0.1", "[::1]", _bracketed(settings.host)}
         self._hosts |= {_bracketed(self._public.hostname or "")} if self._public else set()
 
@@ -66,8 +72,12 @@ class Edge:
             )
         if scope["type"] == "http" and scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}  # the server, which has the scope as it was, leaves the body out
+        peer = (scope.get("client") or ("", 0))[0]
+        visit.undeclared_proxy = self._is_undeclared_proxy(scope, peer)
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
         put_visit(scope, visit)
+        if visit.undeclared_proxy:
+            self._tell_of_proxy(visit.address)
         return await self.app(scope, receive, send)
 
     def _visit(self, scope: Scope) -> Visit | None:
@@ -90,8 +100,20 @@ class Edge:
             return self._public_visit(self._public, peer)
         return Visit(address=peer, https=https, origin=f"{'https' if https else 'http'}://{host.lower()}")
 
+    def _is_undeclared_proxy(self, scope: Scope, peer: str) -> bool:
+        """Anybody can send such a header: only a near address that does is likely to be somebody's proxy."""
+        if _in_networks(peer, self._settings.trusted_proxies) or not any(headers(scope, name) for name in _FROM):
+            return False
+        return _is_address(peer) and ipaddress.ip_address(peer).is_private
+
+    def _tell_of_proxy(self, peer: str) -> None:
+        if peer not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(peer)
+            logger.warning("%s is a proxy that was not declared: if it is yours, set TRUSTED_PROXIES=%s; until then "
+                           "everybody behind it counts as one address", peer, peer)  # fmt: skip
+
     def _public_visit(self, public: SplitResult, peer: str) -> Visit:
-        return Visit(address=peer, https=public.scheme == "https", origin=_origin(public))
+        return Visit(address=peer, https=public.scheme == "https", origin=origin_of(public))
 
     def _is_ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
@@ -194,7 +216,8 @@ def _in_networks(address: str, networks: Iterable[ipaddress.IPv4Network | ipaddr
     return any(ip in network for network in networks)
 
 
-def _origin(url: SplitResult) -> str:
+def origin_of(url: SplitResult) -> str:
+    """An address's origin as browsers spell it: scheme, host, and the port where it is not the scheme's own."""
     port = f":{url.port}" if url.port and url.port != _default_port(url.scheme) else ""
     return f"{url.scheme}://{_bracketed(url.hostname or '')}{port}"
 

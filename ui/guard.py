@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import Sessions
 from ui import text
-from ui.addresses import login_address, safe_next, wanted_address
+from ui.addresses import LOGIN, LOGOUT, OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next, wanted_address
 from ui.answers import answer, answer_json, redirect, store_down
 from ui.cookies import BROWSER, SESSION, Cookies
 from ui.sockets import SOCKET_PATH, SOCKETS, SocketGate
@@ -23,7 +23,10 @@ from ui.visit import Visit, header, headers, visit_of
 
 logger = logging.getLogger(__name__)
 
-LOGIN, LOGOUT = "/login", "/logout"
+_STEPS = {("POST", STEP_CARD), ("POST", TOKEN), ("POST", OPENID), ("GET", OPENID), ("POST", TRUST)}
+"""What strangers may ask for besides the card: the routes behind them judge what comes."""
+
+_CARDS = {LOGIN, STEP_CARD, TRUST}
 _ANYBODY = {"/healthz", "/readyz", "/favicon.ico"}
 _PART = r"/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*"
 _NICEGUI = rf"/_nicegui/{re.escape(nicegui.__version__)}"
@@ -61,8 +64,8 @@ class Guard:
         if path in _ANYBODY or (not posts and _ANYBODYS_FILES.fullmatch(path)):
             return await self.app(scope, receive, send)
         ended = await self._find_session(scope)
-        if path == LOGIN:
-            return await self._login(scope, receive, send, ended)
+        if path in _CARDS or (scope["method"], path) in _STEPS:
+            return await self._card(scope, receive, send, ended)
         if path == LOGOUT and posts:
             return await self.app(scope, receive, send)
         if visit_of(scope).session is None:
@@ -92,9 +95,10 @@ class Guard:
                 return exc.reason
         return None
 
-    async def _login(self, scope: Scope, receive: Receive, send: Send, ended: EndReason | None) -> None:
+    async def _card(self, scope: Scope, receive: Receive, send: Send, ended: EndReason | None) -> None:
+        """A card of strangers, or what it posts."""
         visit = visit_of(scope)
-        if scope["method"] == "POST":
+        if scope["method"] == "POST" or scope["path"] == OPENID:
             return await self.app(scope, receive, self._knowing_browser(visit, send))
         if visit.session is not None:
             return await redirect(send, safe_next(_query_value(scope, "next")))

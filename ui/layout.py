@@ -54,6 +54,7 @@ def frame(title: str) -> Generator[None]:
     with ui.context.client.layout:
         Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
     banners()
+    _proxy_banner()
     with Tag("div", "", {"id": "content", "tabindex": "-1"}, classes="pg-page"):
         Tag("h1", title, classes="pg-title")
         yield
@@ -63,6 +64,14 @@ def banners() -> None:
     """Draw what `set_banners` was told."""
     for words, classes in _banners:
         Tag("div", words, {"role": "note"}, classes=f"pg-banner {classes}")
+
+
+def _proxy_banner() -> None:
+    """Only for those whose own request came that way."""
+    visit = visit_of(ui.context.client.request.scope)
+    if visit.undeclared_proxy:
+        words = text.UNDECLARED_PROXY.format(address=visit.address)
+        Tag("div", words, {"role": "note"}, classes="pg-banner")
 
 
 def _navigation() -> ui.element:

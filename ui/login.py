@@ -1,19 +1,18 @@
-"""The login card: a real form, posted to `/login`. No key stroke of it crosses the websocket."""
+"""The login card: an account and its password, a provider's realm, or an API token."""
 
 import asyncio
-import json
 from collections import Counter
 
 from fastapi import Request
 from nicegui import ui
 
 from services.auth.realms import RealmDirectory, Realms
-from services.errors import EndReason
+from services.errors import Distrust, NotTrusted
 from services.proxmox import Realm
 from ui import text
-from ui.addresses import safe_next
-from ui.layout import banners
-from ui.theme import Tag, head, icon, logo
+from ui.addresses import LOGIN, TOKEN, TRUST, safe_next
+from ui.cards import card, field, form, link_button, submit
+from ui.theme import Tag, icon
 
 PATIENCE = 1.5
 """Seconds the card waits for the realms before it is shown with those that every Proxmox has."""
@@ -21,71 +20,56 @@ PATIENCE = 1.5
 HEAL_SECONDS = 5
 
 
-def create(directory: RealmDirectory) -> None:
-    """Register the page."""
+def create(directory: RealmDirectory, *, first_use: bool) -> None:
+    """Register the page. `first_use` when a certificate can be trusted by the code that was printed."""
 
-    @ui.page("/login", title=f"{text.SIGN_IN} · {text.PRODUCT}", reconnect_timeout=10)
+    @ui.page(LOGIN, title=f"{text.SIGN_IN} · {text.PRODUCT}", reconnect_timeout=10)
     async def login(request: Request) -> None:
-        head("login.js")
-        ui.context.client.content.classes("pg-login")
-        ui.add_body_html(f"<noscript><p class=pg-noscript>{text.NEEDS_SCRIPTS}</p></noscript>")
-        banners()
-        with ui.element("section").classes("pg-card"):
-            _brand()
-            Tag("div", _reason(request), {"role": "alert", "id": "login-error"}, classes="pg-alert")
-            room = _form(safe_next(request.query_params.get("next")))
+        wanted = safe_next(request.query_params.get("next"))
+        with card(text.PRODUCT, text.TAGLINE, request, "login.js"):
+            room = _account(wanted)
+            _token(wanted)
+            link_button(text.USE_TOKEN, {"id": "use-token", "data-other": text.USE_ACCOUNT})
         with room:
-            await _realms(directory)
+            await _realms(directory, first_use=first_use)
 
 
-def _brand() -> None:
-    with ui.element("div").classes("pg-card-head"):
-        logo(52)
-        Tag("h1", text.PRODUCT)
-        Tag("p", text.TAGLINE)
-
-
-def _reason(request: Request) -> str:
-    """Why somebody is (back) on this card: words of ours only, chosen by words of ours."""
-    ended = request.query_params.get("ended", "")
-    if ended in set(EndReason):
-        return text.ended(EndReason(ended))
-    return text.by_code(request.query_params.get("error", ""), request.query_params.get("wait", ""))
-
-
-def _form(wanted: str) -> ui.element:
-    """The card's form; returns the room for the realms, which come from Proxmox."""
-    with Tag("form", "", {"method": "post", "action": "/login", "id": "login", "data-words": json.dumps(_WORDS)}):
-        Tag("input", "", {"type": "hidden", "name": "next", "value": wanted})
-        with ui.element("div").classes("pg-field"):
-            Tag("label", text.USERNAME, {"for": "username"})
-            Tag("input", "", {"id": "username", "name": "username", "required": True, **_PLAIN_USERNAME})
+def _account(wanted: str) -> ui.element:
+    """The form for an account; returns the room for the realms, which come from Proxmox."""
+    with form("login", LOGIN, next=wanted):
+        field("username", text.USERNAME, {"autocomplete": "username", "maxlength": "64", **_AS_TYPED})
         room = ui.element("div").classes("pg-field")
-        with ui.element("div").classes("pg-field"):
+        with Tag("div", "", classes="pg-field"):
             Tag("label", text.PASSWORD, {"for": "password"})
             with ui.element("div").classes("pg-password"):
                 _password()
-        with Tag("button", "", {"type": "submit", "id": "submit"}, classes="pg-button pg-primary"):
-            Tag("span", "", {"aria-hidden": "true"}, classes="pg-spinner")
-            Tag("span", text.SIGN_IN, classes="pg-submit-text")
+        submit(text.SIGN_IN)
     return room
 
 
 def _password() -> None:
     kind = {"type": "password", "autocomplete": "current-password"}
-    Tag(
-        "input", "", {"id": "password", "name": "password", "required": True, "aria-describedby": "login-error", **kind}
-    )
+    Tag("input", "", {"id": "password", "name": "password", "required": True, "aria-describedby": "card-error", **kind})
     toggle = {"type": "button", "id": "show-password", "aria-label": text.SHOW_PASSWORD, "aria-pressed": "false"}
     with Tag("button", "", toggle, classes="pg-icon-button"):
         icon("eye")
 
 
-async def _realms(directory: RealmDirectory) -> None:
+def _token(wanted: str) -> None:
+    """The form for people who have an API token and nothing else."""
+    with form("token", TOKEN, next=wanted) as made:
+        field("tokenid", text.TOKEN_ID, {"maxlength": "192", "placeholder": text.TOKEN_ID_EXAMPLE, **_AS_TYPED})
+        field("secret", text.TOKEN_SECRET, {"type": "password", "autocomplete": "off", "maxlength": "128"})
+        submit(text.SIGN_IN, id="submit-token")
+    made.props["hidden"] = True
+
+
+async def _realms(directory: RealmDirectory, *, first_use: bool) -> None:
     """The dropdown, filled as soon as the realms are there, and again when Proxmox has come back."""
     Tag("label", text.REALM, {"for": "realm"})
     select = Tag("select", "", {"id": "realm", "name": "realm", "required": True})
     note = Tag("p", "", {"role": "status"}, classes="pg-note")
+    link = Tag("a", text.TRUST_LINK, {"href": TRUST}, classes="pg-note-link")
     shown: tuple[Realm, ...] | None = None
 
     def show(realms: Realms) -> None:
@@ -94,6 +78,7 @@ async def _realms(directory: RealmDirectory) -> None:
             shown = realms.realms
             _fill(select, realms.realms)
         note.set_text(_note(realms))
+        link.set_visibility(first_use and _is_new(realms))
         heal.active = realms.error is not None
 
     async def refresh() -> None:
@@ -112,18 +97,15 @@ async def _realms(directory: RealmDirectory) -> None:
 
 def _fill(select: Tag, realms: tuple[Realm, ...]) -> None:
     default = next((realm.realm for realm in realms if realm.default), "pam")
-    labels = Counter(realm.comment for realm in realms)
+    comments = Counter(realm.comment for realm in realms)
     select.clear()
     with select:
         for realm in realms or _FALLBACK:
-            label = realm.comment or realm.realm
-            twice = labels[realm.comment] > 1
-            option = Tag(
-                "option", f"{label} ({realm.realm})" if twice and realm.comment else label, {"value": realm.realm}
-            )
+            twice = realm.comment and comments[realm.comment] > 1
+            label = f"{realm.comment} ({realm.realm})" if twice else realm.comment or realm.realm
+            option = Tag("option", label, {"value": realm.realm})
             if realm.type == "openid":
-                option.set_text(text.OPENID_LATER.format(label=label))
-                option.props["disabled"] = True
+                option.props["data-openid"] = True
             if realm.realm == default:
                 option.props["selected"] = True
 
@@ -131,21 +113,18 @@ def _fill(select: Tag, realms: tuple[Realm, ...]) -> None:
 def _note(realms: Realms) -> str:
     if realms.error is None:
         return ""
-    cause = text.sentence(realms.error).rstrip(".") + "."
+    cause = " ".join(_ended(words) for words in (text.sentence(realms.error), text.detail(realms.error)) if words)
     return cause if realms.realms else f"{cause} {text.REALMS_UNKNOWN}"
 
 
-_WORDS = {
-    "busy": text.SIGNING_IN,
-    "show": text.SHOW_PASSWORD,
-    "hide": text.HIDE_PASSWORD,
-    "unreachable": text.SCRIPT_UNREACHABLE,
-}
-_PLAIN_USERNAME = {
-    "autocomplete": "username",
-    "autocapitalize": "none",
-    "autocorrect": "off",
-    "spellcheck": "false",
-    "maxlength": "64",
-}
+def _ended(sentence: str) -> str:
+    return sentence.rstrip(".") + "."
+
+
+def _is_new(realms: Realms) -> bool:
+    """Whether the server's certificate is one that nobody has judged yet."""
+    return isinstance(realms.error, NotTrusted) and realms.error.reason is Distrust.UNKNOWN
+
+
+_AS_TYPED = {"autocapitalize": "none", "autocorrect": "off", "spellcheck": "false"}
 _FALLBACK = tuple(Realm(realm=realm, type=realm, comment=comment) for realm, comment in text.FALLBACK_REALMS)

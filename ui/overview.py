@@ -4,6 +4,7 @@ import time
 
 from nicegui import ui
 
+from services.errors import Unreachable
 from services.inventory import Inventory, Picture
 from services.proxmox import Node, Resources
 from ui import text
@@ -30,9 +31,13 @@ class Board:
     def __init__(self) -> None:
         self._picture = Picture()
         self._nodes: dict[str, NodeCard] = {}
+        self._told: list[str] = []
         with ui.element("div").classes("pg-trouble") as self._trouble:
             self._state = Tag("p", "", {"role": "status"})
             self._age = Tag("p", "", classes="pg-hint")
+        with Tag("div", "", {"role": "status"}, classes="pg-unreached") as self._unreached:
+            Tag("p", text.NOT_REACHABLE)
+            self._unreached_list = Tag("ul")
         self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
         self._nothing = _empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE)
         with ui.element("div").classes("pg-board") as self._board:
@@ -42,6 +47,7 @@ class Board:
             self._guest_count = _section(text.GUESTS)
             self._guests = GuestTable()
         self._trouble.set_visibility(False)
+        self._unreached.set_visibility(False)
         self._nothing.set_visibility(False)
         self._board.set_visibility(False)
         ui.timer(5, self._say_age)
@@ -56,6 +62,7 @@ class Board:
         self._board.set_visibility(bool(picture.taken) and not empty)
         self._board.classes(**{"add" if picture.error else "remove": "pg-stale"})
         self._say()
+        self._show_unreached(picture)
         if picture.taken and not picture.error:
             self._show_resources(resources)
 
@@ -67,6 +74,18 @@ class Board:
         self._state.set_text(words)
         self._trouble.set_visibility(picture.error is not None)
         self._say_age()
+
+    def _show_unreached(self, picture: Picture) -> None:
+        """Addresses that others stand in for; with nobody answering, the sentence above says it all."""
+        told = [f"{address}: {text.trouble(error)}" for address, error in picture.unreached.items()]
+        told = [] if isinstance(picture.error, Unreachable) else told
+        self._unreached.set_visibility(bool(told))
+        if told != self._told:
+            self._told = told
+            self._unreached_list.clear()
+            with self._unreached_list:
+                for words in told:
+                    Tag("li", words)
 
     def _say_age(self) -> None:
         """Beside the sentence and not in it, which would be read aloud anew with every change."""

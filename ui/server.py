@@ -18,8 +18,9 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
 
+from services.anchors import Anchors
 from services.certificate import kept_certificate
-from services.errors import ProxmoxError, SettingsError
+from services.errors import Distrust, NotTrusted, ProxmoxError, SettingsError, StoreError
 from services.keys import KeyRing, stored_secret
 from services.proxmox import Proxmox
 from services.settings import Settings, exposed_secret_files, is_loopback
@@ -69,10 +70,17 @@ async def open_parts(settings: Settings, *, share: bool = False) -> AsyncGenerat
     """Everything that the application, or one verb of the command, stands on."""
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings, share=share))
-        keys = KeyRing(settings.session_secret or stored_secret(_private(settings.data_dir)))
-        proxmox = Proxmox(settings.addresses, settings.trust, deadline=PROXMOX_SECONDS)
+        keys = open_keys(settings)
+        anchors = Anchors(store, keys)
+        kept = anchors.read if settings.trust.uses_anchors else None
+        proxmox = Proxmox(settings.addresses, settings.trust, deadline=PROXMOX_SECONDS, anchors=kept)
         stack.push_async_callback(proxmox.aclose)
-        yield Parts(settings=settings, store=store, keys=keys, proxmox=proxmox)
+        yield Parts(settings=settings, store=store, keys=keys, proxmox=proxmox, anchors=anchors)
+
+
+def open_keys(settings: Settings) -> KeyRing:
+    """The keys of `SESSION_SECRET`, or of the secret in the data directory, made once. Raises SettingsError."""
+    return KeyRing(settings.session_secret or stored_secret(_private(settings.data_dir)))
 
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -92,16 +100,32 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         tls = _tls(settings, say)
         server = _Server(_config(compose(parts), settings, tls))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, tls)}  (stop with Ctrl-C)")
-        stack.push_async_callback(_cancel, asyncio.create_task(_warn_of_proxmox(parts.proxmox, say)))
+        stack.push_async_callback(_cancel, asyncio.create_task(_warn_of_proxmox(parts, _origin(settings, tls), say)))
         await server.serve(sockets=[bound])
 
 
-async def _warn_of_proxmox(proxmox: Proxmox, say: Callable[[str], None]) -> None:
+async def _warn_of_proxmox(parts: Parts, origin: str, say: Callable[[str], None]) -> None:
     """Tell the person at the terminal at once, who is the one that can mend it, what the card would say."""
     try:
-        await proxmox.realms()
+        await parts.proxmox.realms()
     except ProxmoxError as exc:
         say(f"WARNING: {text.sentence(exc)}")
+        for trouble in parts.proxmox.troubles().values():
+            if isinstance(trouble, NotTrusted) and parts.settings.trust.uses_anchors:
+                await _offer_trust(parts.anchors, trouble, origin, say)
+
+
+async def _offer_trust(anchors: Anchors, trouble: NotTrusted, origin: str, say: Callable[[str], None]) -> None:
+    """How to trust at first use. The code goes to whoever started us, and never into the log."""
+    address, fingerprint = trouble.address, trouble.fingerprint
+    if trouble.reason is not Distrust.UNKNOWN or not fingerprint:
+        return
+    say(f"{address} shows the certificate\n  {fingerprint}")
+    say("Compare that with Proxmox's own: node > System > Certificates, or pvenode cert info. If it is the same, run")
+    say(f"  proxgate trust {address}")
+    with suppress(StoreError):
+        code = await anchors.offer(address, fingerprint)
+        say(f"or open {origin}/trust and enter this code, which is good once and for a day:\n  {code}")
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -163,7 +187,7 @@ def _bind(settings: Settings) -> socket.socket:
 async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
     """A simulated Proxmox and a data directory for the time being."""
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxgate-demo-", ignore_cleanup_errors=True))
-    simulator = await stack.enter_async_context(Simulator())
+    simulator = await stack.enter_async_context(Simulator(provider=True))
     say("A simulated Proxmox VE is running. Accounts:")
     for account in simulator.accounts:
         say(f"  {account.userid:<14} password {account.password}   {account.note}")
@@ -224,7 +248,16 @@ def _private(data_dir: Path) -> Path:
 
 
 def _place(settings: Settings, tls: Tls | None) -> str:
+    here = _here(settings, tls)
+    return f"{settings.public_url}, listening on {here}" if settings.public_url else here
+
+
+def _origin(settings: Settings, tls: Tls | None) -> str:
+    """What people's addresses begin with."""
+    return (settings.public_url or _here(settings, tls)).rstrip("/")
+
+
+def _here(settings: Settings, tls: Tls | None) -> str:
     anywhere = settings.host in {"0.0.0.0", "::"}
     host = socket.gethostname() if anywhere else f"[{settings.host}]" if ":" in settings.host else settings.host
-    here = f"{'https' if tls else 'http'}://{host}:{settings.port}"
-    return f"{settings.public_url}, listening on {here}" if settings.public_url else here
+    return f"{'https' if tls else 'http'}://{host}:{settings.port}"

@@ -2,18 +2,24 @@
 
 from services.errors import (
     BadAnswer,
+    CodeRefused,
     Distrust,
     EndReason,
+    Hint,
     InvalidCredentials,
     NotTrusted,
+    Outage,
     PrivilegeMissing,
+    ProviderError,
+    ProviderFailed,
     ProxgateError,
     RequestRefused,
-    SecondFactorRequired,
     SessionEnded,
+    StepExpired,
     StoreError,
     TicketRejected,
     TooManyAttempts,
+    Unreachable,
 )
 
 PRODUCT = "Proxgate"
@@ -27,11 +33,66 @@ PASSWORD = "Password"
 SHOW_PASSWORD = "Show password"
 HIDE_PASSWORD = "Hide password"
 SIGNING_IN = "Asking Proxmox…"
-OPENID_LATER = "{label} (not supported yet)"
+CONTINUE_WITH = "Continue with {label}"
+GOING_THERE = "Going there…"
+USE_TOKEN = "Use an API token instead"
+USE_ACCOUNT = "Use an account instead"
+TOKEN_ID = "Token ID"
+TOKEN_ID_EXAMPLE = "user@realm!name"
+TOKEN_SECRET = "Token secret"
+WAIT = "Wait {seconds} s"
 REALMS_UNKNOWN = "The realms could not be read from Proxmox. These two exist on every server."
 NEEDS_SCRIPTS = "Proxgate needs JavaScript. Please allow it for this address and reload the page."
 SCRIPT_UNREACHABLE = "Proxgate does not answer. Check your connection and try again."
 FALLBACK_REALMS = (("pam", "Linux PAM standard authentication"), ("pve", "Proxmox VE authentication server"))
+
+# Second step
+SECOND_STEP = "One more step"
+SECOND_STEP_OF = "{userid} has a second factor"
+VERIFY = "Verify"
+BACK_TO_SIGN_IN = "Back to sign-in"
+FACTORS = {
+    "totp": "Authenticator code",
+    "webauthn": "Security key",
+    "yubico": "YubiKey code",
+    "recovery": "Recovery code",
+}
+USE_FACTOR = {
+    "totp": "Use the authenticator app",
+    "webauthn": "Use a security key",
+    "yubico": "Use a YubiKey code",
+    "recovery": "Use a recovery code",
+}
+FACTOR_HINTS = {
+    "totp": "The six to eight digits that your authenticator app shows now.",
+    "webauthn": "Press the button, then touch your security key or confirm on your device.",
+    "yubico": "Touch your YubiKey while the field is active.",
+    "recovery": "Each code works once. Spaces and dashes do not matter.",
+}
+OTHER_FACTORS = "Another way"
+RECOVERY_LEFT = "Only {count} recovery codes are left. Make new ones in Proxmox soon."
+RECOVERY_LAST = "This is the last recovery code. Make new ones in Proxmox right after signing in."
+NO_FACTOR_U2F = (
+    "This account's second factor is U2F, which browsers no longer support. "
+    "An administrator of Proxmox can set up another one, such as WebAuthn or an authenticator app."
+)
+NO_FACTOR_KEY = (
+    "This account's security key works only at the address set up in Proxmox ({host}). "
+    "Open Proxgate there over https, or set up another second factor in Proxmox."
+)
+NO_FACTOR_RECOVERY = "No recovery code of this account is left. An administrator of Proxmox can set the factor up anew."
+NO_FACTOR = "This account's second factor is of a kind that Proxgate does not know."
+KEY_GAVE_UP = "The security key did not answer. Try again, or use another way."
+
+# Trust at first use
+TRUST_TITLE = "Trust your Proxmox server"
+TRUST_WHAT = (
+    "Proxgate printed the fingerprint of your server's certificate, and a code, where it was started. "
+    "Compare the fingerprint with the one that Proxmox shows; if they are the same, enter the code."
+)
+TRUST_CODE = "Code"
+TRUST_IT = "Trust this certificate"
+TRUST_LINK = "You started Proxgate yourself? Enter the code that it printed."
 
 # Frame
 SIGN_OUT = "Sign out"
@@ -43,6 +104,10 @@ SIGNED_IN_AS = "Signed in as {userid}, realm {realm}"
 DEMO_BANNER = "Demo: this Proxmox is simulated."
 INSECURE_BANNER = (
     "Certificates of Proxmox are not checked (PROXMOX_VERIFY_TLS=false). Anyone in between can read passwords."
+)
+UNDECLARED_PROXY = (
+    "A proxy at {address} stands in front that Proxgate was not told of, so everybody counts as one address. "
+    "Set TRUSTED_PROXIES={address} if it is yours."
 )
 LOADING = "Loading…"
 
@@ -80,6 +145,7 @@ NOTHING_VISIBLE = (
 )
 LAST_PICTURE = "{sentence}. This is the last picture; it comes back by itself."
 NO_PICTURE = "{sentence}. It is tried again by itself."
+NOT_REACHABLE = "Not reachable at the moment:"
 PICTURE_TAKEN = "Taken {age}"
 SEARCH_GUESTS = "Find a guest"
 NO_MATCH = "No guest matches."
@@ -129,13 +195,43 @@ _DISTRUST = {
     Distrust.EXPIRED: "The certificate of the Proxmox server has expired and is not trusted.",
     Distrust.WRONG_NAME: "The certificate of the Proxmox server was made for another name and is not trusted.",
 }
-_DISTRUST_MEND = "The administrator sets PROXMOX_FINGERPRINT, or PROXMOX_CA_FILE, once it is known to be the right one."
+_DISTRUST_MEND = (
+    "The administrator runs proxgate trust, or sets PROXMOX_FINGERPRINT or PROXMOX_CA_FILE, "
+    "once it is known to be the right one."
+)
 
 INVALID_CREDENTIALS = "Invalid credentials"
 UNREACHABLE = "Unable to reach the Proxmox server"
 NOT_PROXMOX = "The server at that address does not answer like Proxmox VE"
 LACKS_PRIVILEGE = "Your account lacks a privilege for this"
-SECOND_FACTOR = "This account needs a second factor, which Proxgate cannot ask for yet"
+STEP_EXPIRED = "This sign-in took too long, or began in another browser. Please sign in again."
+CODE_REFUSED = "That code is not valid. Each works once, for a day."
+
+_HINTS = {
+    Hint.CLOCK: "The clocks of Proxgate and Proxmox differ by more than five minutes. An administrator can set them.",
+    Hint.REALM: "Proxmox does not offer this realm any more. Please choose another.",
+    Hint.ORIGIN: (
+        "Proxmox takes a security key only where the origin in its own WebAuthn settings equals PUBLIC_URL, "
+        "the address of this page. You can use another way."
+    ),
+    Hint.OPENID: "Proxmox did not accept the account that the provider named.",
+}
+
+_OUTAGES = {
+    Outage.NAME: "Its host name is not known.",
+    Outage.REFUSED: "It refused the connection.",
+    Outage.SILENT: "It did not answer in time.",
+    Outage.BROKEN: "The connection broke off.",
+    Outage.NO_TLS: "What listens there does not speak https.",
+    Outage.DAEMON: "Its API service is down.",
+    Outage.FAILED: "It answered with an error of its own.",
+}
+
+_PROVIDER = {
+    ProviderError.DENIED: "The provider did not let you sign in",
+    ProviderError.FAILED: "The provider reported an error",
+    ProviderError.SILENT: "Proxmox could not reach the provider of this realm",
+}
 
 
 def ended(reason: EndReason) -> str:
@@ -148,38 +244,59 @@ def sentence(error: ProxgateError) -> str:
     match error:
         case InvalidCredentials():
             return INVALID_CREDENTIALS
-        case SecondFactorRequired():
-            return SECOND_FACTOR
         case NotTrusted():
             return _not_trusted(error)
         case BadAnswer():
             return NOT_PROXMOX
+        case ProviderFailed():
+            return _PROVIDER[error.reason]
         case PrivilegeMissing():
             named = f": {error.privilege} on {error.path}" if error.privilege and error.path else ""
             return LACKS_PRIVILEGE + named
         case RequestRefused():
-            return f"Proxmox refused the request ({error.status})"
+            return f"Proxmox refused the request{f' ({error.status})' if error.status else ''}"
         case TooManyAttempts():
             return f"Too many attempts. Try again in {error.retry_after} seconds"
         case TicketRejected():
             return ended(EndReason.REJECTED)
         case SessionEnded():
             return ended(error.reason)
+        case StepExpired():
+            return STEP_EXPIRED
+        case CodeRefused():
+            return CODE_REFUSED
         case StoreError():
             return STORE_DOWN_TITLE
         case _:
             return UNREACHABLE
 
 
+def detail(error: ProxgateError) -> str:
+    """What more there is to say of an error: the same for everybody who meets it; often empty."""
+    match error:
+        case InvalidCredentials():
+            return _HINTS[error.hint] if error.hint else ""
+        case Unreachable():
+            return _OUTAGES[error.outage]
+        case _:
+            return ""
+
+
+def trouble(error: ProxgateError) -> str:
+    """Why one address of several gave no answer, in short."""
+    return sentence(error) if isinstance(error, NotTrusted) else detail(error)
+
+
 def _not_trusted(error: NotTrusted) -> str:
     seen = f" Its fingerprint is {error.fingerprint}." if error.fingerprint else ""
-    return f"{_DISTRUST[error.reason]}{seen} {_DISTRUST_MEND}"
+    before = f" Expected was {' or '.join(error.expected)}." if error.expected else ""
+    return f"{_DISTRUST[error.reason]}{seen}{before} {_DISTRUST_MEND}"
 
 
 def status(error: ProxgateError) -> int:
     """The HTTP status that goes with an error."""
     match error:
-        case InvalidCredentials() | SecondFactorRequired() | SessionEnded() | TicketRejected():
+        case InvalidCredentials() | SessionEnded() | TicketRejected() | StepExpired() | CodeRefused():
             return 401
         case PrivilegeMissing():
             return 403
@@ -191,25 +308,50 @@ def status(error: ProxgateError) -> int:
             return 502
 
 
-_BY_CODE: dict[str, tuple[type[ProxgateError], str]] = {
-    "credentials": (InvalidCredentials, INVALID_CREDENTIALS),
-    "second-factor": (SecondFactorRequired, SECOND_FACTOR),
-    "certificate": (NotTrusted, f"{_DISTRUST[Distrust.UNKNOWN]} {_DISTRUST_MEND}"),
-    "answer": (BadAnswer, NOT_PROXMOX),
-    "attempts": (TooManyAttempts, "Too many attempts. Try again later"),
-    "refused": (RequestRefused, "Proxmox refused the request"),
-    "privilege": (PrivilegeMissing, LACKS_PRIVILEGE),
-    "unreachable": (ProxgateError, UNREACHABLE),
+def code(error: ProxgateError) -> str:
+    """A word for the error that can stand in an address: `/login?error=…`."""
+    match error:
+        case InvalidCredentials():
+            return f"credentials-{error.hint}" if error.hint else "credentials"
+        case ProviderFailed():
+            return f"provider-{error.reason}"
+        case TooManyAttempts():
+            return "attempts"
+        case StepExpired():
+            return "expired"
+        case NotTrusted():
+            return "certificate"
+        case BadAnswer():
+            return "answer"
+        case RequestRefused():
+            return "refused"
+        case PrivilegeMissing():
+            return "privilege"
+        case Unreachable():
+            return f"unreachable-{error.outage}"
+        case _:
+            return "unreachable"
+
+
+_CODED = {
+    code(error): error
+    for error in (
+        InvalidCredentials(),
+        *(InvalidCredentials(hint=hint) for hint in Hint),
+        *(ProviderFailed(reason) for reason in ProviderError),
+        *(Unreachable(outage=outage) for outage in Outage),
+        StepExpired(),
+        NotTrusted("", "", Distrust.UNKNOWN),
+        BadAnswer(),
+        RequestRefused(0),
+        PrivilegeMissing("", ""),
+        ProxgateError(),
+    )
 }
 
 
-def code(error: ProxgateError) -> str:
-    """A word for the error that can stand in an address: `/login?error=…`, for browsers without scripts."""
-    return next(code for code, (kind, _) in _BY_CODE.items() if isinstance(error, kind))
-
-
-def by_code(code: str, wait: str = "") -> str:
-    """The sentence for such a word, empty for any other word; `wait` is the seconds that go with "attempts"."""
-    if code == "attempts" and wait.isdecimal() and len(wait) <= 4:
-        return sentence(TooManyAttempts(int(wait)))
-    return _BY_CODE[code][1] if code in _BY_CODE else ""
+def by_code(code: str, wait: str = "") -> ProxgateError | None:
+    """An error of that word, None for any other word; `wait` is the seconds that go with "attempts"."""
+    if code == "attempts":
+        return TooManyAttempts(int(wait) if wait.isdecimal() and len(wait) <= 4 else 60)
+    return _CODED.get(code)

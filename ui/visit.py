@@ -16,6 +16,9 @@ class Visit:
     address: str
     https: bool
     origin: str
+    undeclared_proxy: bool = False
+    """Whether it came through a proxy, by its own word, that TRUSTED_PROXIES does not name."""
+
     session: Session | None = None
     browser: str = field(default="", repr=False)
     """The opaque id in the browser's pre-login cookie. It opens nothing."""

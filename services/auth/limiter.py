@@ -1,18 +1,21 @@
 """Our own limit on sign-ins: it acts before Proxmox is asked, which has none and pays three seconds a failure.
 
-Counted atomically in the store, so across replicas and restarts; with the store down nobody is let through.
-A try is counted before Proxmox is asked and given back unless Proxmox said no: of any number of parallel guesses
-no more than the limit ever reach Proxmox, and outages cost nobody a try.
+Counted atomically in the store and by its clock, so across replicas and restarts; with the store down nobody is let
+through. A try is counted before Proxmox is asked and given back unless Proxmox said no: of any number of parallel
+guesses no more than the limit ever reach Proxmox, and outages cost nobody a try. Beyond the limit a single try is let
+through after each wait, and the waits grow: that makes at most five more in any window.
+
+    address ─▶ account, or the account on a device that it knows ─▶ slot ─▶ Proxmox
+
+In this order: who is stopped at one counter touches none behind it.
 """
 
 import hashlib
 import ipaddress
-import math
 import secrets
-import time
 import unicodedata
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -24,24 +27,72 @@ WINDOW = 900
 """Seconds for which a failure counts."""
 
 PER_ACCOUNT = 10
+"""Failures in a window for an account, over all devices that have not signed in to it; as many for each that has."""
+
 PER_ADDRESS = 30
+"""Failures in a window for an IPv4 address or an IPv6 /64; as many starts of an OpenID trip."""
+
+FIRST_WAIT = 30
+"""Seconds from the latest failure to the next try once the limit is reached; each failure more doubles it."""
+
+LONGEST_WAIT = 300
+"""Seconds beyond which the wait does not grow."""
+
+DEVICE_SECONDS = 90 * 24 * 3600
+"""Seconds for which a device is known for an account after a sign-in."""
 
 SLOTS = 8
 """Sign-ins under way at Proxmox at once, over all replicas: it has about a dozen workers in all."""
 
 SLOT_SECONDS = 15
-"""A slot whose holder died is free again after so long; longer than any sign-in takes."""
+"""Seconds after which a slot whose holder died is free again; longer than any sign-in takes."""
 
 SLOT_RETRY = 3
+"""Seconds to wait, as told to whom no slot was free."""
+
+SPARE = 64
+"""Members that a set in the store may hold beyond its limit; and devices that are known for one account."""
+
+_ENTER = """
+local key, member = KEYS[1], ARGV[1]
+local limit, window, first, longest, most = unpack(ARGV, 2)
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+redis.call('ZREM', key, member)  -- the client asks again when an answer was lost
+redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
+for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', key, now, '+inf')) do
+  redis.call('ZADD', key, now, ahead)  -- the clock was set back
+end
+local beyond = redis.call('ZCARD', key) - limit
+if beyond >= 0 then
+  local latest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0
+  local rest = latest + math.min(first * 2 ^ beyond, longest) - now
+  if rest > 0 then return math.ceil(rest) end
+end
+redis.call('ZADD', key, now, member)
+redis.call('ZREMRANGEBYRANK', key, 0, -1 - most)
+redis.call('EXPIRE', key, window + 1)
+return 0
+"""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Counter:
     """A sorted set in the store: one member for each try, scored by its time. It forgets by itself."""
 
     key: str
     limit: int
-    window: int
+    window: int = WINDOW
+    first: int = FIRST_WAIT
+    longest: int = LONGEST_WAIT
+
+
+@dataclass(slots=True)
+class _Try:
+    """A try under way. It stays counted when Proxmox said no."""
+
+    name: str
+    stays: bool = False
 
 
 class Limiter:
@@ -51,14 +102,16 @@ class Limiter:
         self._store = store
 
     @asynccontextmanager
-    async def attempt(self, userid: str, address: str) -> AsyncGenerator[None]:
-        """Around one question to Proxmox. Raises TooManyAttempts, or StoreUnavailable, before it is asked."""
-        failures = (
-            _Counter(self._key("account", _normalised(userid)), PER_ACCOUNT, WINDOW),
-            _Counter(self._key("address", network(address)), PER_ADDRESS, WINDOW),
-        )
-        slots = (_Counter(self._store.key("limit", "slots"), SLOTS, SLOT_SECONDS),)
-        async with self._counted(failures) as tried, self._counted(slots, SLOT_RETRY):
+    async def attempt(self, account: str, address: str, device: str = "") -> AsyncGenerator[None]:
+        """Around one question to Proxmox; only if that raises InvalidCredentials does the try stay counted.
+
+        Without an `account`, as for who returns from an OpenID provider, only the address counts. Raises
+        TooManyAttempts or StoreError before Proxmox is asked.
+        """
+        failures = [self._counter("address", network(address), PER_ADDRESS)]
+        if account:
+            failures.append(await self._of_account(_normalised(account), device))
+        async with self._counted(*failures) as tried, self._slot():
             try:
                 yield
             except InvalidCredentials:
@@ -66,64 +119,89 @@ class Limiter:
                 raise
 
     @asynccontextmanager
-    async def _counted(self, counters: tuple[_Counter, ...], wait: int = 0) -> AsyncGenerator["_Try"]:
-        """A member in each counter, taken out again at the end unless it stays."""
-        tried = _Try(name=secrets.token_hex(8), at=time.time())
+    async def errand(self, address: str) -> AsyncGenerator[None]:
+        """Around the start of an OpenID trip, which counts however it ends. Raises as `attempt` does."""
+        async with self._counted(self._counter("errand", network(address), PER_ADDRESS)) as tried, self._slot():
+            tried.stays = True
+            yield
+
+    async def remember(self, account: str, device: str) -> None:
+        """From now on, for DEVICE_SECONDS, no stranger's failures keep this device from this account.
+
+        `device` is an opaque id that nobody can choose or guess. Raises StoreError.
+        """
+        await self._enter(self._devices(_normalised(account)), _hash(device))
+
+    async def _of_account(self, account: str, device: str) -> _Counter:
+        """The device's own counter if the account knows it, else the strangers'."""
+        if device and await self._knows(account, device):
+            return self._counter("device", f"{account}\0{device}", PER_ACCOUNT)
+        return self._counter("account", account, PER_ACCOUNT)
+
+    async def _knows(self, account: str, device: str) -> bool:
+        key = self._devices(account).key
+
+        async def ask(client: Redis) -> bool:
+            now, _ = await client.time()
+            since = await client.zscore(key, _hash(device))
+            return since is not None and float(since) > int(now) - DEVICE_SECONDS
+
+        return await self._store.run(ask)
+
+    def _devices(self, account: str) -> _Counter:
+        """The devices that an account knows. As there is never a wait it refuses none, but forgets the oldest."""
+        key = self._store.key("limit", "known", _hash(account))
+        return _Counter(key=key, limit=0, window=DEVICE_SECONDS, first=0, longest=0)
+
+    def _slot(self) -> AbstractAsyncContextManager[_Try]:
+        """A lease. With a wait as long as the window, a full counter lets nobody through."""
+        key = self._store.key("limit", "slots")
+        lease = _Counter(key=key, limit=SLOTS, window=SLOT_SECONDS, first=SLOT_SECONDS, longest=SLOT_SECONDS)
+        return self._counted(lease, told=SLOT_RETRY)
+
+    def _counter(self, kind: str, what: str, limit: int) -> _Counter:
+        return _Counter(key=self._store.key("limit", kind, _hash(what)), limit=limit)
+
+    @asynccontextmanager
+    async def _counted(self, *counters: _Counter, told: int = 0) -> AsyncGenerator[_Try]:
+        """A member in each counter, taken out again at the end unless it stays. Raises TooManyAttempts."""
+        tried = _Try(secrets.token_hex(8))
         try:
-            if waits := await self._enter(counters, tried):
-                # Taken out again: a refusal of ours is no failure, and must not prolong the wait.
-                raise TooManyAttempts(wait or max(waits))
+            for counter in counters:  # a script each: in a cluster they may lie on different servers
+                if wait := await self._enter(counter, tried.name):
+                    raise TooManyAttempts(told or wait)
             yield tried
         finally:
             if not tried.stays:
-                await self._leave(counters, tried)
+                await self._leave(counters, tried.name)
 
-    def _key(self, kind: str, what: str) -> str:
-        return self._store.key("limit", kind, hashlib.sha256(what.encode()).hexdigest())
+    async def _enter(self, counter: _Counter, member: str) -> int:
+        """Count a member; the seconds to wait if the counter is full, which then holds what it held before."""
+        limits = (counter.limit, counter.window, counter.first, counter.longest, counter.limit + SPARE)
 
-    async def _enter(self, counters: tuple[_Counter, ...], tried: "_Try") -> list[int]:
-        """Count a try; the seconds to wait for each counter that is full without it."""
-
-        async def enter(client: Redis) -> list[int]:
-            async with client.pipeline(transaction=True) as pipe:
-                for counter in counters:
-                    pipe.zremrangebyscore(counter.key, "-inf", tried.at - counter.window)
-                    pipe.zadd(counter.key, {tried.name: tried.at})
-                    pipe.expire(counter.key, counter.window + 1)
-                    pipe.zcard(counter.key)
-                    pipe.zrange(counter.key, 0, 0, withscores=True)
-                answers = await pipe.execute()
-            return [
-                max(1, math.ceil(oldest[0][1] + counter.window - tried.at))
-                for counter, count, oldest in zip(counters, answers[3::5], answers[4::5], strict=True)
-                if count > counter.limit
-            ]
+        async def enter(client: Redis) -> int:
+            return int(await client.eval(_ENTER, 1, counter.key, member, *limits))
 
         return await self._store.run(enter)
 
-    async def _leave(self, counters: tuple[_Counter, ...], tried: "_Try") -> None:
+    async def _leave(self, counters: tuple[_Counter, ...], member: str) -> None:
         async def leave(client: Redis) -> None:
-            async with client.pipeline(transaction=True) as pipe:
+            async with client.pipeline(transaction=False) as pipe:
                 for counter in counters:
-                    pipe.zrem(counter.key, tried.name)
-                await pipe.execute()
+                    pipe.zrem(counter.key, member)
+                await pipe.execute(raise_on_error=False)
 
         with suppress(StoreError):  # it is forgotten in the end
             await self._store.run(leave)
 
 
-@dataclass(slots=True, kw_only=True)
-class _Try:
-    """A try under way. It stays counted when Proxmox said no."""
-
-    name: str
-    at: float
-    stays: bool = False
+def _hash(what: str) -> str:
+    return hashlib.sha256(what.encode()).hexdigest()
 
 
-def _normalised(userid: str) -> str:
+def _normalised(account: str) -> str:
     """Twins of an account share a counter; they never share an identity."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", userid).casefold())
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", account).casefold())
 
 
 def network(address: str) -> str:

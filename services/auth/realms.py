@@ -37,6 +37,11 @@ class RealmDirectory:
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asking)
 
+    def lacks(self, realm: str) -> bool:
+        """Whether Proxmox told lately which realms it offers, and this one was not among them."""
+        known = bool(self._last.realms) and self._last.error is None
+        return known and all(one.realm != realm for one in self._last.realms)
+
     async def _ask(self) -> Realms:
         try:
             realms = await self._proxmox.realms()

@@ -1,55 +1,161 @@
-"""The sign-in: from an account and a password to a session."""
+"""The sign-in: from what somebody typed, or brought back from a provider, to a session.
+
+    password ─▶ Proxmox ─▶ ticket ───────────────────────────▶ session
+                   └─▶ challenge, kept five minutes ─▶ code ─▶ ticket ─▶ session
+    API token ─▶ Proxmox ─▶ session
+    realm ─▶ Proxmox ─▶ trip, kept ten minutes ─▶ provider ─▶ code ─▶ ticket ─▶ session
+
+Our own limits stand in front of every question to Proxmox.
+"""
 
 import logging
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from services.auth import codes
 from services.auth.limiter import Limiter
-from services.errors import ProxgateError
-from services.proxmox import Proxmox
-from services.proxmox.userid import check_userid
-from services.sessions import Session, Sessions
+from services.auth.pending import Pending, Trip
+from services.auth.realms import RealmDirectory
+from services.errors import (
+    Hint,
+    InvalidCredentials,
+    ProviderError,
+    ProviderFailed,
+    ProxgateError,
+    StoreError,
+)
+from services.proxmox import ApiToken, Challenge, Credential, Proxmox
+from services.proxmox.userid import check_tokenid, check_userid
+from services.sessions import Session, Sessions, new_id
 
 logger = logging.getLogger(__name__)
 
+SKEW_SECONDS = 300
+"""Proxmox takes tickets from so far in the future; beyond it a sign-in fails, or its ticket does."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
-    """What somebody typed, exactly as typed, and where it came from."""
+class Visitor:
+    """Who tries, as far as that can be known before. `browser` and `device` are opaque ids from signed cookies."""
 
-    username: str
-    realm: str
-    password: SecretStr
     address: str
     agent: str
     browser: str = field(default="", repr=False)
-    """An opaque id of the browser, if it has one."""
+    device: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A second factor is due: the id by which the next step finds this sign-in. It opens nothing."""
+
+    id: str = field(repr=False)
 
 
 class SignIn:
-    """Asks Proxmox and begins the session."""
+    """Asks Proxmox and begins the session. Every method raises a ProxmoxError, TooManyAttempts or StoreUnavailable."""
 
-    def __init__(self, proxmox: Proxmox, sessions: Sessions, limiter: Limiter) -> None:
+    def __init__(
+        self, proxmox: Proxmox, sessions: Sessions, limiter: Limiter, pending: Pending, realms: RealmDirectory
+    ) -> None:
         self._proxmox = proxmox
         self._sessions = sessions
         self._limiter = limiter
+        self._pending = pending
+        self._realms = realms
 
-    async def sign_in(self, attempt: Attempt) -> Session:
-        """A new session for an account that Proxmox accepts.
+    async def by_password(self, username: str, realm: str, password: SecretStr, visitor: Visitor) -> Session | Step:
+        """A session for an account and password, or the step to a second factor."""
+        userid = check_userid(username, realm)
+        with self._told(userid, visitor, realm=realm):
+            async with self._limiter.attempt(userid, visitor.address, visitor.device):
+                signed = await self._proxmox.sign_in(userid, password)
+            if not isinstance(signed, Challenge):
+                return await self._begin(signed, visitor)
+            step = Step(id=new_id())
+            await self._pending.keep_challenge(step.id, signed)
+        logger.info("second factor due userid=%s address=%s", userid, visitor.address)
+        return step
 
-        Raises a ProxmoxError, TooManyAttempts or StoreUnavailable; nothing is stored then.
+    async def challenge(self, step: str) -> Challenge:
+        """What the step with this id asks for. Raises StepExpired."""
+        return await self._pending.challenge(step)
+
+    async def by_code(self, step: str, kind: str, code: SecretStr, visitor: Visitor) -> Session:
+        """A session for a second factor; after a refusal the step may be tried again. Raises StepExpired too."""
+        challenge = await self._pending.challenge(step)
+        with self._told(challenge.userid, visitor, origin=kind == codes.Kind.WEBAUTHN):
+            if kind not in codes.offered(challenge.factors, security_key=True):
+                raise InvalidCredentials("a kind that was not offered")
+            response = codes.response(kind, code)
+            async with self._limiter.attempt(challenge.userid, visitor.address, visitor.device):
+                ticket = await self._proxmox.verify(challenge, response)
+            session = await self._begin(ticket, visitor)
+        with suppress(StoreError):  # it expires by itself
+            await self._pending.forget_challenge(step)
+        return session
+
+    async def by_token(self, tokenid: str, secret: SecretStr, visitor: Visitor) -> Session:
+        """A session for an API token; the token, not its owner, is who signed in."""
+        token = ApiToken(tokenid=check_tokenid(tokenid), secret=secret)
+        with self._told(tokenid, visitor):
+            async with self._limiter.attempt(tokenid, visitor.address, visitor.device):
+                await self._proxmox.check_token(token)
+            return await self._begin(token, visitor)
+
+    async def openid_start(self, realm: str, wanted: str, redirect_url: str, visitor: Visitor) -> str:
+        """The provider's address for a realm, to which the visitor's browser goes; it alone can come back from there.
+
+        Raises ProviderFailed too.
         """
-        userid = check_userid(attempt.username, attempt.realm)
-        try:
-            async with self._limiter.attempt(userid, attempt.address):
-                ticket = await self._proxmox.sign_in(userid, attempt.password)
-            session = await self._sessions.create(
-                ticket, address=attempt.address, agent=attempt.agent, browser=attempt.browser
-            )
-        except ProxgateError as exc:
-            logger.warning("sign-in refused userid=%s address=%s: %s", userid, attempt.address, type(exc).__name__)
-            raise
-        logger.info("signed in principal=%s address=%s session=%s", session.principal, attempt.address,
+        with self._told(f"@{realm}", visitor):
+            async with self._limiter.errand(visitor.address):
+                trip = await self._proxmox.openid_trip(realm, redirect_url)
+            await self._pending.keep_trip(visitor.browser, Trip(realm=realm, wanted=wanted, openid=trip))
+        return trip.url
+
+    async def openid_finish(self, state: str, code: SecretStr, error: str, visitor: Visitor) -> tuple[Session, str]:
+        """The session for who comes back from a provider, and where they wanted to go.
+
+        `error` is the provider's own word (RFC 6749, 4.1.2.1). Raises StepExpired and ProviderFailed too.
+        """
+        trip = await self._pending.take_trip(state, visitor.browser)
+        with self._told(f"@{trip.realm}", visitor, openid=True):
+            if error:
+                raise ProviderFailed(ProviderError.DENIED if error == "access_denied" else ProviderError.FAILED)
+            async with self._limiter.attempt("", visitor.address, visitor.device):
+                ticket = await self._proxmox.openid_sign_in(trip.openid, trip.realm, code)
+            return await self._begin(ticket, visitor), trip.wanted
+
+    async def _begin(self, credential: Credential, visitor: Visitor) -> Session:
+        session = await self._sessions.create(
+            credential, address=visitor.address, agent=visitor.agent, browser=visitor.browser
+        )
+        if visitor.device:
+            with suppress(StoreError):  # it only spares this device a stranger's lock-out
+                await self._limiter.remember(session.principal, visitor.device)
+        logger.info("signed in principal=%s address=%s session=%s", session.principal, visitor.address,
                     session.fingerprint)  # fmt: skip
         return session
+
+    @contextmanager
+    def _told(
+        self, account: str, visitor: Visitor, *, realm: str = "", origin: bool = False, openid: bool = False
+    ) -> Generator[None]:
+        """Note a refusal in the log, and give it the hint that is true of the server, whoever tries."""
+        try:
+            yield
+        except ProxgateError as exc:
+            logger.warning("sign-in refused account=%s address=%s: %s", account, visitor.address, type(exc).__name__)
+            if type(exc) is not InvalidCredentials:
+                raise
+            hint = Hint.OPENID if openid else Hint.ORIGIN if origin else self._hint(realm)
+            raise InvalidCredentials(hint=hint) from exc
+
+    def _hint(self, realm: str) -> Hint | None:
+        skew = self._proxmox.clock_skew
+        if skew is not None and abs(skew) > SKEW_SECONDS:
+            return Hint.CLOCK
+        return Hint.REALM if realm and self._realms.lacks(realm) else None

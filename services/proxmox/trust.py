@@ -59,9 +59,14 @@ class Trust:
             return _pinned(frozenset(pins))
         return _authorities(self.ca_file, anchor.ca_pem if anchor else "") if self.verify else unverified()
 
+    @property
+    def uses_anchors(self) -> bool:
+        """Whether what an administrator trusts at first use counts: not where a setting decides by itself."""
+        return self.verify and not self.fingerprints
+
     def anchor(self, kept: Mapping[str, Anchor], address: Address) -> Anchor | None:
         """Which of the kept anchors an address is held to: settings that decide by themselves leave none."""
-        if self.fingerprints or not self.verify:
+        if not self.uses_anchors:
             return None
         return kept.get(str(address)) or kept.get(CLUSTER)
 

@@ -1,0 +1,18 @@
+"""Trust at first use, in the browser: for whoever has the code that was printed at the start, and nobody else."""
+
+from fastapi import Request
+from nicegui import ui
+
+from ui import text
+from ui.addresses import TRUST
+from ui.cards import card, field, form, submit
+
+
+def create() -> None:
+    """Register the page."""
+
+    @ui.page(TRUST, title=f"{text.TRUST_TITLE} · {text.PRODUCT}", reconnect_timeout=10)
+    def trust(request: Request) -> None:
+        with card(text.TRUST_TITLE, text.TRUST_WHAT, request), form("trust", TRUST):
+            field("code", text.TRUST_CODE, {"autocomplete": "off", "spellcheck": "false", "maxlength": "40"})
+            submit(text.TRUST_IT)
