@@ -2,20 +2,32 @@
 
 import asyncio
 import contextlib
-import time
+import itertools
 import unicodedata
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from pydantic import SecretStr
 
-from services.auth.limiter import PER_ACCOUNT, PER_ADDRESS, SLOT_SECONDS, SLOTS, WINDOW, Limiter
+from services.auth.limiter import (
+    DEVICE_SECONDS,
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    PER_ACCOUNT,
+    PER_ADDRESS,
+    SLOT_RETRY,
+    SLOT_SECONDS,
+    SLOTS,
+    SPARE,
+    WINDOW,
+    Limiter,
+)
 from services.errors import (
     BadAnswer,
     InvalidCredentials,
     NotTrusted,
-    SecondFactorRequired,
-    StoreError,
+    StoreCorrupt,
     StoreUnavailable,
     TooManyAttempts,
     Unreachable,
@@ -23,6 +35,7 @@ from services.errors import (
 from services.store.connection import Store
 
 ALICE, HERE = "alice@pve", "192.0.2.7"
+DEVICE, OTHER = "d" * 43, "o" * 43
 
 
 @pytest.fixture
@@ -30,11 +43,11 @@ def limiter(store):
     return Limiter(store)
 
 
-async def guess(limiter, userid=ALICE, address=HERE, outcome=InvalidCredentials):
+async def guess(limiter, userid=ALICE, address=HERE, outcome=InvalidCredentials, device=""):
     """One try that ends so; whether it was let through."""
     reached = False
     try:
-        async with limiter.attempt(userid, address):
+        async with limiter.attempt(userid, address, device):
             reached = True
             if outcome is not None:
                 raise outcome  # noqa: TRY301  it ends the try as Proxmox does
@@ -46,17 +59,34 @@ async def guess(limiter, userid=ALICE, address=HERE, outcome=InvalidCredentials)
     return reached
 
 
-async def allowed(limiter, userid=ALICE, address=HERE, most=2 * PER_ADDRESS):
+async def allowed(limiter, userid=ALICE, address=HERE, most=2 * PER_ADDRESS, device=""):
     """How many wrong guesses are let through from here on."""
-    return sum([await guess(limiter, userid, address) for _ in range(most)])
+    return sum([await guess(limiter, userid, address, device=device) for _ in range(most)])
 
 
-async def counters(store):
+async def refused(limiter, userid=ALICE, address=HERE, device=""):
+    """The seconds to wait that somebody is told who must not be let through."""
+    with pytest.raises(TooManyAttempts) as caught:
+        async with limiter.attempt(userid, address, device):
+            raise AssertionError("let through")
+    return caught.value.retry_after
+
+
+async def counters(store, *kinds):
     """How many tries each counter holds."""
     names = [
-        name for kind in ("account", "address") for name in await store._client.keys(store.key("limit", kind, "*"))
+        name
+        for kind in kinds or ("account", "address", "device", "errand")
+        for name in await store._client.keys(store.key("limit", f"{kind}*"))
     ]
     return {name: await store._client.zcard(name) for name in names}
+
+
+async def later(store, seconds):
+    """Let so much time pass: everything counted happened so much longer ago."""
+    for name in await store._client.keys(store.key("limit", "*")):
+        for member in await store._client.zrange(name, 0, -1):
+            await store._client.zincrby(name, -seconds, member)
 
 
 async def test_cap_of_an_account(limiter):
@@ -131,7 +161,6 @@ OUTAGES = [
     Unreachable(),
     BadAnswer(),
     NotTrusted("a", "", "unknown"),
-    SecondFactorRequired(),
     RuntimeError("a mistake of ours"),
     asyncio.CancelledError(),
 ]
@@ -150,79 +179,220 @@ async def test_outage_gives_the_try_back(limiter, store, outage):
 
 async def test_refusal_of_ours_is_no_failure(limiter, store):
     """To be refused by us neither counts nor prolongs the wait."""
-    now = time.time()
-    with time_machine.travel(now, tick=False):
-        assert await allowed(limiter) == PER_ACCOUNT
+    assert await allowed(limiter) == PER_ACCOUNT
     before = await counters(store)
-    with time_machine.travel(now + WINDOW - 1, tick=False):
-        assert await allowed(limiter) == 0
-        assert await counters(store) == before
-    with time_machine.travel(now + WINDOW + 1, tick=False):
-        assert await allowed(limiter) == PER_ACCOUNT
+    await later(store, FIRST_WAIT - 1)
+    assert await allowed(limiter) == 0
+    assert await counters(store) == before
+    await later(store, 1)
+    assert await guess(limiter)
 
 
-async def test_failure_counts_for_its_window(limiter):
-    """Each failure counts for its window from its own time: never more than the cap in any window."""
-    now = time.time()
-    with time_machine.travel(now, tick=False):
-        await guess(limiter)
-    with time_machine.travel(now + WINDOW - 10, tick=False):
-        assert await allowed(limiter) == PER_ACCOUNT - 1
-    with time_machine.travel(now + WINDOW + 1, tick=False):
-        assert await allowed(limiter) == 1
+async def test_failure_counts_for_its_window(limiter, store):
+    """Each failure counts for a window from its own time."""
+    await guess(limiter)
+    await later(store, WINDOW - 10)
+    assert await allowed(limiter) == PER_ACCOUNT - 1
+    await later(store, 11)
+    assert await allowed(limiter) == 1
 
 
 async def test_every_counter_ends(limiter, store):
     """Nothing that is counted lies in the store much longer than it counts."""
+    await limiter.remember(ALICE, DEVICE)
     await guess(limiter)
-    await guess(limiter, outcome=None)
-    for name in await store._client.keys(store.key("*")):
-        assert 0 < await store._client.ttl(name) <= 2 * WINDOW
+    await guess(limiter, device=DEVICE)
+    async with limiter.errand(HERE), limiter.attempt(ALICE, HERE):
+        lives = {name: await store._client.ttl(name) for name in await store._client.keys(store.key("*"))}
+    counted = {"account": WINDOW, "address": WINDOW, "device": WINDOW, "errand": WINDOW}
+    counted |= {"known": DEVICE_SECONDS, "slots": SLOT_SECONDS}
+    found = {kind for kind in counted for name in lives if f":limit:{kind}" in name.decode()}
+    assert (found, len(lives)) == (set(counted), len(counted))
+    for name, life in lives.items():
+        (seconds,) = [seconds for kind, seconds in counted.items() if f":limit:{kind}" in name.decode()]
+        assert seconds - 5 < life <= seconds + 1
 
 
-async def test_wait_is_told(limiter):
-    """Who is refused is told how long to wait, at least a second; after that long there is a try again."""
-    now = time.time()
-    with time_machine.travel(now, tick=False):
-        await allowed(limiter)
-    for later in (1, WINDOW / 2, WINDOW - 0.5):
-        with time_machine.travel(now + later, tick=False):
-            with pytest.raises(TooManyAttempts) as caught:
-                async with limiter.attempt(ALICE, HERE):
-                    raise AssertionError("let through")
-            assert 1 <= caught.value.retry_after <= WINDOW - later + 1
-    with time_machine.travel(now + later + caught.value.retry_after + 0.01, tick=False):
-        assert await guess(limiter)
+async def test_wait_is_told(limiter, store):
+    """Who is refused is told the rest of the wait, in whole seconds and at least one; after it there is a try."""
+    await allowed(limiter)
+    assert await refused(limiter) == FIRST_WAIT
+    await later(store, FIRST_WAIT - 10)
+    assert await refused(limiter) == 10
+    await later(store, 9.5)
+    assert await refused(limiter) == 1
+    await later(store, 0.5)
+    assert await guess(limiter)
+
+
+async def test_waits_grow(limiter, store):
+    """Each failure beyond the limit doubles the wait, up to five minutes."""
+    await allowed(limiter)
+    waits = []
+    for _ in range(5):
+        waits.append(await refused(limiter))
+        await later(store, waits[-1] - 1)
+        assert await refused(limiter) == 1
+        await later(store, 1)
+        assert await allowed(limiter) == 1
+    assert waits == [30, 60, 120, 240, LONGEST_WAIT]
+
+
+async def test_waits_of_an_address_grow(limiter, store):
+    """An address that has reached its limit waits longer each time, whatever accounts it tries."""
+    for number in range(PER_ADDRESS):
+        await guess(limiter, f"user{number}@pve")
+    waits = []
+    for number in range(3):
+        waits.append(await refused(limiter, f"other{number}@pve"))
+        await later(store, waits[-1])
+        assert await guess(limiter, f"other{number}@pve")
+    assert waits == [30, 60, 120]
+
+
+async def test_waits_shrink_again(limiter, store):
+    """Failures older than the window are forgotten, and with them the longer waits."""
+    await guess(limiter)
+    await later(store, WINDOW - 100)
+    assert await allowed(limiter) == PER_ACCOUNT - 1
+    await later(store, FIRST_WAIT)
+    assert await allowed(limiter) == 1
+    assert await refused(limiter) == 2 * FIRST_WAIT
+    await later(store, 2 * FIRST_WAIT)
+    assert await allowed(limiter) == 1
+    assert await refused(limiter) == 4 * FIRST_WAIT
+    await later(store, 15)
+    assert await refused(limiter) == 2 * FIRST_WAIT - 15
+
+
+async def test_most_in_any_window(limiter, store):
+    """Whoever tries again at every moment that is allowed gets no more than five tries beyond the limit in a window."""
+    now, reached = 0, []
+    while now < 3 * WINDOW:
+        if await guess(limiter):
+            reached.append(now)
+        else:
+            wait = await refused(limiter)
+            await later(store, wait)
+            now += wait
+    assert max(sum(start <= at < start + WINDOW for at in reached) for start in reached) == PER_ACCOUNT + 5
+
+
+async def test_one_try_after_the_wait(limiter, store):
+    """Of many guesses at once after the wait a single one is let through."""
+    await allowed(limiter)
+    await later(store, FIRST_WAIT)
+    assert sum(await asyncio.gather(*(guess(limiter) for _ in range(50)))) == 1
+
+
+async def test_success_after_the_wait(limiter, store):
+    """A right password after the wait takes back its time too: the next try need not wait, nor waits longer."""
+    await allowed(limiter)
+    await later(store, FIRST_WAIT)
+    assert await guess(limiter, outcome=None)
+    assert await allowed(limiter) == 1
+    assert await refused(limiter) == 2 * FIRST_WAIT
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_time_is_the_stores(limiter, hours):
+    """A replica whose clock is wrong counts as all others do."""
+    await allowed(limiter)
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=hours)):
+        assert await refused(limiter) == FIRST_WAIT
+
+
+async def test_clock_set_back(limiter, store):
+    """Failures that seem to come from the future count as of now: no wait is longer than its rule says."""
+    await allowed(limiter)
+    await later(store, -3600)
+    assert await refused(limiter) == FIRST_WAIT
+    await later(store, FIRST_WAIT)
+    assert await allowed(limiter) == 1
 
 
 async def test_tries_given_back_late_add_nothing(limiter, store):
     """Tries given back after their window has passed do not add to the next one's."""
-    now, go = time.time(), asyncio.Event()
+    go, inside = asyncio.Event(), set()
+    under_way = [asyncio.create_task(hold(limiter, number, go, inside, ALICE)) for number in range(SLOTS)]
+    await until_inside(inside)
+    await later(store, WINDOW + 1)
+    reached = await allowed(limiter, most=PER_ACCOUNT // 2)
+    go.set()
+    await asyncio.gather(*under_way)
+    assert reached + await allowed(limiter) == PER_ACCOUNT
 
-    async def slow():
-        async with limiter.attempt(ALICE, HERE):
-            await go.wait()
 
-    with time_machine.travel(now, tick=False):
-        under_way = [asyncio.create_task(slow()) for _ in range(SLOTS)]
-        async with asyncio.timeout(5):
-            while await store._client.zcard(store.key("limit", "slots")) < SLOTS:
-                await asyncio.sleep(0.01)
-    with time_machine.travel(now + WINDOW + 1, tick=False):
-        reached = await allowed(limiter, most=PER_ACCOUNT // 2)
-        go.set()
-        await asyncio.gather(*under_way)
-        assert reached + await allowed(limiter) == PER_ACCOUNT
+async def test_repeated_question_counts_once(limiter, store):
+    """A question that the store's client repeats, as its answer was lost, counts once."""
+    run = store.run
+
+    async def twice(operation):
+        await run(operation)
+        return await run(operation)
+
+    store.run = twice
+    assert await allowed(limiter) == PER_ACCOUNT
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4])
+@pytest.mark.parametrize("cut", [StoreUnavailable, asyncio.CancelledError])
+async def test_cut_off_on_the_way_in(limiter, store, step, cut):
+    """Who is cancelled, or loses the store, at whichever counter is not let through and leaves nothing counted."""
+    await limiter.remember(ALICE, DEVICE)
+    run, steps = store.run, itertools.count(1)
+
+    async def cut_off(operation):
+        answer = await run(operation)
+        if next(steps) == step:
+            raise cut
+        return answer
+
+    store.run = cut_off
+    with pytest.raises(cut):
+        async with limiter.attempt(ALICE, HERE, DEVICE):
+            raise AssertionError("let through")
+    del store.run
+    assert await counters(store, "account", "address", "device", "slots") == {}
+
+
+async def test_stopped_at_the_address(limiter, store):
+    """An address that is stopped touches no account's counter, whose owner would wait with it."""
+    for number in range(PER_ADDRESS):
+        await guess(limiter, f"user{number}@pve")
+    asked = scripts(store)
+    await refused(limiter)
+    assert [key.rpartition(":")[0] for key in asked] == [store.key("limit", "address")]
+
+
+async def test_a_script_for_each_key(limiter, store):
+    """No script touches two keys, which a cluster may keep on two servers."""
+    asked = scripts(store)
+    await guess(limiter)
+    assert [key.split(":")[2] for key in asked] == ["address", "account", "slots"]
+
+
+def scripts(store):
+    """The key of each script that runs from here on; of one with more keys the test fails."""
+    run, asked = store._client.eval, []
+
+    async def listed(script, number, *values):
+        assert number == 1
+        asked.append(values[0])
+        return await run(script, number, *values)
+
+    store._client.eval = listed
+    return asked
 
 
 async def test_guesses_refused_while_the_window_passes_add_nothing(limiter, store):
     """Guesses that we refuse just as the window ends do not add to the next one's."""
     await allowed(limiter)
-    refused = asyncio.gather(*(guess(limiter) for _ in range(50)))
+    waiting = asyncio.gather(*(guess(limiter) for _ in range(50)))
     for _ in range(20):
         await asyncio.sleep(0)
     await store._client.delete(*await counters(store))
-    await refused
+    await waiting
     assert await allowed(limiter) <= PER_ACCOUNT
 
 
@@ -271,34 +441,191 @@ async def test_neighbours(limiter, store, one, other, shared):
 
 
 async def test_counters_name_nobody(limiter, store):
-    """No account and no address can be read in the store."""
+    """No account, no address and no device can be read in the store."""
+    await limiter.remember(ALICE, DEVICE)
     await guess(limiter)
-    held = b"".join(await store._client.keys(store.key("*")))
-    assert b"alice" not in held
-    assert HERE.encode() not in held
+    await guess(limiter, device=DEVICE)
+    async with limiter.errand(HERE):
+        pass
+    names = await store._client.keys(store.key("*"))
+    held = b"".join(names + [one for name in names for one in await store._client.zrange(name, 0, -1)])
+    assert len(names) == 5
+    for secret in (ALICE, HERE, DEVICE):
+        assert secret.encode() not in held
+
+
+# ------------------------------------------------------------------------------------------------------------- devices
+
+
+async def test_strangers_do_not_lock_out_the_owner(limiter):
+    """Strangers' failures do not stop a device that has signed in to the account before."""
+    await limiter.remember(ALICE, DEVICE)
+    assert await allowed(limiter) == PER_ACCOUNT
+    assert await guess(limiter, device=DEVICE)
+    assert await guess(limiter, address="198.51.100.1", device=DEVICE, outcome=None)
+
+
+async def test_cap_of_a_known_device(limiter, store):
+    """A device that is known may guess as often as all strangers together, and then waits as they do."""
+    await limiter.remember(ALICE, DEVICE)
+    assert await allowed(limiter, device=DEVICE) == PER_ACCOUNT
+    assert await refused(limiter, device=DEVICE) == FIRST_WAIT
+    assert await allowed(limiter, address="198.51.100.1") == PER_ACCOUNT
+    await later(store, FIRST_WAIT)
+    assert await allowed(limiter, device=DEVICE) == 1
+
+
+async def test_known_devices_count_apart(limiter):
+    """Of two known devices neither is stopped by the other's failures."""
+    await limiter.remember(ALICE, DEVICE)
+    await limiter.remember(ALICE, OTHER)
+    await allowed(limiter, device=DEVICE)
+    assert await guess(limiter, device=OTHER)
+
+
+async def test_known_for_two_accounts(limiter):
+    """A known device's failures at one account do not stop it at another that knows it."""
+    await limiter.remember(ALICE, DEVICE)
+    await limiter.remember("bob@pve", DEVICE)
+    await allowed(limiter, device=DEVICE)
+    assert await guess(limiter, "bob@pve", device=DEVICE)
+
+
+async def test_unknown_devices_are_strangers(limiter):
+    """Devices that have not signed in to the account share one counter, however many they are."""
+    await limiter.remember(ALICE, OTHER)
+    assert sum([await guess(limiter, device=f"{number:043}") for number in range(PER_ADDRESS)]) == PER_ACCOUNT
+
+
+async def test_known_for_another_account(limiter):
+    """To have signed in to one account makes a device no less a stranger to another."""
+    await limiter.remember("mallory@pve", DEVICE)
+    await allowed(limiter)
+    assert not await guess(limiter, device=DEVICE)
+
+
+async def test_no_device_is_never_known(limiter):
+    """Who sends no device is a stranger, even if that was remembered by mistake."""
+    await limiter.remember(ALICE, "")
+    await guess(limiter, device="")
+    assert await allowed(limiter, device=DEVICE) == PER_ACCOUNT - 1
+
+
+async def test_known_by_any_spelling(limiter):
+    """A device is known for an account however its owner writes it, and counts on for all spellings together."""
+    await limiter.remember(ALICE, DEVICE)
+    assert await guess(limiter, "Alice@PVE", device=DEVICE)
+    await allowed(limiter)
+    assert await allowed(limiter, "ALICE@pve", "198.51.100.1", device=DEVICE) == PER_ACCOUNT - 1
+
+
+async def test_address_stops_known_devices_too(limiter):
+    """The limit of an address holds for everybody."""
+    await limiter.remember(ALICE, DEVICE)
+    for number in range(PER_ADDRESS):
+        await guess(limiter, f"user{number}@pve")
+    assert not await guess(limiter, device=DEVICE)
+
+
+async def test_device_is_forgotten(limiter, store):
+    """A device is a stranger again when its latest sign-in is longer ago than it is known for."""
+    await limiter.remember(ALICE, DEVICE)
+    await limiter.remember(ALICE, OTHER)
+    await later(store, DEVICE_SECONDS - 10)
+    await limiter.remember(ALICE, OTHER)
+    await allowed(limiter)
+    assert await guess(limiter, device=DEVICE)
+    await later(store, 15)
+    assert not await guess(limiter, device=DEVICE)
+    assert await guess(limiter, device=OTHER)
+
+
+async def test_devices_of_an_account_are_bounded(limiter, store):
+    """However often somebody signs in without cookies, the store holds so many devices and no more: the latest."""
+    for number in range(SPARE + 5):
+        await limiter.remember(ALICE, f"{number:043}")
+    assert list((await counters(store, "known")).values()) == [SPARE]
+    await allowed(limiter)
+    assert not await guess(limiter, device=f"{4:043}")
+    assert await guess(limiter, device=f"{5:043}")
+
+
+# -------------------------------------------------------------------------------------------------------------- OpenID
+
+
+async def start(limiter, address=HERE, outcome=None):
+    """One start of an OpenID trip that ends so; whether it was let through."""
+    reached = False
+    with contextlib.suppress(TooManyAttempts, Unreachable):
+        async with limiter.errand(address):
+            reached = True
+            if outcome is not None:
+                raise outcome
+    return reached
+
+
+async def test_account_not_known(limiter, store):
+    """Who returns from a provider counts on the address alone, and so do all who do."""
+    assert await allowed(limiter, "") == PER_ADDRESS
+    assert list((await counters(store)).values()) == [PER_ADDRESS]
+
+
+@pytest.mark.parametrize("outcome", [None, Unreachable])
+async def test_cap_of_errands(limiter, store, outcome):
+    """An address may start so many trips and no more, however they end, and then waits as for failures."""
+    assert sum([await start(limiter, outcome=outcome) for _ in range(PER_ADDRESS + 5)]) == PER_ADDRESS
+    assert await start(limiter, "198.51.100.1")
+    await later(store, FIRST_WAIT)
+    assert sum([await start(limiter) for _ in range(5)]) == 1
+
+
+async def test_errands_count_apart(limiter):
+    """Starts are no failures, and failures no starts."""
+    for _ in range(PER_ADDRESS):
+        await start(limiter)
+    assert await allowed(limiter, "") == PER_ADDRESS
+    assert await start(limiter, "198.51.100.1")
+    await allowed(limiter, "", "198.51.100.2")
+    assert await start(limiter, "198.51.100.2")
+
+
+async def test_errand_takes_a_slot(limiter, store):
+    """A start holds a slot while it is under way, and one that finds none free is not counted."""
+    async with limiter.errand(HERE):
+        assert await counters(store, "slots") == {store.key("limit", "slots").encode(): 1}
+    assert await counters(store, "slots") == {}
+    go, inside = asyncio.Event(), set()
+    under_way = [asyncio.create_task(hold(limiter, number, go, inside)) for number in range(SLOTS)]
+    await until_inside(inside)
+    assert not await start(limiter)
+    go.set()
+    await asyncio.gather(*under_way)
+    assert sum((await counters(store, "errand")).values()) == 1
 
 
 # --------------------------------------------------------------------------------------------------------------- slots
 
 
-async def hold(limiter, number, go, inside):
+async def hold(limiter, number, go, inside, userid=None):
     """Be under way at Proxmox until told to go."""
-    async with limiter.attempt(f"user{number}@pve", f"198.51.100.{number}"):
+    async with limiter.attempt(userid or f"user{number}@pve", f"198.51.100.{number}"):
         inside.add(number)
         await go.wait()
+
+
+async def until_inside(inside):
+    """Wait until every slot is taken."""
+    async with asyncio.timeout(5):
+        while len(inside) < SLOTS:
+            await asyncio.sleep(0.01)
 
 
 async def test_slots(limiter, store):
     """Only so many sign-ins are under way at once; one more is asked to wait, and free again when one is done."""
     go, inside = asyncio.Event(), set()
     under_way = [asyncio.create_task(hold(limiter, number, go, inside)) for number in range(SLOTS)]
-    async with asyncio.timeout(5):
-        while len(inside) < SLOTS:
-            await asyncio.sleep(0.01)
-    with pytest.raises(TooManyAttempts) as caught:
-        async with limiter.attempt(ALICE, HERE):
-            raise AssertionError("let through")
-    assert 1 <= caught.value.retry_after <= 10
+    await until_inside(inside)
+    assert await refused(limiter) == SLOT_RETRY
     go.set()
     await asyncio.gather(*under_way)
     assert await guess(limiter, outcome=None)
@@ -309,9 +636,7 @@ async def test_no_slot_costs_no_try(limiter, store):
     """Who finds no slot free has lost no try."""
     go, inside = asyncio.Event(), set()
     under_way = [asyncio.create_task(hold(limiter, number, go, inside)) for number in range(SLOTS)]
-    async with asyncio.timeout(5):
-        while len(inside) < SLOTS:
-            await asyncio.sleep(0.01)
+    await until_inside(inside)
     for _ in range(PER_ACCOUNT + 5):
         assert not await guess(limiter)
     go.set()
@@ -330,13 +655,16 @@ async def test_slot_is_given_back(limiter, store):
 
 
 async def test_slot_of_the_dead_is_free(limiter, store):
-    """The slot of a process that died is free after its lease, and the leases themselves end."""
-    key = store.key("limit", "slots")
-    seconds, micros = await store._client.time()
-    old = seconds + micros / 1e6 - SLOT_SECONDS - 1
-    await store._client.zadd(key, {f"dead{number}": old for number in range(SLOTS)})
+    """The slot of a process that died is taken until its lease ends, and then free."""
+    go, inside = asyncio.Event(), set()
+    under_way = [asyncio.create_task(hold(limiter, number, go, inside)) for number in range(SLOTS)]
+    await until_inside(inside)
+    await later(store, SLOT_SECONDS - 1)
+    assert not await guess(limiter, outcome=None)
+    await later(store, 1)
     assert await guess(limiter, outcome=None)
-    assert await store._client.ttl(key) != -1
+    go.set()
+    await asyncio.gather(*under_way)
 
 
 # ---------------------------------------------------------------------------------------------------------- store down
@@ -366,11 +694,29 @@ async def test_store_lost_under_way(limiter, store):
     del store.run
 
 
-async def test_poisoned_counter_lets_nobody_through(limiter, store):
-    """A counter of a wrong type lets no guess through."""
-    await guess(limiter)
-    for name in await counters(store):
-        await store._client.set(name, "many", ex=60)
-    with pytest.raises(StoreError):
-        async with limiter.attempt(ALICE, HERE):
+POISONED = ["account", "address", "device", "known", "slots"]
+
+
+@pytest.mark.parametrize("kind", POISONED)
+async def test_poisoned_counter_lets_nobody_through(limiter, store, kind):
+    """A counter of a wrong type lets no guess through, and the tries at the others are taken back."""
+    await limiter.remember(ALICE, DEVICE)
+    device = "" if kind == "account" else DEVICE
+    async with limiter.attempt(ALICE, HERE, device):
+        (name,) = await store._client.keys(store.key("limit", f"{kind}*"))
+    await store._client.set(name, "many", ex=60)
+    with pytest.raises(StoreCorrupt):
+        async with limiter.attempt(ALICE, HERE, device):
+            raise AssertionError("let through")
+    assert await store._client.delete(name)
+    assert await counters(store, "account", "address", "device", "slots") == {}
+
+
+async def test_poisoned_errands(limiter, store):
+    """A counter of a wrong type lets no trip start."""
+    await start(limiter)
+    (name,) = await counters(store)
+    await store._client.set(name, "many", ex=60)
+    with pytest.raises(StoreCorrupt):
+        async with limiter.errand(HERE):
             raise AssertionError("let through")

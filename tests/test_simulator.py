@@ -32,7 +32,10 @@ PVE_REALM = Realm(realm="pve", type="pve")
 
 
 def trust(sim: Simulator) -> ssl.SSLContext:
-    return ssl.create_default_context(cadata=sim.certificate_pem)
+    """The first node's certificate alone, which the cluster's authority has signed."""
+    context = ssl.create_default_context(cadata=sim.certificate_pem)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 @asynccontextmanager

@@ -189,7 +189,7 @@ class Limiter:
             async with client.pipeline(transaction=False) as pipe:
                 for counter in counters:
                     pipe.zrem(counter.key, member)
-                await pipe.execute(raise_on_error=False)
+                await pipe.execute()
 
         with suppress(StoreError):  # it is forgotten in the end
             await self._store.run(leave)

@@ -6,6 +6,7 @@ import signal
 import sys
 
 from services.simulator.accounts import Account
+from services.simulator.factors import yubico
 from services.simulator.simulator import Simulator
 
 
@@ -38,6 +39,8 @@ def _line(account: Account) -> str:
     line = f"  {account.userid:<12} {account.password:<8} {account.note}\n"
     if account.totp_secret:
         line += f"{'':24}authenticator secret {account.totp_secret}\n"
+    if account.yubico:
+        line += f"{'':24}Yubico one-time passwords {' '.join(yubico(account.yubico) for _ in range(3))}\n"
     if account.recovery:
         line += f"{'':24}recovery keys {' '.join(account.recovery)}\n"
     for token in account.tokens:

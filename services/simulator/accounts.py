@@ -29,10 +29,19 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SecurityKey:
+    """A WebAuthn key for ES256; `public_key` is its SubjectPublicKeyInfo in DER."""
+
+    credential_id: bytes
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A person of the simulated Proxmox VE; `userid` is `user@realm`, `note` says what the account is good for.
 
-    `totp_secret` is base32 (RFC 6238: SHA-1, six digits, 30 s); `recovery` holds keys of four hex groups.
+    `totp_secret` is base32 (RFC 6238: SHA-1, six digits, 30 s); `recovery` holds keys of four hex groups;
+    `yubico` is the public id of a Yubico key, twelve letters of modhex. `u2f` can be offered and never answered.
     """
 
     userid: str
@@ -41,6 +50,9 @@ class Account:
     grants: tuple[Grant, ...] = ()
     totp_secret: str = field(default="", repr=False)
     recovery: tuple[str, ...] = field(default=(), repr=False)
+    yubico: str = field(default="", repr=False)  # enough to make a code with, here
+    webauthn: SecurityKey | None = None
+    u2f: bool = False
     tokens: tuple[Token, ...] = ()
     enabled: bool = True
     expired: bool = False
@@ -48,7 +60,14 @@ class Account:
     @property
     def factors(self) -> tuple[str, ...]:
         """The kinds of second factor, as Proxmox names them; empty when the password is enough."""
-        return ("totp",) * bool(self.totp_secret) + ("recovery",) * bool(self.recovery)
+        kinds = {
+            "totp": self.totp_secret,
+            "recovery": self.recovery,
+            "u2f": self.u2f,
+            "webauthn": self.webauthn,
+            "yubico": self.yubico,
+        }
+        return tuple(kind for kind, held in kinds.items() if held)
 
     @property
     def realm(self) -> str:

@@ -3,34 +3,53 @@
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from services.proxmox.models import Realm
 from services.simulator import answers, view
 from services.simulator.accounts import Caller, Directory
 from services.simulator.answers import Answer
 from services.simulator.clock import Clock
+from services.simulator.cluster import Cluster, Node
+from services.simulator.factors import Factors
 from services.simulator.gate import Gate
 from services.simulator.login import Login
+from services.simulator.openid import OpenId, OpenIdRealm
 from services.simulator.request import Request
 from services.simulator.tickets import Tickets
-from services.simulator.world import CLUSTER, World
+from services.simulator.world import World
 
 _KINDS = {"vm": ("qemu", "lxc"), "node": ("node",), "storage": ("storage",), "sdn": ("sdn",)}
 _POWER = re.compile(r"/nodes/([^/]+)/(qemu|lxc)/(\d{3,9})/status/(start|stop|shutdown)")
+_NODE = re.compile(r"/nodes/([^/]+)/(.+)")
 
 Handler = Callable[[Caller, Request], Answer]
 
 
-class Api:
-    """Answers requests. Nothing is kept here: accounts, tickets and the world hold what changes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What all nodes have in common; `openid` holds the settings of the realms of that type."""
 
-    def __init__(self, directory: Directory, world: World, clock: Clock) -> None:
-        tickets = Tickets(clock)
-        self._directory = directory
-        self._world = world
-        self._clock = clock
-        self._gate = Gate(directory, tickets)
-        self._login = Login(directory, tickets, clock)
+    directory: Directory
+    tickets: Tickets
+    world: World
+    cluster: Cluster
+    clock: Clock
+    openid: Mapping[str, OpenIdRealm]
+
+
+class Api:
+    """Answers what one node is asked. Kept here are only logins on their way: Proxmox keeps these on one node."""
+
+    def __init__(self, shared: Shared, node: Node, factors: Factors | None = None) -> None:
+        self._directory = shared.directory
+        self._world = shared.world
+        self._cluster = shared.cluster
+        self._clock = shared.clock
+        self._node = node
+        self._gate = Gate(shared.directory, shared.tickets)
+        self._login = Login(shared.directory, shared.tickets, shared.clock, factors)
+        self._openid = OpenId(shared.directory, shared.openid, shared.clock, self._login.success)
         self._rooms: Mapping[str, Handler] = {
             "/version": self._version,
             "/nodes": self._nodes,
@@ -39,13 +58,17 @@ class Api:
             "/access/permissions": self._permissions,
         }
 
-    def answer(self, request: Request) -> Answer:
-        """Two doors are open to anyone; for every other path Proxmox asks who you are before it looks for it."""
+    async def answer(self, request: Request) -> Answer:
+        """Four doors are open to anyone; for every other path Proxmox asks who you are before it looks for it."""
         if request.outside:
             return answers.bare(404, "Not Found")
         match request.method, request.path:
             case "POST", "/access/ticket":
                 return self._login.answer(request)
+            case "POST", "/access/openid/auth-url":
+                return await self._openid.authorization_url(request)
+            case "POST", "/access/openid/login":
+                return await self._openid.login(request)
             case "GET", "/access/domains":
                 return self._domains()
             case _:
@@ -59,6 +82,9 @@ class Api:
         power = _POWER.fullmatch(request.path)
         if request.method == "POST" and power:
             return self._power(caller, power)
+        place = _NODE.fullmatch(request.path)
+        if request.method == "GET" and place:
+            return self._of_node(place[1], place[2], request)
         return answers.not_implemented(request.method, request.path)
 
     def _domains(self) -> Answer:
@@ -85,9 +111,19 @@ class Api:
     def _status(self, caller: Caller, _request: Request) -> Answer:
         if not caller.permits("/", "Sys.Audit"):
             return answers.forbidden("/", "Sys.Audit")
-        members = [_member(number, host.name) for number, host in enumerate(self._world.hosts, 1)]
-        cluster = {"id": "cluster", "type": "cluster", "name": CLUSTER, "nodes": len(members), "quorate": 1}
-        return answers.data([cluster | {"version": len(members)}, *members])
+        return answers.data(self._cluster.status(self._node))
+
+    def _of_node(self, name: str, rest: str, request: Request) -> Answer:
+        """The node asked passes the request on to the one it is about."""
+        node = self._cluster.node(name)
+        if node is None:
+            why = f"failed to get address info for: {name}: Name or service not known"
+            return answers.failed(f"hostname lookup '{name}' failed - {why}")
+        if not node.online:
+            return answers.bare(595, "Connection refused")
+        if rest == "certificates/info":
+            return answers.data(self._cluster.certificates(node))
+        return answers.not_implemented(request.method, request.path)
 
     def _permissions(self, caller: Caller, request: Request) -> Answer:
         rights = {path: dict.fromkeys(names, 1) for path, names in caller.privileges().items()}
@@ -124,17 +160,6 @@ def _domain(realm: Realm) -> dict[str, str | int]:
         row["comment"] = realm.comment
     if realm.default:
         row["default"] = 1
+    if realm.tfa:
+        row["tfa"] = realm.tfa
     return row
-
-
-def _member(number: int, name: str) -> dict[str, str | int]:
-    return {
-        "id": f"node/{name}",
-        "type": "node",
-        "name": name,
-        "nodeid": number,
-        "ip": f"192.0.2.{10 + number}",
-        "online": 1,
-        "local": int(number == 1),
-        "level": "",
-    }

@@ -19,17 +19,22 @@ _GZIP_FROM = 1_024
 _LINGER = 1.0  # real seconds to take in the rest of a refused body, so that its sender gets to read the answer
 
 
+class Cut(ConnectionError):
+    """The connection shall end at once, with a reset and without an answer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """What a connection needs of its server. `idle` is in real seconds, `now` in simulated Unix seconds.
+    """What a connection needs of its server. `idle` is in real seconds, `now` (for the Date header) in Unix seconds.
 
-    `respond` gives None for a request that shall never be answered.
+    `respond` gives None for a request that shall never be answered, and raises Cut for one that ends the connection.
+    `origin` is where plain HTTP is sent; without one it is answered.
     """
 
     respond: Callable[[Request], Awaitable[Answer | None]]
     now: Callable[[], float]
     idle: float
-    origin: str
+    origin: str = ""
 
 
 class Connection:
@@ -70,7 +75,7 @@ class Connection:
 
     def _redirect(self, method: str, target: str) -> Answer | None:
         """Plain HTTP is sent to https, whatever it asks for."""
-        if self._encrypted:
+        if self._encrypted or not self._house.origin:
             return None
         status, reason = (301, "Moved Permanently") if method == "GET" else (308, "Permanent Redirect")
         return Answer(status=status, reason=reason, location=self._house.origin + target)

@@ -46,6 +46,27 @@ ACCOUNTS = (
         recovery=("1f0a-22c3-9d4e-07b1", "5b6c-83d2-f1a0-4e97", "c0de-7a51-3e88-b2f4", "90ab-4d1c-65f7-e332"),
     ),
     Account(
+        userid="yuri@pve",
+        password=_WORD,
+        note="Has a second factor: a Yubico key that types one-time passwords.",
+        grants=(Grant("/", AUDITOR),),
+        yubico="cccccctinker",
+    ),
+    Account(
+        userid="carla@pve",
+        password=_WORD,
+        note="Has nothing but two recovery keys for a second factor.",
+        grants=(Grant("/", AUDITOR),),
+        recovery=("7e21-c0a4-58bd-3f96", "d48b-19e7-a6c3-05f2"),
+    ),
+    Account(
+        userid="olaf@pve",
+        password=_WORD,
+        note="Has nothing but an old U2F key for a second factor, which no browser of today can use.",
+        grants=(Grant("/", AUDITOR),),
+        u2f=True,
+    ),
+    Account(
         userid="kid@pve",
         password=_WORD,
         note="May see two guests and no figures of the nodes.",

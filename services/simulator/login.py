@@ -1,4 +1,4 @@
-"""`POST /access/ticket`: password, renewal by ticket, and the second factor in two calls."""
+"""`POST /access/ticket`: password, renewal by ticket, the second factor in two calls, and a question about rights."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from services.simulator.clock import Clock
 from services.simulator.factors import Factors
 from services.simulator.privileges import capabilities
 from services.simulator.request import Request
+from services.simulator.schema import schema_errors
 from services.simulator.tickets import Tickets
 from services.simulator.world import CLUSTER
 
@@ -20,12 +21,12 @@ _KNOWN = {
     "realm": 32,
     "otp": None,
     "tfa-challenge": None,
-    "path": None,
-    "privs": None,
+    "path": 64,
+    "privs": 64,
     "new-format": None,
 }
+_TOGETHER = {"path": "privs", "privs": "path"}
 _USERID = re.compile(r"[^\s:/]+@[^@\s:/]+")
-_REALM = re.compile(r"[A-Za-z][A-Za-z0-9.\-_]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +35,18 @@ class _Form:
     password: str = field(repr=False)
     otp: str | None = field(repr=False)
     challenge: str | None = field(repr=False)
+    path: str
+    privs: str
 
 
 class Login:
     """Signs people in."""
 
-    def __init__(self, directory: Directory, tickets: Tickets, clock: Clock) -> None:
+    def __init__(self, directory: Directory, tickets: Tickets, clock: Clock, factors: Factors | None = None) -> None:
         self._directory = directory
         self._tickets = tickets
         self._clock = clock
-        self._factors = Factors()
+        self._factors = factors or Factors()
 
     def answer(self, request: Request) -> Answer:
         """Every refusal of a well-formed request is the same 401 after three seconds."""
@@ -58,13 +61,25 @@ class Login:
         account = self._directory.usable(form.userid)
         if account is None:
             return None
+        if form.path and form.privs:
+            return self._answer_about(account, form)
         if form.challenge is not None:
             return self._second_step(account, form.challenge, form.password)
         if self._renews(form):
-            return self._success(account)
+            return self.success(account)
         if not self._directory.password_fits(account, form.password):
             return None
         return self._first_step(account, form.otp)
+
+    def _answer_about(self, account: Account, form: _Form) -> Answer | None:
+        """Whether the account holds privileges on a path: no second factor is asked for and no ticket made."""
+        own = self._tickets.holder(form.password) == account.userid
+        if not own and not self._directory.password_fits(account, form.password):
+            return None
+        caller = Caller(account)
+        wanted = list(filter(None, re.split(r"[,;\s]+", form.privs)))
+        holds = wanted and all(caller.permits(form.path, name) for name in wanted)
+        return answers.data(_described(caller)) if holds else None
 
     def _renews(self, form: _Form) -> bool:
         """A valid ticket is a password for its own user, and one of root@pam is so for anyone."""
@@ -72,7 +87,7 @@ class Login:
 
     def _first_step(self, account: Account, otp: str | None) -> Answer | None:
         if not account.factors:
-            return self._success(account) if otp is None else None
+            return self.success(account) if otp is None else None
         # As on the real one: a right code sent along is used up, and asked for once more.
         if otp is not None and not self._factors.verify(account, f"totp:{otp}", self._clock.now()):
             return None
@@ -82,56 +97,42 @@ class Login:
         if not self._tickets.is_challenge(challenge, account.userid):
             return None
         fits = self._factors.verify(account, response, self._clock.now())
-        return self._success(account) if fits else None
+        return self.success(account) if fits else None
 
     def _half(self, account: Account) -> Answer:
+        kinds = self._factors.challenge(account, self._clock.now())
         return answers.data(
             {
                 "NeedTFA": 1,
                 "username": account.userid,
-                "ticket": self._tickets.challenge(account.userid, self._factors.challenge(account)),
+                "ticket": self._tickets.challenge(account.userid, kinds),
                 "CSRFPreventionToken": self._tickets.csrf(account.userid),
             }
         )
 
-    def _success(self, account: Account) -> Answer:
-        caller = Caller(account)
-        held = (name for names in caller.privileges().values() for name in names)
-        named = {"clustername": CLUSTER} if caller.permits("/", "Sys.Audit") else {}
+    def success(self, account: Account) -> Answer:
+        """The answer to a login that went well, by whatever way it came."""
         return answers.data(
             {
-                "username": account.userid,
                 "ticket": self._tickets.login(account.userid),
                 "CSRFPreventionToken": self._tickets.csrf(account.userid),
-                "cap": capabilities(held),
-                **named,
+                **_described(Caller(account)),
             }
         )
+
+
+def _described(caller: Caller) -> dict[str, object]:
+    held = (name for names in caller.privileges().values() for name in names)
+    named = {"clustername": CLUSTER} if caller.permits("/", "Sys.Audit") else {}
+    return {"username": caller.account.userid, "cap": capabilities(held), **named}
 
 
 def _errors(request: Request) -> dict[str, str]:
-    given = request.parameters
-    missing = {"username", "password"} - given.keys()
-    errors = dict.fromkeys(sorted(missing), "property is missing and it is not optional")
-    for name, value in given.items():
-        wrong = _wrong(name, value)
-        if wrong:
-            errors[name] = wrong
+    errors = schema_errors(request, _KNOWN, ("username", "password"))
+    for name, other in _TOGETHER.items():
+        if name in request.parameters and other not in request.parameters:
+            errors[other] = f"missing property - '{name}' requires this property"
     return errors
-
-
-def _wrong(name: str, value: object) -> str | None:
-    """What is wrong with one parameter, in the words of Proxmox's schema."""
-    if name not in _KNOWN:
-        return "property is not defined in schema and the schema does not allow additional properties"
-    if not isinstance(value, str):
-        return "type check ('string') failed"
-    longest = _KNOWN[name]
-    if longest is not None and len(value) > longest:
-        return f"value may only be {longest} characters long"
-    if name == "realm" and not _REALM.fullmatch(value):
-        return "invalid format - value does not look like a valid realm"
-    return None
 
 
 def _read(request: Request) -> _Form:
@@ -144,4 +145,6 @@ def _read(request: Request) -> _Form:
         password=request.text("password") or "",
         otp=request.text("otp"),
         challenge=request.text("tfa-challenge"),
+        path=request.text("path") or "",
+        privs=request.text("privs") or "",
     )

@@ -2,22 +2,29 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
+import struct
 from asyncio import StreamReader, StreamReaderProtocol, StreamWriter
+from collections.abc import Callable, Sequence
 
 import h11
 
-from services.simulator.connection import Connection, House
+from services.simulator.connection import Connection, Cut, House
 
 _HANDSHAKE = 0x16  # the first byte of every TLS connection
 _CLOSING = 1.0  # real seconds
+_ABRUPTLY = struct.pack("ii", 1, 0)  # SO_LINGER: close without waiting, with a reset
 
 
 class Server:
-    """Accepts connections until `close`, which ends all of them."""
+    """Accepts connections until `close`, which ends all of them.
 
-    def __init__(self, listener: socket.socket, context: ssl.SSLContext, house: House) -> None:
+    `context` is asked anew for each connection; without one there is no TLS.
+    """
+
+    def __init__(self, listener: socket.socket, context: Callable[[], ssl.SSLContext] | None, house: House) -> None:
         self._listener = listener
         self._context = context
         self._house = house
@@ -43,11 +50,15 @@ class Server:
         """The border: whatever a client does to its connection ends that connection and nothing else."""
         with contextlib.suppress(OSError, h11.RemoteProtocolError), connection:
             encrypted = await asyncio.wait_for(_first_byte(connection), self._house.idle) == _HANDSHAKE
-            reader, writer = await _streams(connection, self._context if encrypted else None)
+            context = self._context() if self._context and encrypted else None
+            reader, writer = await _streams(connection, context)
             try:
                 await Connection(self._house, reader, writer, encrypted=encrypted).run()
                 writer.close()
                 await asyncio.wait_for(writer.wait_closed(), _CLOSING)
+            except Cut:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABRUPTLY)
+                raise
             finally:
                 with contextlib.suppress(AttributeError):  # Python 3.11.2's TLS transport, when closed already
                     writer.transport.abort()
@@ -60,6 +71,27 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.create_server((host, port), family=family, backlog=512)
     listener.setblocking(False)
     return listener
+
+
+def listen_together(hosts: Sequence[str], port: int, tries: int = 20) -> list[socket.socket]:
+    """A listening socket for each host, all on one port; port 0 takes one that is free on all. Raises OSError."""
+    try:
+        return _listen_on_all(hosts, port)
+    except OSError as exc:
+        if port == 0 and exc.errno == errno.EADDRINUSE and tries:
+            return listen_together(hosts, port, tries - 1)
+        where = " and ".join(hosts)
+        raise OSError(exc.errno, f"cannot listen on {where}, port {port or 'any'}: {exc.strerror}") from exc
+
+
+def _listen_on_all(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    with contextlib.ExitStack() as opened:
+        listeners: list[socket.socket] = []
+        for host in hosts:
+            port = listeners[0].getsockname()[1] if listeners else port
+            listeners.append(opened.enter_context(listen(host, port)))
+        opened.pop_all()
+        return listeners
 
 
 async def _first_byte(connection: socket.socket) -> int | None:

@@ -1,22 +1,29 @@
-"""The simulator: a world, its accounts and a server, opened and closed together."""
+"""The simulator: a world, its accounts and one door for each node asked for, opened and closed together."""
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Self
 
 from services.proxmox.models import Address, Realm
 from services.simulator.accounts import Account, Directory
 from services.simulator.answers import Answer, bare
-from services.simulator.api import Api
-from services.simulator.certificate import make_identity
+from services.simulator.api import Api, Shared
+from services.simulator.certificate import Identity
 from services.simulator.clock import Clock
-from services.simulator.connection import House
-from services.simulator.factors import totp
+from services.simulator.cluster import Cluster, replace_certificate
+from services.simulator.connection import Cut, House
+from services.simulator.door import Door
+from services.simulator.factors import Factors, totp, yubico
 from services.simulator.household import ACCOUNTS, REALMS
+from services.simulator.openid import OpenIdRealm
+from services.simulator.provider import PROVIDED_ACCOUNTS, PROVIDED_REALM, Provider
 from services.simulator.request import Parameters, Request
-from services.simulator.server import Server, listen
+from services.simulator.server import listen_together
+from services.simulator.tickets import Tickets
 from services.simulator.world import World
 
 _REASONS = {595: "Connection refused", 596: "Connection timed out", 599: "Too many redirections"}
@@ -26,19 +33,26 @@ _REASONS = {595: "Connection refused", 596: "Connection timed out", 599: "Too ma
 class Fault:
     """What goes wrong on purpose, for every path that starts with `path` (below `/api2/json`).
 
-    `hang` accepts requests and never answers; `status` answers all of them with it; `delay` is in real seconds.
+    `hang` accepts requests and never answers; `reset` ends their connection abruptly; `status` answers all of them
+    with it; `delay` comes before each of these and is in real seconds.
     """
 
     path: str = ""
     hang: bool = False
+    reset: bool = False
     status: int | None = None
     delay: float = 0.0
+
+    def strikes(self, path: str) -> bool:
+        """Whether anything goes wrong for this path."""
+        return path.startswith(self.path) and (self.hang or self.reset or self.status is not None or self.delay > 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
-    """A request that arrived. Its parameters hold passwords, so they are never printed."""
+    """A request that arrived, and at which door. Its parameters hold passwords, so they are never printed."""
 
+    door: Address
     method: str
     path: str
     headers: tuple[str, ...]
@@ -50,6 +64,17 @@ class Simulator:
 
     `speed` makes its clock run and its delays pass so many times as fast; `idle` is how many real seconds a connection
     may say nothing. The same `seed` tells the same story, counted from the start.
+
+    The first `doors` of the nodes listen, at 127.0.0.1, 127.0.0.2 and so on and all on the same port. An `identity`
+    is that of an earlier simulator, whose certificates live on. `openid` has the settings of realms of that type, and
+    adds those that `realms` has not; `provider` adds one more, `sso`, with an OpenID provider of our own behind it.
+
+    `fault` goes wrong at every door; one in `faults` at its own, and comes first. `skew` is in seconds, and moves the
+    Date header and nothing else.
+
+    `slots` are how many requests a node answers at a time, the three seconds of a refusal included; others wait. What
+    a fault answers or swallows takes none. WebAuthn is offered where its origin (`https://host[:port]`) and its id, a
+    host name, are given.
     """
 
     def __init__(
@@ -63,39 +88,124 @@ class Simulator:
         realms: Iterable[Realm] = REALMS,
         guests: int = 36,
         nodes: int = 3,
+        doors: int = 1,
         idle: float = 5.0,
+        slots: int = 12,
+        webauthn_origin: str = "",
+        webauthn_id: str = "",
+        identity: Identity | None = None,
+        openid: Mapping[str, OpenIdRealm] | None = None,
+        provider: bool = False,
     ) -> None:
-        self.accounts = tuple(accounts)
+        if not 1 <= doors <= nodes:
+            raise ValueError("as many doors as nodes at most, and at least one")
+        self.accounts = (*accounts, *(PROVIDED_ACCOUNTS if provider else ()))
         self.fault = Fault()
+        self.faults: dict[Address, Fault] = {}
+        self.skew = 0.0
         self.requests: deque[Received] = deque(maxlen=1_000)
-        self.address = Address(host=host, port=port)
-        self._identity = make_identity()
-        self._clock = Clock(speed)
-        self._directory = Directory(self.accounts, realms)
-        self._api = Api(self._directory, World(seed, guests, nodes), self._clock)
         self._idle = idle
-        self._server: Server | None = None
+        self._clock = Clock(speed)
+        self._openid = dict(openid or {})
+        self._provider = Provider(now=self.now) if provider else None
+        named = [Realm(realm=name, type="openid") for name in self._openid]
+        self._directory = Directory(self.accounts, [*named, *([PROVIDED_REALM] if provider else []), *realms])
+        world = World(seed, guests, nodes)
+        self._cluster = Cluster([host.name for host in world.hosts], host, identity)
+        self._tickets = Tickets(self._clock)
+        shared = Shared(
+            directory=self._directory,
+            tickets=self._tickets,
+            world=world,
+            cluster=self._cluster,
+            clock=self._clock,
+            openid=self._openid,
+        )
+        opening = self._cluster.nodes[:doors]
+        self._factors = {
+            node.name: Factors(webauthn_origin=webauthn_origin, webauthn_id=webauthn_id) for node in opening
+        }
+        self._workers = {node.name: asyncio.Semaphore(slots) for node in opening}
+        self._doors = tuple(
+            Door(node, Api(shared, node, self._factors[node.name]), Address(host=node.ip, port=port))
+            for node in opening
+        )
+        self._stack = AsyncExitStack()
+
+    @property
+    def address(self) -> Address:
+        """That of the first door."""
+        return self.addresses[0]
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """One for each door, open or closed; the ports are known as soon as the simulator runs."""
+        return tuple(door.address for door in self._doors)
 
     @property
     def certificate_pem(self) -> str:
-        """The server's certificate, to be trusted by clients."""
-        return self._identity.pem
+        """The first door's certificate, to be trusted by clients with `ssl.VERIFY_X509_PARTIAL_CHAIN`."""
+        return self._doors[0].node.certificate.pem
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the certificate, upper-case hex pairs with colons."""
-        return self._identity.fingerprint
+        """SHA-256 of the first door's certificate, upper-case hex pairs with colons."""
+        return self._doors[0].node.certificate.fingerprint
+
+    @property
+    def fingerprints(self) -> dict[Address, str]:
+        """That of every door."""
+        return {door.address: door.node.certificate.fingerprint for door in self._doors}
+
+    @property
+    def ca_pem(self) -> str:
+        """The certificate of the cluster's authority."""
+        return self._cluster.authority.pem
+
+    @property
+    def ca_fingerprint(self) -> str:
+        return self._cluster.authority.fingerprint
+
+    @property
+    def identity(self) -> Identity:
+        """All certificates and keys, for the next simulator to live on with."""
+        return self._cluster.identity
 
     async def __aenter__(self) -> Self:
-        listener = listen(self.address.host, self.address.port)
-        self.address = Address(host=self.address.host, port=int(listener.getsockname()[1]))
-        house = House(respond=self._respond, now=self.now, idle=self._idle, origin=f"https://{self.address}")
-        self._server = Server(listener, self._identity.context, house)
+        async with AsyncExitStack() as stack:
+            if self._provider:
+                await stack.enter_async_context(self._provider)
+                self._openid[PROVIDED_REALM.realm] = self._provider.settings
+            hosts = [door.address.host for door in self._doors]
+            for door, listener in zip(self._doors, listen_together(hosts, self.address.port), strict=True):
+                door.address = Address(host=door.address.host, port=int(listener.getsockname()[1]))
+                door.open(listener, self._house(door))
+                stack.push_async_callback(door.close)
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._server:
-            await self._server.close()
+        await self._stack.aclose()
+
+    async def close_door(self, address: Address) -> None:
+        """Refuse connections there from now on, and end those there are. To the other nodes, this one is offline."""
+        await self._door(address).close()
+
+    async def open_door(self, address: Address) -> None:
+        """Listen there again. Raises OSError."""
+        door = self._door(address)
+        if not door.is_open:
+            door.open(listen_together([address.host], address.port)[0], self._house(door))
+
+    def renew_certificate(self, address: Address | None = None) -> None:
+        """A new certificate from the same authority, for new connections to one door, by default the first."""
+        self._cluster.renew(self._door(address).node)
+
+    def replace_certificate(
+        self, address: Address | None = None, *, expired: bool = False, names: Iterable[str] | None = None
+    ) -> None:
+        """A self-signed certificate that nobody knows, for new connections to one door, by default the first."""
+        replace_certificate(self._door(address).node, names, expired=expired)
 
     def now(self) -> float:
         """Simulated Unix time in seconds."""
@@ -116,21 +226,55 @@ class Simulator:
         """What the account's authenticator app shows now."""
         return totp(self._directory.accounts[userid].totp_secret, self.now())
 
-    async def _respond(self, request: Request) -> Answer | None:
-        self._note(request)
-        fault = self.fault
-        if request.path.startswith(fault.path):
-            await asyncio.sleep(fault.delay)
-            if fault.hang:
-                return None
-            if fault.status is not None:
-                return bare(fault.status, _REASONS.get(fault.status, "simulated fault"))
-        answer = self._api.answer(request)
-        await self._clock.sleep(answer.delay)
+    def yubico(self, userid: str) -> str:
+        """What the account's Yubico key types at its next touch."""
+        return yubico(self._directory.accounts[userid].yubico)
+
+    def unlock(self, userid: str) -> None:
+        """Forget the account's failures with its second factor, at every node, as an administrator may."""
+        for factors in self._factors.values():
+            factors.unlock(userid)
+
+    def rotate_key(self) -> None:
+        """Sign tickets with a new key; those of the key before stay valid, as when Proxmox rotates every 24 hours."""
+        self._tickets.rotate_key()
+
+    def forget_keys(self) -> None:
+        """Refuse every earlier ticket from now on."""
+        self._tickets.forget_keys()
+
+    def _door(self, address: Address | None) -> Door:
+        return next(door for door in self._doors if address in (None, door.address))
+
+    def _house(self, door: Door) -> House:
+        respond = partial(self._respond, door)
+        return House(respond=respond, now=self._shown_time, idle=self._idle, origin=f"https://{door.address}")
+
+    def _shown_time(self) -> float:
+        return self.now() + self.skew
+
+    async def _respond(self, door: Door, request: Request) -> Answer | None:
+        self._note(door, request)
+        fault = self._fault(door, request.path)
+        await asyncio.sleep(fault.delay)
+        if fault.reset:
+            raise Cut
+        if fault.hang:
+            return None
+        if fault.status is not None:
+            return bare(fault.status, _REASONS.get(fault.status, "simulated fault"))
+        async with self._workers[door.node.name]:
+            answer = await door.api.answer(request)
+            await self._clock.sleep(answer.delay)
         return answer
 
-    def _note(self, request: Request) -> None:
+    def _fault(self, door: Door, path: str) -> Fault:
+        set_by_hand = (self.faults.get(door.address), self.fault)
+        return next((fault for fault in set_by_hand if fault and fault.strikes(path)), Fault())
+
+    def _note(self, door: Door, request: Request) -> None:
         received = Received(
+            door=door.address,
             method=request.method,
             path=request.path,
             headers=tuple(request.headers),

@@ -20,59 +20,81 @@ _CHALLENGE = "!tfa!"
 
 
 class Tickets:
-    """Signs with a key that lives as long as this object. Two tickets of one second are the same ticket."""
+    """Signs with one key and takes what that of before signed. Two tickets of one second are the same ticket."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._key = secrets.token_bytes(32)
+        self._keys = [_new_key()]  # the newest first
+        self._csrf_key = _new_key()  # Proxmox has another one for these, and never changes it
+
+    def rotate_key(self) -> None:
+        """Sign with a new key from now on; what the present one signed stays valid, as at Proxmox every 24 hours."""
+        self._keys = [_new_key(), self._keys[0]]
+
+    def forget_keys(self) -> None:
+        """Every ticket of before is worthless from now on."""
+        self._keys = [_new_key()]
 
     def login(self, userid: str) -> str:
         """A ticket `PVE:user@realm:8HEX::signature`."""
-        return self._ticket(userid, self._stamp())
+        return _ticket(self._keys[0], userid, self._stamp())
 
     def challenge(self, userid: str, kinds: str) -> str:
         """Half a ticket, bound to its user: `kinds` is the JSON of the second factors, `:` percent-encoded."""
         escaped = kinds.replace("%", "%25").replace(":", "%3A")
-        return self._ticket(_CHALLENGE + escaped, self._stamp(), bound=userid)
+        return _ticket(self._keys[0], _CHALLENGE + escaped, self._stamp(), bound=userid)
 
     def csrf(self, userid: str) -> str:
         """A CSRF token `8HEX:signature`."""
-        return self._csrf(userid, self._stamp())
+        return _csrf(self._csrf_key, userid, self._stamp())
 
     def holder(self, ticket: str) -> str | None:
         """The userid of a ticket that is a login and still valid."""
         found = _TICKET.fullmatch(ticket)
         if found is None or found[1].startswith(_CHALLENGE):
             return None
-        return found[1] if self._holds(ticket, self._ticket(found[1], found[2]), found[2]) else None
+        return found[1] if self._signed(found) else None
 
     def is_challenge(self, ticket: str, userid: str) -> bool:
         found = _TICKET.fullmatch(ticket)
         if found is None or not found[1].startswith(_CHALLENGE):
             return False
-        return self._holds(ticket, self._ticket(found[1], found[2], bound=userid), found[2])
+        return self._signed(found, bound=userid)
 
     def is_csrf(self, token: str, userid: str) -> bool:
         found = _CSRF.fullmatch(token)
-        return found is not None and self._holds(token, self._csrf(userid, found[1]), found[1])
+        return found is not None and self._holds(found, found[1], _csrf(self._csrf_key, userid, found[1]))
 
-    def _holds(self, given: str, right: str, stamp: str) -> bool:
+    def _signed(self, found: re.Match[str], *, bound: str = "") -> bool:
+        """Whether this is one of our tickets, by any key that still counts, and in its time."""
+        right = (_ticket(key, found[1], found[2], bound=bound) for key in self._keys)
+        return self._holds(found, found[2], *right)
+
+    def _holds(self, given: re.Match[str], stamp: str, *right: str) -> bool:
         age = int(self._clock.now()) - int(stamp, 16)
-        return hmac.compare_digest(_bytes(given), _bytes(right)) and -FUTURE <= age <= LIFETIME
+        fits = any(hmac.compare_digest(_bytes(given[0]), _bytes(one)) for one in right)
+        return fits and -FUTURE <= age <= LIFETIME
 
     def _stamp(self) -> str:
         return f"{int(self._clock.now()):08X}"
 
-    def _ticket(self, body: str, stamp: str, *, bound: str = "") -> str:
-        stem = f"PVE:{body}:{stamp}"
-        return f"{stem}::{self._sign(f'{stem}:{bound}', 256)}"
 
-    def _csrf(self, userid: str, stamp: str) -> str:
-        return f"{stamp}:{self._sign(f'csrf:{stamp}:{userid}', 32).rstrip('=')}"
+def _ticket(key: bytes, body: str, stamp: str, *, bound: str = "") -> str:
+    stem = f"PVE:{body}:{stamp}"
+    return f"{stem}::{_sign(key, f'{stem}:{bound}', 256)}"
 
-    def _sign(self, text: str, length: int) -> str:
-        blocks = (hmac.digest(self._key, bytes([number]) + _bytes(text), "sha512") for number in range(4))
-        return base64.b64encode(b"".join(blocks)[:length]).decode()
+
+def _csrf(key: bytes, userid: str, stamp: str) -> str:
+    return f"{stamp}:{_sign(key, f'csrf:{stamp}:{userid}', 32).rstrip('=')}"
+
+
+def _sign(key: bytes, text: str, length: int) -> str:
+    blocks = (hmac.digest(key, bytes([number]) + _bytes(text), "sha512") for number in range(4))
+    return base64.b64encode(b"".join(blocks)[:length]).decode()
+
+
+def _new_key() -> bytes:
+    return secrets.token_bytes(32)
 
 
 def _bytes(text: str) -> bytes:
