@@ -44,28 +44,30 @@ const card = (() => {
     place.select();
   }
 
+  const every = (selector) => [...document.querySelectorAll(selector)];
+
+  function setWaiting(on) {
+    for (const one of every(".pg-submit")) one.setAttribute("aria-disabled", String(on));
+  }
+
   // Said once to those who listen; the digits then go down for those who look.
-  function countDown(form, seconds) {
+  function countDown(seconds) {
     const until = Date.now() + seconds * 1000;
+    const alert = find("card-error");
+    setWaiting(true);
     clearInterval(counting);
-    const tick = () => {
+    counting = setInterval(() => {
       const left = Math.ceil((until - Date.now()) / 1000);
-      const alert = find("card-error");
-      if (left <= 0) {
-        clearInterval(counting);
-        counting = 0;
-        say("");
-        for (const one of document.querySelectorAll("form[data-in-place]")) setLabel(one, "");
+      alert.setAttribute("aria-live", "off");
+      if (left > 0) {
+        alert.textContent = alert.textContent.replace(/\d+/, String(left));
         return;
       }
-      alert.textContent = alert.textContent.replace(/\d+/, String(left));
-      alert.setAttribute("aria-live", "off");
-      for (const one of document.querySelectorAll("form[data-in-place]")) {
-        setLabel(one, words().wait.replace("{seconds}", String(left)));
-      }
-    };
-    counting = setInterval(tick, 1000);
-    setTimeout(() => find("card-error").setAttribute("aria-live", "off"), 500);
+      clearInterval(counting);
+      counting = 0;
+      setWaiting(false);
+      say("");
+    }, 1000);
   }
 
   async function send(form, action = form.action, text = "") {
@@ -87,7 +89,7 @@ const card = (() => {
       }
       complain(form, body.error || words().unreachable, body.detail);
       form.dispatchEvent(new CustomEvent("refused", { bubbles: true }));
-      if (answer.status === 429) countDown(form, Number(answer.headers.get("Retry-After")) || 1);
+      if (answer.status === 429) countDown(Number(answer.headers.get("Retry-After")) || 1);
     } catch {
       complain(form, words().unreachable);
     }
@@ -101,6 +103,15 @@ const card = (() => {
     const before = new CustomEvent("sending", { bubbles: true, cancelable: true });
     if (form.dispatchEvent(before)) send(form);
   });
+
+  // A card with one way only: its field is what comes next.
+  const greeting = new MutationObserver(() => {
+    const place = document.querySelector("[data-first]");
+    if (!place) return;
+    greeting.disconnect();
+    place.focus();
+  });
+  greeting.observe(document.body, { childList: true, subtree: true });
 
   // A card that the browser kept for its Back button is not busy any more.
   window.addEventListener("pageshow", (event) => {

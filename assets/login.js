@@ -1,8 +1,8 @@
-// The login card: what this device remembers, the realm's way in, and the other form for API tokens.
+// The login card: what this device remembers, and the realm's way in.
 "use strict";
 (() => {
   const REMEMBERED = { username: "proxgate.username", realm: "proxgate.realm" };
-  const { find, words, send, setLabel, say } = card;
+  const { find, words, send, setLabel } = card;
   let chosenRealm = "";
   let greeted = false;
 
@@ -56,8 +56,8 @@
   });
 
   document.addEventListener("click", (event) => {
-    if (event.target.closest("#show-password")) return showPassword(event.target.closest("#show-password"));
-    if (event.target.closest("#use-token")) useOther(event.target.closest("#use-token"));
+    const toggle = event.target.closest("#show-password");
+    if (toggle) showPassword(toggle);
   });
 
   function showPassword(toggle) {
@@ -67,15 +67,6 @@
     toggle.setAttribute("aria-pressed", String(show));
     toggle.setAttribute("aria-label", show ? words().hide : words().show);
     password.focus();
-  }
-
-  function useOther(link) {
-    const token = find("login").hidden;
-    find("login").hidden = !token;
-    find("token").hidden = token;
-    [link.textContent, link.dataset.other] = [link.dataset.other, link.textContent];
-    say("");
-    (token ? find("username") : find("tokenid")).focus();
   }
 
   document.addEventListener("change", (event) => {

@@ -413,15 +413,6 @@ def test_proxmox_going_away_keeps_the_last_picture(tab, pve):
     expect(page.get_by_role("status")).to_have_count(0, timeout=15_000)
 
 
-def test_a_second_factor_gets_its_own_sentence(tab):
-    """An account with a second factor is neither let in nor told that its password is wrong."""
-    page = card(tab)
-    browser.fill_card(page, username="bob", realm="pve")
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("second factor")
-    assert page.context.cookies() == [one for one in page.context.cookies() if one["name"] != "proxgate"]
-
-
 HOSTILE = (
     "<img src=x onerror=window.pwned=1>{{constructor.constructor('window.pwned=2')()}}</script>`${window.pwned=3}`"
 )

@@ -282,7 +282,7 @@ def test_cookies_over_https(beyond, valkey_url):
     for line in lines:
         assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(line.split("; ")[1:])
         assert "Domain" not in line
-        assert "Max-Age" not in line or line.startswith("__Host-proxgate=; ")
+        assert "Max-Age" not in line or line.startswith(("__Host-proxgate=; ", "__Host-proxgate-device="))
     assert not [answer for answer in answers if "strict-transport-security" in answer.headers]
     with up.client(verify=False) as jar:
         sign_in(jar)

@@ -10,6 +10,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
+from services.auth.limiter import DEVICE_SECONDS
 from services.keys import KeyRing
 from services.sessions import CookieSigner, new_id
 from tests import harness
@@ -17,6 +18,8 @@ from tests.harness import PAGE, SECRET, sign_in, until
 
 OTHER_SECRET = "another secret of the tests; long enough 98765"
 LONGEST = 43_200
+JSON = {"Accept": "application/json"}
+BOBS_LAST_KEY = "90ab-4d1c-65f7-e332"
 
 
 def signer(secret=SECRET, purpose="session"):
@@ -209,18 +212,21 @@ def _set_cookies(server):
         answers += [jar.get("/login"), jar.post("/logout"), sign_in(jar, password="no")]
         answers += [visit(jar, signer().sign(new_id()))]
     with server.client() as fresh:
-        answers += [fresh.post("/login", json={}), sign_in(fresh, password="no")]
+        answers += [fresh.post("/login", json={}), sign_in(fresh, password="no"), sign_in(fresh, "bob", "pve")]
+        answers += [fresh.post("/login/verify", data={"kind": "recovery", "code": BOBS_LAST_KEY}, headers=JSON)]
+        answers += [fresh.get("/login/openid?state=x&code=y"), fresh.post("/trust", data={"code": "x"})]
     return [line for answer in answers for line in answer.headers.get_list("set-cookie")]
 
 
 def test_attributes(server, client):
-    """Every cookie of every route is HttpOnly, SameSite=Lax, for the whole host and no other, and without an age."""
+    """Every cookie of every route is HttpOnly, SameSite=Lax, for the whole host; only the device's has an age."""
     lines = _set_cookies(server)
-    assert {line.partition("=")[0] for line in lines} == {"proxgate", "proxgate-browser"}
+    names = {"proxgate", "proxgate-browser", "proxgate-device", "proxgate-step"}
+    assert {line.partition("=")[0] for line in lines} == names
     for line in lines:
         first, *attributes = line.split("; ")
-        wanted = {"Path=/", "HttpOnly", "SameSite=Lax"} | ({"Max-Age=0"} if first.endswith("=") else set())
-        assert set(attributes) == wanted, line
+        age = "Max-Age=0" if first.endswith("=") else f"Max-Age={DEVICE_SECONDS}" if "-device=" in first else ""
+        assert set(attributes) == {"Path=/", "HttpOnly", "SameSite=Lax", *filter(None, [age])}, line
 
 
 # A: keys

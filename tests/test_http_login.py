@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from services.auth.limiter import PER_ACCOUNT, PER_ADDRESS
+from services.auth.limiter import DEVICE_SECONDS, PER_ACCOUNT, PER_ADDRESS
 from services.certificate import self_signed
 from services.simulator.accounts import Account
 from services.simulator.household import ACCOUNTS
@@ -348,11 +348,10 @@ def test_in_flight(client, fault, asked):
 
 
 def test_second_factor_is_no_login(client, valkey_url):
-    """An account whose second factor is due is not signed in by its password, and half a ticket is not stored."""
+    """An account whose second factor is due is not signed in by its password: it is sent to the second step."""
     before = records(valkey_url)
-    answer = sign_in(client, "bob", "pve")
-    assert answer.status_code == 401
-    assert "second factor" in answer.json()["error"]
+    answer = sign_in(client, "bob", "pve", next="/guests")
+    assert (answer.status_code, answer.json()) == (200, {"next": "/login/verify?next=/guests"})
     assert "proxgate" not in client.cookies
     assert records(valkey_url) == before
     assert client.get("/", headers=PAGE).status_code == 303
@@ -678,7 +677,8 @@ def test_behind_a_proxy(proxied, valkey_url):
         for line in answer.headers.get_list("set-cookie"):
             name, *attributes = line.split("; ")
             assert name.startswith("__Host-proxgate")
-            assert set(attributes) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"}
+            age = {f"Max-Age={DEVICE_SECONDS}"} if "-device=" in name else set()
+            assert set(attributes) == {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} | age
         assert "strict-transport-security" not in answer.headers
         for origin in ("http://gate.example", "https://gate.example:444", "https://evil.example", proxied.url):
             assert _post(jar, forwarded(Origin=origin)).status_code == 403

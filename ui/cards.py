@@ -83,6 +83,5 @@ _WORDS = {
     "unreachable": text.SCRIPT_UNREACHABLE,
     "continue": text.CONTINUE_WITH,
     "going": text.GOING_THERE,
-    "wait": text.WAIT,
     "keyGaveUp": text.KEY_GAVE_UP,
 }

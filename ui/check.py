@@ -125,6 +125,8 @@ class _Doctor:
         except Unreachable as exc:
             hangs = exc.outage is Outage.SILENT and proxmox.troubles()
             raise CheckFailed(_HANGS if hangs else trouble(exc, address)) from exc
+        except (RequestRefused, TicketRejected, PrivilegeMissing) as exc:  # Proxmox tells its realms to anybody
+            raise CheckFailed(_STRANGER) from exc
         except ProxmoxError as exc:
             raise CheckFailed(trouble(exc, address)) from exc
         return ", ".join(sorted(realm.realm for realm in found))
@@ -184,7 +186,7 @@ def trouble(error: ProxmoxError, address: Address) -> str:
     match error:
         case Unreachable():
             return _OUTAGES[error.outage].format(host=address.host, port=address.port, status=error.status)
-        case BadAnswer() | RequestRefused() | TicketRejected() | PrivilegeMissing():
+        case BadAnswer():
             return _STRANGER
         case _:
             return text.sentence(error)
@@ -204,7 +206,7 @@ def untrusted(error: NotTrusted, trust: Trust, anchor: Anchor | None, shown: byt
                 "its certificate has changed",
                 f"trusted so far: {' or '.join(error.expected)}{' (an authority)' if anchor and anchor.ca_pem else ''}",
                 f"shown now:      {error.fingerprint}",
-                "if you have renewed it, which Proxmox's own words show (node > System > Certificates):",
+                "if it was renewed, and Proxmox shows the same (node > System > Certificates):",
                 _accept(error, trust),
             ))  # fmt: skip
         case Distrust.WRONG_NAME:

@@ -10,8 +10,8 @@ from services.auth.realms import RealmDirectory, Realms
 from services.errors import Distrust, NotTrusted
 from services.proxmox import Realm
 from ui import text
-from ui.addresses import LOGIN, TOKEN, TRUST, safe_next
-from ui.cards import card, field, form, link_button, submit
+from ui.addresses import LOGIN, TOKEN, TRUST, login_address, safe_next
+from ui.cards import card, field, form, submit
 from ui.theme import Tag, icon
 
 PATIENCE = 1.5
@@ -27,9 +27,11 @@ def create(directory: RealmDirectory, *, first_use: bool) -> None:
     async def login(request: Request) -> None:
         wanted = safe_next(request.query_params.get("next"))
         with card(text.PRODUCT, text.TAGLINE, request, "login.js"):
+            if request.query_params.get("with") == "token":
+                _token(wanted)
+                return
             room = _account(wanted)
-            _token(wanted)
-            link_button(text.USE_TOKEN, {"id": "use-token", "data-other": text.USE_ACCOUNT})
+            _other_way(text.USE_TOKEN, login_address(wanted, **{"with": "token"}))
         with room:
             await _realms(directory, first_use=first_use)
 
@@ -57,11 +59,16 @@ def _password() -> None:
 
 def _token(wanted: str) -> None:
     """The form for people who have an API token and nothing else."""
-    with form("token", TOKEN, next=wanted) as made:
-        field("tokenid", text.TOKEN_ID, {"maxlength": "192", "placeholder": text.TOKEN_ID_EXAMPLE, **_AS_TYPED})
+    with form("token", TOKEN, next=wanted):
+        example = {"placeholder": text.TOKEN_ID_EXAMPLE, "data-first": True}
+        field("tokenid", text.TOKEN_ID, {"maxlength": "192", "autocomplete": "off", **example, **_AS_TYPED})
         field("secret", text.TOKEN_SECRET, {"type": "password", "autocomplete": "off", "maxlength": "128"})
-        submit(text.SIGN_IN, id="submit-token")
-    made.props["hidden"] = True
+        submit(text.SIGN_IN)
+    _other_way(text.USE_ACCOUNT, login_address(wanted))
+
+
+def _other_way(label: str, address: str) -> None:
+    Tag("a", label, {"href": address}, classes="pg-link-button")
 
 
 async def _realms(directory: RealmDirectory, *, first_use: bool) -> None:

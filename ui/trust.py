@@ -14,5 +14,6 @@ def create() -> None:
     @ui.page(TRUST, title=f"{text.TRUST_TITLE} · {text.PRODUCT}", reconnect_timeout=10)
     def trust(request: Request) -> None:
         with card(text.TRUST_TITLE, text.TRUST_WHAT, request), form("trust", TRUST):
-            field("code", text.TRUST_CODE, {"autocomplete": "off", "spellcheck": "false", "maxlength": "40"})
+            attributes = {"autocomplete": "off", "spellcheck": "false", "maxlength": "40", "data-first": True}
+            field("code", text.TRUST_CODE, attributes)
             submit(text.TRUST_IT)

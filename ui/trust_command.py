@@ -108,9 +108,13 @@ class _Verb:
         """Trust the authority of the server's cluster, which signs the certificates of all its nodes."""
         shown = await look(self._address)
         by = await self._vouched()
-        if by in {Voucher.SYSTEM, Voucher.CA_FILE}:
-            return self._nothing_to_do(by)
-        if not by and not self._is_own(shown):
+        if by is Voucher.CLUSTER:
+            self._say(f"The cluster's authority is trusted already: {self._kept[CLUSTER].fingerprint}")
+            await self._forget_covered(self._kept[CLUSTER])
+            return 0
+        if by:
+            return await self.trust_certificate()
+        if not self._is_own(shown):
             self._confirm(shown, by)
         anchor = authority(await self._authority_pem(fingerprint(shown)), shown)
         if anchor is None:
@@ -279,7 +283,7 @@ def _pin(text: str) -> str:
 
 
 async def _sign_in(proxmox: Proxmox) -> Credential:
-    name = _line("Username (user@realm, or user@realm!token): ")
+    name = _line("Username (user@realm, or user@realm!token): ").strip()
     secret = SecretStr(_line("Password or token secret: ", secret=True))
     if "!" in name:
         token = ApiToken(tokenid=name, secret=secret)

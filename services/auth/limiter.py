@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from services.errors import InvalidCredentials, StoreError, TooManyAttempts
+from services.errors import CodeRefused, InvalidCredentials, StoreError, TooManyAttempts
 from services.store.connection import Store
 
 WINDOW = 900
@@ -103,7 +103,7 @@ class Limiter:
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str, device: str = "") -> AsyncGenerator[None]:
-        """Around one question to Proxmox; only if that raises InvalidCredentials does the try stay counted.
+        """Around one question to Proxmox; only if that raises InvalidCredentials or CodeRefused it stays counted.
 
         Without an `account`, as for who returns from an OpenID provider, only the address counts. Raises
         TooManyAttempts or StoreError before Proxmox is asked.
@@ -114,7 +114,7 @@ class Limiter:
         async with self._counted(*failures) as tried, self._slot():
             try:
                 yield
-            except InvalidCredentials:
+            except (InvalidCredentials, CodeRefused):
                 tried.stays = True
                 raise
 

@@ -21,6 +21,10 @@ class Clock:
         """Simulated Unix time in seconds."""
         return self._origin + self.elapsed()
 
+    def shown(self) -> float:
+        """The real time as far as it was not moved by hand: a hurried clock would look like one gone wrong."""
+        return time.time() + self._advanced
+
     def advance(self, seconds: float) -> None:
         """Move the clock by so many simulated seconds, backwards when negative."""
         self._advanced += seconds

@@ -20,19 +20,21 @@ _StatusRow = dict[str, str | int]
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """A member. `ip` is the address of its door, or one like it when it has none."""
+    """A member. `ip` is the address of its door, or one like it when it has none: then nobody is told."""
 
     name: str
     number: int
     ip: str
     certificate: Certificate
+    has_door: bool = True
     online: bool = True
 
 
 class Cluster:
     """All members. The identity of an earlier cluster is taken over as far as it goes."""
 
-    def __init__(self, names: Sequence[str], host: str, identity: Identity | None = None) -> None:
+    def __init__(self, names: Sequence[str], host: str, doors: int, identity: Identity | None = None) -> None:
+        self._doors = doors
         self.authority = identity.authority if identity else make_authority()
         kept = identity.leaves if identity else ()
         self.nodes = tuple(self._member(name, _ip(host, number), number, kept) for number, name in enumerate(names, 1))
@@ -60,7 +62,7 @@ class Cluster:
 
     def _member(self, name: str, ip: str, number: int, kept: Sequence[Certificate]) -> Node:
         certificate = kept[number - 1] if number <= len(kept) else make_leaf(self.authority, name, ip)
-        return Node(name=name, number=number, ip=ip, certificate=certificate)
+        return Node(name=name, number=number, ip=ip, certificate=certificate, has_door=number <= self._doors)
 
 
 def replace_certificate(node: Node, names: Iterable[str] | None, *, expired: bool) -> None:
@@ -74,12 +76,12 @@ def _ip(host: str, number: int) -> str:
 
 
 def _status_row(node: Node, local: Node) -> _StatusRow:
-    return {
+    known: _StatusRow = {"ip": node.ip} if node.has_door else {}
+    return known | {
         "id": f"node/{node.name}",
         "type": "node",
         "name": node.name,
         "nodeid": node.number,
-        "ip": node.ip,
         "online": int(node.online),
         "local": int(node is local),
         "level": "",

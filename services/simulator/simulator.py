@@ -111,7 +111,7 @@ class Simulator:
         named = [Realm(realm=name, type="openid") for name in self._openid]
         self._directory = Directory(self.accounts, [*named, *([PROVIDED_REALM] if provider else []), *realms])
         world = World(seed, guests, nodes)
-        self._cluster = Cluster([host.name for host in world.hosts], host, identity)
+        self._cluster = Cluster([host.name for host in world.hosts], host, doors, identity)
         self._tickets = Tickets(self._clock)
         shared = Shared(
             directory=self._directory,
@@ -251,7 +251,7 @@ class Simulator:
         return House(respond=respond, now=self._shown_time, idle=self._idle, origin=f"https://{door.address}")
 
     def _shown_time(self) -> float:
-        return self.now() + self.skew
+        return self._clock.shown() + self.skew
 
     async def _respond(self, door: Door, request: Request) -> Answer | None:
         self._note(door, request)
