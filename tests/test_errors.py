@@ -14,14 +14,19 @@ from services.errors import (
     CheckFailed,
     Distrust,
     EndReason,
+    Hint,
     InvalidCredentials,
     NotTrusted,
+    Outage,
     PrivilegeMissing,
+    ProviderError,
+    ProviderFailed,
     ProxgateError,
     ProxmoxError,
     RequestRefused,
     SessionEnded,
     SettingsError,
+    StepExpired,
     StoreError,
     StoreUnavailable,
     TicketRejected,
@@ -36,6 +41,7 @@ ARGUMENTS = {
     PrivilegeMissing: ("/vms/100", "VM.PowerMgmt"),
     RequestRefused: (400,),
     NotTrusted: ("pve:8006", "AA:BB", Distrust.UNKNOWN),
+    ProviderFailed: (ProviderError.DENIED,),
     SessionEnded: (EndReason.IDLE,),
     TooManyAttempts: (7,),
 }
@@ -44,9 +50,10 @@ SPOKEN = [kind for kind in FAMILY if kind not in {SettingsError, CheckFailed}]
 
 STATUS = {
     "InvalidCredentials": 401,
-    "SecondFactorRequired": 401,
     "TicketRejected": 401,
     "SessionEnded": 401,
+    "StepExpired": 401,
+    "CodeRefused": 401,
     "PrivilegeMissing": 403,
     "TooManyAttempts": 429,
     "ProxmoxError": 502,
@@ -113,18 +120,90 @@ def test_status(kind):
 
 
 AT_SIGN_IN = [
-    kind for kind in SPOKEN if issubclass(kind, (ProxmoxError, TooManyAttempts)) and kind is not TicketRejected
+    kind
+    for kind in SPOKEN
+    if issubclass(kind, (ProxmoxError, TooManyAttempts, StepExpired)) and kind is not TicketRejected
 ]
 
 
 @pytest.mark.parametrize("kind", AT_SIGN_IN, ids=lambda kind: kind.__name__)
 def test_code_says_what_the_sentence_says(kind):
-    """The word that stands for a sign-in's error in an address leads back to a sentence that is not another error's."""
+    """The word that stands for a sign-in's error in an address leads back to an error of the same status and words."""
     error = made(kind)
+    back = text.by_code(text.code(error), "7")
+    assert text.status(back) == text.status(error)
+    first = re.split(r"[.:(]", text.sentence(back))[0].strip()
+    assert text.sentence(error).startswith(first)
+
+
+VARIANTS = [
+    *(InvalidCredentials(hint=hint) for hint in Hint),
+    *(ProviderFailed(reason) for reason in ProviderError),
+    *(Unreachable(outage=outage) for outage in Outage),
+]
+
+
+@pytest.mark.parametrize("error", VARIANTS, ids=text.code)
+def test_code_keeps_what_more_there_is_to_say(error):
+    """A hint, a provider's answer and an outage survive the way through an address, each in a word of its own."""
     back = text.by_code(text.code(error))
-    assert back
-    if text.sentence(error) != text.UNREACHABLE:
-        assert back != text.UNREACHABLE
+    assert (text.sentence(back), text.detail(back)) == (text.sentence(error), text.detail(error))
+    assert sum(text.code(other) == text.code(error) for other in VARIANTS) == 1
+    assert re.fullmatch(r"[a-z-]+", text.code(error))
+
+
+@pytest.mark.parametrize("hint", list(Hint))
+def test_hint_stands_beside_the_sentence(hint):
+    """A hint has a sentence of its own beside the contract's, which stays what it is."""
+    hinted = InvalidCredentials(hint=hint)
+    assert text.sentence(hinted) == text.sentence(InvalidCredentials())
+    assert text.detail(hinted).endswith(".")
+    assert sum(text.detail(InvalidCredentials(hint=other)) == text.detail(hinted) for other in Hint) == 1
+
+
+@pytest.mark.parametrize("outage", list(Outage))
+def test_outage_says_why(outage):
+    """Every outage says why in words of its own, and the contract's sentence stays what it is."""
+    error = Unreachable(outage=outage)
+    assert text.sentence(error) == "Unable to reach the Proxmox server"
+    assert text.detail(error).endswith(".")
+    assert sum(text.detail(Unreachable(outage=other)) == text.detail(error) for other in Outage) == 1
+
+
+@pytest.mark.parametrize("reason", list(ProviderError))
+def test_provider_has_its_words(reason):
+    """Every way in which a provider fails has a sentence of its own."""
+    sentence = text.sentence(ProviderFailed(reason))
+    assert sum(text.sentence(ProviderFailed(other)) == sentence for other in ProviderError) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [made(kind) for kind in SPOKEN if kind is not Unreachable], ids=lambda one: type(one).__name__
+)
+def test_nothing_more_to_say(error):
+    """An error without a hint or an outage has its sentence and no more."""
+    assert text.detail(error) == ""
+
+
+@pytest.mark.parametrize(
+    ("wait", "seconds"), [("7", 7), ("9999", 9999), ("", 60), ("-1", 60), ("99999", 60), ("²", 60)]
+)
+def test_wait_in_an_address(wait, seconds):
+    """The seconds to wait come from the address as far as they are some, else they are a minute."""
+    assert text.by_code("attempts", wait).retry_after == seconds
+
+
+def test_trouble_of_an_address_is_short():
+    """Why one address of several gave no answer is its outage alone, or all that there is to say of its certificate."""
+    assert text.trouble(Unreachable(outage=Outage.NAME)) == text.detail(Unreachable(outage=Outage.NAME))
+    distrusted = NotTrusted("pve:8006", "AA:BB", Distrust.CHANGED)
+    assert text.trouble(distrusted) == text.sentence(distrusted)
+
+
+def test_expected_certificates_are_named():
+    """Where other certificates were pinned, the sentence names them."""
+    sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", Distrust.CHANGED, ("CC:DD", "EE:FF")))
+    assert "CC:DD or EE:FF" in sentence
 
 
 def test_contracts_sentences():
@@ -166,8 +245,8 @@ def test_missing_privilege_reads_well():
 
 def test_unknown_code_says_nothing():
     """A word in an address that is none of ours says nothing, whoever put it there."""
-    for code in ("", "x", "<script>", "Credentials", "credentials "):
-        assert text.by_code(code) == ""
+    for code in ("", "x", "<script>", "Credentials", "credentials ", "credentials-", "credentials-x", "provider"):
+        assert text.by_code(code) is None
 
 
 def test_store_down_is_never_signed_out():
@@ -193,4 +272,5 @@ def test_words_stand_in_one_place():
 
 def test_enum_values_are_plain():
     """Reasons are plain words, since they stand in addresses and in the store."""
-    assert all(re.fullmatch(r"[a-z-]+", reason.value) for reason in EndReason)
+    for kind in (EndReason, Hint, Outage, ProviderError):
+        assert all(re.fullmatch(r"[a-z-]+", reason.value) for reason in kind)

@@ -8,9 +8,18 @@ import pytest
 from pydantic import SecretStr
 
 from services import inventory as module
-from services.errors import EndReason, SessionEnded, StoreUnavailable, Unreachable
+from services.errors import (
+    BadAnswer,
+    EndReason,
+    Outage,
+    PrivilegeMissing,
+    RequestRefused,
+    SessionEnded,
+    StoreUnavailable,
+    Unreachable,
+)
 from services.inventory import Inventory
-from services.proxmox import Guest, Node, Proxmox, Resources, Trust
+from services.proxmox import Address, Guest, Node, Proxmox, Resources, Trust
 from services.sessions import Limits, Session, Sessions, new_id
 
 PERIOD = 0.05
@@ -38,6 +47,8 @@ class Desk:
         self.asked = 0
         self.under_way = self.most_under_way = 0
         self.delay = 0.0
+        self.looks_at_members = 0
+        self.members_trouble = None
 
     @contextlib.asynccontextmanager
     async def credentials(self, session):
@@ -58,6 +69,27 @@ class Desk:
         finally:
             self.under_way -= 1
 
+    async def members(self):
+        self.looks_at_members += 1
+        if self.members_trouble:
+            raise self.members_trouble
+
+
+class Pve:
+    """Stands in for Proxmox: knows which addresses are in trouble, and who is forgotten."""
+
+    def __init__(self):
+        self.down = {}
+        self.asked_for = set()
+        self.forgotten = []
+
+    def troubles(self, principal):
+        self.asked_for.add(principal)
+        return dict(self.down)
+
+    def forget_members(self, principal):
+        self.forgotten.append(principal)
+
 
 @pytest.fixture
 def desk():
@@ -65,8 +97,13 @@ def desk():
 
 
 @pytest.fixture
-async def inventory(desk):
-    made = Inventory(desk)
+def pve():
+    return Pve()
+
+
+@pytest.fixture
+async def inventory(desk, pve):
+    made = Inventory(desk, pve)
     yield made
     await made.aclose()
 
@@ -342,6 +379,66 @@ async def test_looker_that_leaves_while_told(inventory):
     await until(lambda: len(others) >= 2)
 
 
+async def test_names_who_gave_no_answer(inventory, pve):
+    """A picture names the addresses that gave no answer, as far as its own account may know of them, and why."""
+    silent = Address(host="192.0.2.9")
+    pve.down[silent] = Unreachable(outage=Outage.REFUSED)
+    pictures = []
+    inventory.look(session(), pictures.append)
+    await until(lambda: pictures)
+    assert pictures[0].unreached == pve.down
+    assert pictures[0].error is None
+    assert pve.asked_for == {"alice@pve"}
+    pve.down = {}
+    await until(lambda: not pictures[-1].unreached)
+
+
+async def test_trouble_names_who_gave_no_answer(inventory, desk, pve):
+    """In trouble, too, the picture names the addresses that gave no answer."""
+    silent = Address(host="192.0.2.9")
+    pictures = []
+    inventory.look(session(), pictures.append)
+    await until(lambda: pictures)
+    desk.trouble, pve.down[silent] = Unreachable(), Unreachable()
+    await until(lambda: pictures[-1].error)
+    assert set(pictures[-1].unreached) == {silent}
+
+
+async def test_members_are_looked_at_now_and_then(inventory, desk, monkeypatch):
+    """Who the cluster's members are is asked with the first picture, and not with each one, but again in time."""
+    monkeypatch.setattr(module, "MEMBERS_PERIOD", 4 * PERIOD)
+    pictures = []
+    inventory.look(session(), pictures.append)
+    await until(lambda: pictures)
+    assert desk.looks_at_members == 1
+    await until(lambda: desk.looks_at_members == 3)
+    assert desk.asked > 2 * desk.looks_at_members
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [PrivilegeMissing("/", "Sys.Audit"), Unreachable(), BadAnswer(), RequestRefused(501)],
+    ids=lambda one: type(one).__name__,
+)
+async def test_members_that_cannot_be_seen(inventory, desk, trouble):
+    """Who may not see the cluster's members, or cannot just now, is shown a picture without any trouble."""
+    desk.members_trouble = trouble
+    pictures = []
+    inventory.look(session(), pictures.append)
+    await until(lambda: pictures)
+    assert pictures[0].error is None
+    assert pictures[0].resources.nodes
+
+
+async def test_members_are_forgotten_with_the_last(inventory, pve):
+    """When the last looker of an account leaves, its cluster's members are forgotten, and not before."""
+    stop_one, stop_other = inventory.look(session(), [].append), inventory.look(session(), [].append)
+    stop_one()
+    assert pve.forgotten == []
+    stop_other()
+    assert pve.forgotten == ["alice@pve"]
+
+
 async def test_close_stops_everything(inventory, desk):
     """Closing stops every poller, and who stops looking afterwards breaks nothing."""
     stops = [inventory.look(session(f"user{number}@pve"), [].append) for number in range(5)]
@@ -358,7 +455,7 @@ async def test_with_proxmox(store, keys, sim):
         sessions = Sessions(store, keys, proxmox, Limits())
         ticket = await proxmox.sign_in("kid@pve", SecretStr("demo"))
         one, other = [await sessions.create(ticket, address="", agent="") for _ in range(2)]
-        looking, pictures = Inventory(sessions), []
+        looking, pictures = Inventory(sessions, proxmox), []
         looking.look(one, [].append)
         looking.look(other, pictures.append)
         await until(lambda: pictures)

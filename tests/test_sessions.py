@@ -17,7 +17,7 @@ from services.errors import (
     BadAnswer,
     EndReason,
     ProxgateError,
-    SecondFactorRequired,
+    RequestRefused,
     SessionEnded,
     StoreUnavailable,
     TicketRejected,
@@ -743,7 +743,7 @@ async def test_refused_renewal_ends_the_session(sessions, pve):
 
 
 @pytest.mark.parametrize(
-    "trouble", [Unreachable(), BadAnswer(), SecondFactorRequired()], ids=lambda one: type(one).__name__
+    "trouble", [Unreachable(), BadAnswer(), RequestRefused(400)], ids=lambda one: type(one).__name__
 )
 async def test_trouble_while_renewing_ends_nothing(sessions, pve, caplog, trouble):
     """Any other trouble at the renewal leaves the session its old ticket, and is logged without it."""
