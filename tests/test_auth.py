@@ -273,7 +273,7 @@ async def test_store_down(keys, pve, tmp_path):
             house.code(Step(id=new_id()), "totp", "123456"),
             house.token(),
             house.leave(),
-            house.come_back("state", "code"),
+            house.come_back("state", "code", browser=new_id()),
         ):
             with pytest.raises(StoreUnavailable):
                 await tried
@@ -804,7 +804,7 @@ async def test_openid_in_an_outage(abroad, sso):
 async def test_trips_are_limited(abroad, sso):
     """An address begins so many trips and no more, whatever comes of them; Proxmox keeps but a hundred."""
     for _ in range(PER_ADDRESS - 1):
-        async with abroad.limiter.errand("192.0.2.7"):
+        async with abroad.limiter.errand("192.0.2.7", "sso"):
             pass
     await abroad.leave(browser=new_id())
     before = len(sso.requests)

@@ -16,10 +16,12 @@ from services.auth.limiter import (
     LONGEST_WAIT,
     PER_ACCOUNT,
     PER_ADDRESS,
+    PER_REALM,
     SLOT_RETRY,
     SLOT_SECONDS,
     SLOTS,
     SPARE,
+    TRIP_WINDOW,
     WINDOW,
     Limiter,
 )
@@ -202,9 +204,9 @@ async def test_every_counter_ends(limiter, store):
     await limiter.remember(ALICE, DEVICE)
     await guess(limiter)
     await guess(limiter, device=DEVICE)
-    async with limiter.errand(HERE), limiter.attempt(ALICE, HERE):
+    async with limiter.errand(HERE, "sso"), limiter.attempt(ALICE, HERE):
         lives = {name: await store._client.ttl(name) for name in await store._client.keys(store.key("*"))}
-    counted = {"account": WINDOW, "address": WINDOW, "device": WINDOW, "errand": WINDOW}
+    counted = {"account": WINDOW, "address": WINDOW, "device": WINDOW, "errand": WINDOW, "trips": TRIP_WINDOW}
     counted |= {"known": DEVICE_SECONDS, "slots": SLOT_SECONDS}
     found = {kind for kind in counted for name in lives if f":limit:{kind}" in name.decode()}
     assert (found, len(lives)) == (set(counted), len(counted))
@@ -445,11 +447,11 @@ async def test_counters_name_nobody(limiter, store):
     await limiter.remember(ALICE, DEVICE)
     await guess(limiter)
     await guess(limiter, device=DEVICE)
-    async with limiter.errand(HERE):
+    async with limiter.errand(HERE, "sso"):
         pass
     names = await store._client.keys(store.key("*"))
     held = b"".join(names + [one for name in names for one in await store._client.zrange(name, 0, -1)])
-    assert len(names) == 5
+    assert len(names) == 6
     for secret in (ALICE, HERE, DEVICE):
         assert secret.encode() not in held
 
@@ -553,11 +555,11 @@ async def test_devices_of_an_account_are_bounded(limiter, store):
 # -------------------------------------------------------------------------------------------------------------- OpenID
 
 
-async def start(limiter, address=HERE, outcome=None):
+async def start(limiter, address=HERE, outcome=None, realm="sso"):
     """One start of an OpenID trip that ends so; whether it was let through."""
     reached = False
     with contextlib.suppress(TooManyAttempts, Unreachable):
-        async with limiter.errand(address):
+        async with limiter.errand(address, realm):
             reached = True
             if outcome is not None:
                 raise outcome
@@ -579,6 +581,13 @@ async def test_cap_of_errands(limiter, store, outcome):
     assert sum([await start(limiter) for _ in range(5)]) == 1
 
 
+async def test_cap_of_a_realm(limiter):
+    """A realm is never asked for so many trips that Proxmox, which takes a hundred, would take no more."""
+    started = [await start(limiter, f"192.0.2.{number}") for number in range(PER_REALM + 5)]
+    assert sum(started) == PER_REALM
+    assert await start(limiter, realm="other")
+
+
 async def test_errands_count_apart(limiter):
     """Starts are no failures, and failures no starts."""
     for _ in range(PER_ADDRESS):
@@ -591,7 +600,7 @@ async def test_errands_count_apart(limiter):
 
 async def test_errand_takes_a_slot(limiter, store):
     """A start holds a slot while it is under way, and one that finds none free is not counted."""
-    async with limiter.errand(HERE):
+    async with limiter.errand(HERE, "sso"):
         assert await counters(store, "slots") == {store.key("limit", "slots").encode(): 1}
     assert await counters(store, "slots") == {}
     go, inside = asyncio.Event(), set()
@@ -718,5 +727,5 @@ async def test_poisoned_errands(limiter, store):
     (name,) = await counters(store)
     await store._client.set(name, "many", ex=60)
     with pytest.raises(StoreCorrupt):
-        async with limiter.errand(HERE):
+        async with limiter.errand(HERE, "sso"):
             raise AssertionError("let through")

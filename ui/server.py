@@ -25,6 +25,7 @@ from services.keys import KeyRing, stored_secret
 from services.proxmox import Proxmox
 from services.settings import Settings, exposed_secret_files, is_loopback
 from services.simulator import Simulator
+from services.simulator.greeting import greeting
 from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
 from services.store.place import own_directory, settings_error
@@ -189,8 +190,7 @@ async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], 
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxgate-demo-", ignore_cleanup_errors=True))
     simulator = await stack.enter_async_context(Simulator(provider=True))
     say("A simulated Proxmox VE is running. Accounts:")
-    for account in simulator.accounts:
-        say(f"  {account.userid:<14} password {account.password}   {account.note}")
+    say(greeting(simulator))
     return settings.model_copy(
         update={
             "data_dir": Path(directory),

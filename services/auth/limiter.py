@@ -32,6 +32,11 @@ PER_ACCOUNT = 10
 PER_ADDRESS = 30
 """Failures in a window for an IPv4 address or an IPv6 /64; as many starts of an OpenID trip."""
 
+PER_REALM = 80
+"""Starts of an OpenID trip in ten minutes for a realm: with more than 100 under way Proxmox takes no more."""
+
+TRIP_WINDOW = 600
+
 FIRST_WAIT = 30
 """Seconds from the latest failure to the next try once the limit is reached; each failure more doubles it."""
 
@@ -119,9 +124,11 @@ class Limiter:
                 raise
 
     @asynccontextmanager
-    async def errand(self, address: str) -> AsyncGenerator[None]:
+    async def errand(self, address: str, realm: str) -> AsyncGenerator[None]:
         """Around the start of an OpenID trip, which counts however it ends. Raises as `attempt` does."""
-        async with self._counted(self._counter("errand", network(address), PER_ADDRESS)) as tried, self._slot():
+        starts = self._counter("errand", network(address), PER_ADDRESS)
+        under_way = self._counter("trips", realm, PER_REALM, TRIP_WINDOW)
+        async with self._counted(starts, under_way) as tried, self._slot():
             tried.stays = True
             yield
 
@@ -159,8 +166,8 @@ class Limiter:
         lease = _Counter(key=key, limit=SLOTS, window=SLOT_SECONDS, first=SLOT_SECONDS, longest=SLOT_SECONDS)
         return self._counted(lease, told=SLOT_RETRY)
 
-    def _counter(self, kind: str, what: str, limit: int) -> _Counter:
-        return _Counter(key=self._store.key("limit", kind, _hash(what)), limit=limit)
+    def _counter(self, kind: str, what: str, limit: int, window: int = WINDOW) -> _Counter:
+        return _Counter(key=self._store.key("limit", kind, _hash(what)), limit=limit, window=window)
 
     @asynccontextmanager
     async def _counted(self, *counters: _Counter, told: int = 0) -> AsyncGenerator[_Try]:

@@ -99,7 +99,9 @@ class Pending:
         await self._keep("trip", _trip_id(openid.state, browser), stored, TRIP_SECONDS)
 
     async def take_trip(self, state: str, browser: str) -> Trip:
-        """The trip with this state, once."""
+        """The trip with this state, once. A browser without an id has none."""
+        if not browser:
+            raise StepExpired
         stored = await self._read("trip", _trip_id(state, browser), _StoredTrip, take=True)
         openid = OpenIdTrip(url="", state=state, redirect_url=stored.redirect_url, peer=_peer(stored.server))
         return Trip(realm=stored.realm, wanted=stored.wanted, openid=openid)

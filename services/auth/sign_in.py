@@ -28,7 +28,7 @@ from services.errors import (
     StoreError,
 )
 from services.proxmox import ApiToken, Challenge, Credential, Proxmox
-from services.proxmox.userid import check_tokenid, check_userid
+from services.proxmox.userid import check_realm, check_tokenid, check_userid
 from services.sessions import Session, Sessions, new_id
 
 logger = logging.getLogger(__name__)
@@ -110,8 +110,9 @@ class SignIn:
 
         Raises ProviderFailed too.
         """
+        check_realm(realm)
         with self._told(f"@{realm}", visitor):
-            async with self._limiter.errand(visitor.address):
+            async with self._limiter.errand(visitor.address, realm):
                 trip = await self._proxmox.openid_trip(realm, redirect_url)
             await self._pending.keep_trip(visitor.browser, Trip(realm=realm, wanted=wanted, openid=trip))
         return trip.url

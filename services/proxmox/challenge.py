@@ -64,7 +64,7 @@ def _factors(kinds: _Kinds) -> Factors:
 
 
 def _options(webauthn: dict[str, Any] | None) -> str:
-    with suppress(ValidationError):
+    with suppress(ValidationError, ValueError):
         _WEBAUTHN.validate_python(webauthn)
-        return json.dumps(webauthn)
+        return json.dumps(webauthn, allow_nan=False)
     return ""

@@ -25,6 +25,13 @@ def check_userid(username: str, realm: str) -> str:
     return userid
 
 
+def check_realm(realm: str) -> str:
+    """A realm's name as Proxmox takes it. Raises InvalidCredentials."""
+    if not _REALM.fullmatch(realm):
+        raise InvalidCredentials("not a realm")
+    return realm
+
+
 def check_tokenid(tokenid: str) -> str:
     """An API token's id, `user@realm!name`. Raises InvalidCredentials."""
     userid, _, name = tokenid.rpartition("!")

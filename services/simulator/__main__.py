@@ -5,8 +5,6 @@ import asyncio
 import signal
 import sys
 
-from services.simulator.accounts import Account
-from services.simulator.factors import yubico
 from services.simulator.simulator import Simulator
 
 
@@ -24,28 +22,9 @@ async def _run(simulator: Simulator) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with simulator:
-        sys.stdout.write(_greeting(simulator))
+        sys.stdout.write(f"https://{simulator.address}\nSHA-256 {simulator.fingerprint}\n{greeting(simulator)}\n")
         sys.stdout.flush()
         await stop.wait()
-
-
-def _greeting(simulator: Simulator) -> str:
-    head = f"https://{simulator.address}\nSHA-256 {simulator.fingerprint}\n"
-    return head + "".join(_line(account) for account in simulator.accounts)
-
-
-def _line(account: Account) -> str:
-    """An account for people to try: the password is shown because it opens nothing but this simulation."""
-    line = f"  {account.userid:<12} {account.password:<8} {account.note}\n"
-    if account.totp_secret:
-        line += f"{'':24}authenticator secret {account.totp_secret}\n"
-    if account.yubico:
-        line += f"{'':24}Yubico one-time passwords {' '.join(yubico(account.yubico) for _ in range(3))}\n"
-    if account.recovery:
-        line += f"{'':24}recovery keys {' '.join(account.recovery)}\n"
-    for token in account.tokens:
-        line += f"{'':24}API token {account.userid}!{token.name}={token.secret}\n"
-    return line
 
 
 if __name__ == "__main__":
