@@ -183,7 +183,8 @@ class Proxmox:
         return self._funnel.skew
 
     async def probe(self) -> None:
-        """Ask the addresses that gave no answer whether they are back."""
+        """Ask the addresses that gave no answer whether they are back; forget members that nobody asks any more."""
+        await self._funnel.keep_members({address for known in self._members.values() for address in known})
         await self._funnel.probe(_DOMAINS)
 
     async def refresh_trust(self) -> None:
@@ -265,6 +266,7 @@ def _state(url: str) -> str:
 
 
 def _is_ip(text: str) -> bool:
+    """Whether a call can go there; an address of one link (`fe80::1%eth0`) is good on that machine only."""
     with suppress(ValueError):
-        return not ipaddress.ip_address(text).is_unspecified
+        return "%" not in text and not ipaddress.ip_address(text).is_unspecified
     return False

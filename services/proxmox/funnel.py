@@ -5,7 +5,7 @@ A call moves on where no connection could be made; once it has left, only a read
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import httpx
@@ -47,6 +47,7 @@ class Funnel:
         self._lines = {address: self._line(address) for address in addresses}
         self._order = list(self._lines)
         self._members: dict[Address, Line] = {}
+        self._refreshing = asyncio.Lock()
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -81,17 +82,25 @@ class Funnel:
         return {address: line.trouble for address, line in lines.items() if line.trouble}
 
     async def probe(self, call: Call) -> None:
-        """Ask every address in trouble, and those never asked, whether they are back."""
-        lines = [line for line in self._every_line() if line.trouble or line.skew is None]
+        """Ask every address in trouble whether it is back, and those that were set and never asked."""
+        lines = [line for line in self._every_line() if line.trouble]
+        lines += [line for line in self._lines.values() if not line.trouble and line.skew is None]
         await asyncio.gather(*(self._probe(line, call) for line in lines))
+
+    async def keep_members(self, wanted: Collection[Address]) -> None:
+        """Forget the lines to members that nobody may ask any more."""
+        for address in [address for address in self._members if address not in wanted]:
+            await self._members.pop(address).aclose()
 
     async def refresh_trust(self) -> bool:
         """Read anew what the administrator trusted; whether there was news. What cannot be read stays as it was."""
         if self._anchors is None:
             return False
-        with suppress(StoreError):
-            self._kept, self._fresh = await self._anchors(), True
-        return any([await line.hold_to(self._trust.anchor(self._kept, line.address)) for line in self._every_line()])
+        async with self._refreshing:  # of two readings at once the later one counts
+            with suppress(StoreError):
+                self._kept, self._fresh = await self._anchors(), True
+            lines = self._every_line()
+            return any([await line.hold_to(self._trust.anchor(self._kept, line.address)) for line in lines])
 
     # below: one call
 

@@ -9,7 +9,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -101,8 +101,8 @@ class Line:
         """Judge certificates by this anchor from now on; whether that is news. Connections made before are closed."""
         if anchor == self.anchor:
             return False
-        self.anchor = anchor
         before, self._client = self._client, _client(self._transports.of(anchor))
+        self.anchor = anchor
         await before.aclose()
         return True
 
@@ -129,21 +129,23 @@ class Line:
         self.trouble = trouble
 
     async def _ask(self, call: Call, deadline: asyncio.Timeout, patience: float | None) -> Answer | Failure:
-        timeout = asyncio.timeout(None)
-        sending = _Sending(timeout, patience)
+        timeout, client = asyncio.timeout(None), self._client
+        sending = _Sending(timeout, patience, lambda: self._client is client)
         try:
             async with timeout:
-                opened = await self._open(call, deadline, sending)
+                opened = await self._open(client, call, deadline, sending)
                 return await self._read(call, opened, sending) if isinstance(opened, httpx.Response) else opened
         except TimeoutError:  # the deadline's own comes as a CancelledError: this one is ours
             return Failure(Unreachable("no answer in time"), sending.sent)
 
-    async def _open(self, call: Call, deadline: asyncio.Timeout, sending: "_Sending") -> httpx.Response | Failure:
+    async def _open(
+        self, client: httpx.AsyncClient, call: Call, deadline: asyncio.Timeout, sending: "_Sending"
+    ) -> httpx.Response | Failure:
         """Connect and send: the head of an answer, or why none came."""
         request = self._request(call, sending, connect=_share_of(deadline, CONNECT))
         try:
-            return await self._client.send(request, stream=True)
-        except (*_BROKEN, RuntimeError) as exc:  # the latter when the client was closed while we waited for it
+            return await client.send(request, stream=True)
+        except (*_BROKEN, RuntimeError) as exc:  # the latter when trust changed while we waited for a connection
             trouble = _Trouble.of(exc)
             sent = sending.sent or not isinstance(exc, (*_NOT_CONNECTED, RuntimeError))
         if trouble.distrust is not None:
@@ -224,16 +226,19 @@ def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
 class _Sending:
     """Watches one request go out, and sets its clock: so long to connect, then so long for the answer's beginning."""
 
-    def __init__(self, timeout: asyncio.Timeout, patience: float | None) -> None:
+    def __init__(self, timeout: asyncio.Timeout, patience: float | None, is_trusted: Callable[[], bool]) -> None:
         self.sent = False
         self._timeout = timeout
         self._patience = patience
+        self._is_trusted = is_trusted
 
     async def trace(self, event: str, _: Mapping[str, Any]) -> None:
         """What httpcore tells of its steps. Waiting for a free connection is no one's fault and costs nothing."""
         if event == "connection.connect_tcp.started":
             self._within(CONNECT + 0.2)  # httpx ends each of the two by itself; this is for both together
         elif event.endswith(".send_request_headers.started"):
+            if not self._is_trusted():  # httpcore gives a call that waits a connection even after it was closed
+                raise RuntimeError("the trust changed meanwhile")
             self.sent = True
             self._within(self._patience)
 
@@ -291,6 +296,8 @@ class _Trouble:
 def _outage(error: Exception, chain: tuple[BaseException, ...]) -> Outage:
     if any(isinstance(link, socket.gaierror | UnicodeError) for link in chain):
         return Outage.NAME
+    if isinstance(error, httpx.ConnectTimeout):
+        return Outage.SILENT
     if not isinstance(error, _NOT_CONNECTED):
         return Outage.BROKEN
     if any(isinstance(link, ConnectionRefusedError) for link in chain):

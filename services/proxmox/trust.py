@@ -109,7 +109,10 @@ def _authorities(ca_file: Path | None, ca_pem: str) -> ssl.SSLContext:
     context = _system_authorities()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_pem:
-        context.load_verify_locations(cadata=ca_pem)
+        try:
+            context.load_verify_locations(cadata=ca_pem)
+        except ssl.SSLError:
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no authority that can be read: it believes nobody
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)

@@ -5,6 +5,7 @@ import asyncio
 import signal
 import sys
 
+from services.simulator.greeting import greeting
 from services.simulator.simulator import Simulator
 
 
