@@ -18,8 +18,8 @@ from ui.theme import Tag, head, logo
 
 
 @contextmanager
-def card(title: str, tagline: str, request: Request, *scripts: str) -> Generator[None]:
-    """Draw the shell of a card around its forms, with why somebody is (back) here."""
+def card(title: str, tagline: str, request: Request, *scripts: str, trouble: str = "") -> Generator[None]:
+    """Draw the shell of a card around its forms, with why somebody is (back) here, or the trouble with it."""
     head("form.js", *scripts)
     ui.context.client.content.classes("pg-login")
     ui.add_body_html(f"<noscript><p class=pg-noscript>{text.NEEDS_SCRIPTS}</p></noscript>")
@@ -29,7 +29,7 @@ def card(title: str, tagline: str, request: Request, *scripts: str) -> Generator
             logo(52)
             Tag("h1", title)
             Tag("p", tagline)
-        sentence, detail = _reason(request)
+        sentence, detail = (trouble, "") if trouble else _reason(request)
         with ui.element("div").classes("pg-alert"):
             Tag("div", sentence, {"role": "alert", "id": "card-error"})
             Tag("div", detail, {"role": "status", "id": "card-detail"}, classes="pg-alert-detail")

@@ -7,7 +7,7 @@ from fastapi import Request
 from nicegui import ui
 
 from services.auth.realms import RealmDirectory, Realms
-from services.errors import Distrust, NotTrusted
+from services.errors import Distrust, NotTrusted, ProxmoxError
 from services.proxmox import Realm
 from ui import text
 from ui.addresses import LOGIN, TOKEN, TRUST, login_address, safe_next
@@ -30,10 +30,11 @@ def create(directory: RealmDirectory, *, first_use: bool) -> None:
             if request.query_params.get("with") == "token":
                 _token(wanted)
                 return
+            notice = Notice(first_use=first_use)
             room = _account(wanted)
             _other_way(text.USE_TOKEN, login_address(wanted, **{"with": "token"}))
         with room:
-            await _realms(directory, first_use=first_use)
+            await _realms(directory, notice)
 
 
 def _account(wanted: str) -> ui.element:
@@ -71,12 +72,29 @@ def _other_way(label: str, address: str) -> None:
     Tag("a", label, {"href": address}, classes="pg-link-button")
 
 
-async def _realms(directory: RealmDirectory, *, first_use: bool) -> None:
+class Notice:
+    """What is the matter with Proxmox before anybody has tried to sign in; nothing is drawn while all is well."""
+
+    def __init__(self, *, first_use: bool) -> None:
+        self._first_use = first_use
+        with Tag("div", "", {"role": "status"}, classes="pg-notice") as self._room:
+            self._words = Tag("p")
+            self._link = Tag("a", text.TRUST_LINK, {"href": TRUST})
+        self._room.set_visibility(False)
+
+    def show(self, error: ProxmoxError | None) -> None:
+        """Say it, or nothing."""
+        words = (text.sentence(error), text.detail(error)) if error else ()
+        self._words.set_text(" ".join(f"{part.rstrip('.')}." for part in words if part))
+        self._link.set_visibility(self._first_use and _is_new(error))
+        self._room.set_visibility(error is not None)
+
+
+async def _realms(directory: RealmDirectory, notice: Notice) -> None:
     """The dropdown, filled as soon as the realms are there, and again when Proxmox has come back."""
     Tag("label", text.REALM, {"for": "realm"})
     select = Tag("select", "", {"id": "realm", "name": "realm", "required": True})
-    note = Tag("p", "", {"role": "status"}, classes="pg-note")
-    link = Tag("a", text.TRUST_LINK, {"href": TRUST}, classes="pg-note-link")
+    note = Tag("p", "", classes="pg-note")
     shown: tuple[Realm, ...] | None = None
 
     def show(realms: Realms) -> None:
@@ -84,8 +102,8 @@ async def _realms(directory: RealmDirectory, *, first_use: bool) -> None:
         if realms.realms != shown:  # only then: a list drawn anew forgets what somebody has chosen
             shown = realms.realms
             _fill(select, realms.realms)
-        note.set_text(_note(realms))
-        link.set_visibility(first_use and _is_new(realms))
+        note.set_text(text.REALMS_UNKNOWN if realms.error and not realms.realms else "")
+        notice.show(realms.error)
         heal.active = realms.error is not None
 
     async def refresh() -> None:
@@ -117,20 +135,9 @@ def _fill(select: Tag, realms: tuple[Realm, ...]) -> None:
                 option.props["selected"] = True
 
 
-def _note(realms: Realms) -> str:
-    if realms.error is None:
-        return ""
-    cause = " ".join(_ended(words) for words in (text.sentence(realms.error), text.detail(realms.error)) if words)
-    return cause if realms.realms else f"{cause} {text.REALMS_UNKNOWN}"
-
-
-def _ended(sentence: str) -> str:
-    return sentence.rstrip(".") + "."
-
-
-def _is_new(realms: Realms) -> bool:
+def _is_new(error: ProxmoxError | None) -> bool:
     """Whether the server's certificate is one that nobody has judged yet."""
-    return isinstance(realms.error, NotTrusted) and realms.error.reason is Distrust.UNKNOWN
+    return isinstance(error, NotTrusted) and error.reason is Distrust.UNKNOWN
 
 
 _AS_TYPED = {"autocapitalize": "none", "autocorrect": "off", "spellcheck": "false"}

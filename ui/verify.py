@@ -40,11 +40,9 @@ def _card(request: Request, challenge: Challenge, wanted: str) -> None:
     factors = challenge.factors
     kinds = offered(factors, security_key=fits(relying_party(factors), visit_of(request.scope).origin))
     tagline = text.SECOND_STEP_OF.format(userid=challenge.userid)
-    with card(text.SECOND_STEP, tagline, request, "verify.js"):
+    with card(text.SECOND_STEP, tagline, request, "verify.js", trouble="" if kinds else _why_none(factors)):
         for number, kind in enumerate(kinds):
             _form(kind, factors, wanted, hidden=number > 0)
-        if not kinds:
-            Tag("p", _why_none(factors), {"role": "alert"}, classes="pg-hint")
         with Tag("div", "", {"role": "group", "aria-label": text.OTHER_FACTORS}, classes="pg-others"):
             for kind in kinds if len(kinds) > 1 else ():
                 link_button(text.USE_FACTOR[kind], {"data-kind": kind})
