@@ -67,13 +67,20 @@ class House:
         self.sign_in = SignIn(proxmox, self.sessions, self.limiter, self.pending, self.realms)
 
     async def password(self, username="alice", realm="pve", password=WORD, **more):
-        return await self.sign_in.by_password(username, realm, SecretStr(password), visitor(**more))
+        outcome = await self.sign_in.by_password(username, realm, SecretStr(password), visitor(**more))
+        return await self._welcomed(outcome, **more)
 
     async def code(self, step, kind, code, **more):
-        return await self.sign_in.by_code(step.id, kind, SecretStr(code), visitor(**more))
+        return await self._welcomed(await self.sign_in.by_code(step.id, kind, SecretStr(code), visitor(**more)), **more)
 
     async def token(self, tokenid=TOKEN, secret=TOKEN_SECRET, **more):
-        return await self.sign_in.by_token(tokenid, SecretStr(secret), visitor(**more))
+        return await self._welcomed(await self.sign_in.by_token(tokenid, SecretStr(secret), visitor(**more)), **more)
+
+    async def _welcomed(self, outcome, device="", **_):
+        """As the ways in do it: the device of a session that began is known from then on."""
+        if device and isinstance(outcome, Session):
+            await self.sign_in.remember(outcome, device)
+        return outcome
 
     async def leave(self, realm="sso", wanted="/overview", **more):
         return await self.sign_in.openid_start(realm, wanted, BACK, visitor(**more))

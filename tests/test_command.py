@@ -278,7 +278,8 @@ def test_cookies_over_https(beyond, valkey_url):
         kept = jar.cookies["__Host-proxgate"]
         answers.append(jar.post("/logout", headers={"Origin": up.url}))
     lines = [line for answer in answers for line in answer.headers.get_list("set-cookie")]
-    assert {line.partition("=")[0] for line in lines} == {"__Host-proxgate", "__Host-proxgate-browser"}
+    names = {"__Host-proxgate", "__Host-proxgate-browser", "__Host-proxgate-device"}
+    assert {line.partition("=")[0] for line in lines} == names
     for line in lines:
         assert {"Path=/", "HttpOnly", "SameSite=Lax", "Secure"} <= set(line.split("; ")[1:])
         assert "Domain" not in line

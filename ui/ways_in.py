@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from pydantic import SecretStr
-from services.anchors import Anchors
 
+from services.anchors import Anchors
 from services.auth import SignIn, Step, Visitor
 from services.auth.limiter import Limiter
 from services.errors import EndReason, ProxgateError, StepExpired, StoreError, TooManyAttempts
@@ -130,7 +130,7 @@ def _visitor(ways: WaysIn, request: Request) -> Visitor:
         address=visit.address,
         agent=request.headers.get("user-agent", ""),
         browser=visit.browser,
-        device=device.id if device else new_id(),
+        device=device.id if device else "",
     )
 
 
@@ -143,9 +143,11 @@ async def _welcome(ways: WaysIn, request: Request, visitor: Visitor, outcome: Se
         return response
     if visit.session is not None:  # a new id at every sign-in; the one that came along is dead from here on
         await ways.sessions.end(visit.session, EndReason.SIGNED_OUT)
+    device = visitor.device or new_id()
+    await ways.sign_in.remember(outcome, device)
     response = _go(request, wanted)
     response.raw_headers.append(ways.cookies.write(visit, SESSION, outcome.id, outcome.created))
-    response.raw_headers.append(ways.cookies.write(visit, DEVICE, visitor.device))
+    response.raw_headers.append(ways.cookies.write(visit, DEVICE, device))
     return response
 
 

@@ -80,6 +80,11 @@ redis.call('EXPIRE', key, window + 1)
 return 0
 """
 
+_KNOWS = """
+local since = redis.call('ZSCORE', KEYS[1], ARGV[1])
+return since and tonumber(since) > redis.call('TIME')[1] - ARGV[2] and 1 or 0
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counter:
@@ -146,12 +151,10 @@ class Limiter:
         return self._counter("account", account, PER_ACCOUNT)
 
     async def _knows(self, account: str, device: str) -> bool:
-        key = self._devices(account).key
+        key, asked = self._devices(account).key, (_hash(device), DEVICE_SECONDS)
 
         async def ask(client: Redis) -> bool:
-            now, _ = await client.time()
-            since = await client.zscore(key, _hash(device))
-            return since is not None and float(since) > int(now) - DEVICE_SECONDS
+            return bool(await client.eval(_KNOWS, 1, key, *asked))
 
         return await self._store.run(ask)
 

@@ -39,7 +39,10 @@ SKEW_SECONDS = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visitor:
-    """Who tries, as far as that can be known before. `browser` and `device` are opaque ids from signed cookies."""
+    """Who tries, as far as that can be known before.
+
+    `browser` and `device` are opaque ids from signed cookies; a device that was never signed in from has none.
+    """
 
     address: str
     agent: str
@@ -130,13 +133,15 @@ class SignIn:
                 ticket = await self._proxmox.openid_sign_in(trip.openid, trip.realm, code)
             return await self._begin(ticket, visitor), trip.wanted
 
+    async def remember(self, session: Session, device: str) -> None:
+        """From now on strangers who fail do not keep this account from this device, an opaque id."""
+        with suppress(StoreError):  # nobody is kept out by that
+            await self._limiter.remember(session.principal, device)
+
     async def _begin(self, credential: Credential, visitor: Visitor) -> Session:
         session = await self._sessions.create(
             credential, address=visitor.address, agent=visitor.agent, browser=visitor.browser
         )
-        if visitor.device:
-            with suppress(StoreError):  # it only spares this device a stranger's lock-out
-                await self._limiter.remember(session.principal, visitor.device)
         logger.info("signed in principal=%s address=%s session=%s", session.principal, visitor.address,
                     session.fingerprint)  # fmt: skip
         return session
