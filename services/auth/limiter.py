@@ -14,8 +14,8 @@ import hashlib
 import ipaddress
 import secrets
 import unicodedata
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -48,6 +48,9 @@ DEVICE_SECONDS = 90 * 24 * 3600
 
 SLOTS = 8
 """Sign-ins under way at Proxmox at once, over all replicas: it has about a dozen workers in all."""
+
+MOST_INSIDE = 2 * SLOTS
+"""Sign-ins that one process looks at at once; as many again as there are slots, for those soon refused."""
 
 SLOT_SECONDS = 15
 """Seconds after which a slot whose holder died is free again; longer than any sign-in takes."""
@@ -110,6 +113,7 @@ class Limiter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._inside = 0
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str, device: str = "") -> AsyncGenerator[None]:
@@ -118,24 +122,26 @@ class Limiter:
         Without an `account`, as for who returns from an OpenID provider, only the address counts. Raises
         TooManyAttempts or StoreError before Proxmox is asked.
         """
-        failures = [self._counter("address", network(address), PER_ADDRESS)]
-        if account:
-            failures.append(await self._of_account(_normalised(account), device))
-        async with self._counted(*failures) as tried, self._slot():
-            try:
-                yield
-            except (InvalidCredentials, CodeRefused):
-                tried.stays = True
-                raise
+        with self._door():
+            failures = [self._counter("address", network(address), PER_ADDRESS)]
+            if account:
+                failures.append(await self._of_account(_normalised(account), device))
+            async with self._counted(*failures) as tried, self._slot():
+                try:
+                    yield
+                except (InvalidCredentials, CodeRefused):
+                    tried.stays = True
+                    raise
 
     @asynccontextmanager
     async def errand(self, address: str, realm: str) -> AsyncGenerator[None]:
         """Around the start of an OpenID trip, which counts however it ends. Raises as `attempt` does."""
         starts = self._counter("errand", network(address), PER_ADDRESS)
         under_way = self._counter("trips", realm, PER_REALM, TRIP_WINDOW)
-        async with self._counted(starts, under_way) as tried, self._slot():
-            tried.stays = True
-            yield
+        with self._door():
+            async with self._counted(starts, under_way) as tried, self._slot():
+                tried.stays = True
+                yield
 
     async def remember(self, account: str, device: str) -> None:
         """From now on, for DEVICE_SECONDS, no stranger's failures keep this device from this account.
@@ -143,6 +149,17 @@ class Limiter:
         `device` is an opaque id that nobody can choose or guess. Raises StoreError.
         """
         await self._enter(self._devices(_normalised(account)), _hash(device))
+
+    @contextmanager
+    def _door(self) -> Generator[None]:
+        """In a burst most are refused here, before they cost the store anything: no slot could be free for them."""
+        if self._inside >= MOST_INSIDE:
+            raise TooManyAttempts(SLOT_RETRY)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
 
     async def _of_account(self, account: str, device: str) -> _Counter:
         """The device's own counter if the account knows it, else the strangers'."""
