@@ -104,12 +104,13 @@ const card = (() => {
     if (form.dispatchEvent(before)) send(form);
   });
 
-  // A card with one way only: its field is what comes next.
+  // Once the card is drawn: the wait that it was sent with, and the field of a card that has but one way.
   const greeting = new MutationObserver(() => {
-    const place = document.querySelector("[data-first]");
-    if (!place) return;
+    const alert = find("card-error");
+    if (!alert || !document.querySelector(".pg-submit")) return;
     greeting.disconnect();
-    place.focus();
+    if (alert.dataset.wait) countDown(Number(alert.dataset.wait));
+    document.querySelector("[data-first]")?.focus();
   });
   greeting.observe(document.body, { childList: true, subtree: true });
 
@@ -118,5 +119,5 @@ const card = (() => {
     if (event.persisted) window.location.reload();
   });
 
-  return { find, words, send, setBusy, setLabel, complain, say, isBusy: () => busy };
+  return { find, words, send, setBusy, setLabel, complain, say, isBusy: () => busy, isWaiting: () => counting > 0 };
 })();

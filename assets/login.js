@@ -99,7 +99,8 @@
     if (greeted) return;
     greeted = true;
     if (!form.elements.username.value) form.elements.username.value = remembered(REMEMBERED.username);
-    form.elements[form.elements.username.value ? "password" : "username"].focus();
+    const next = form.elements[form.elements.username.value ? "password" : "username"];
+    (next.disabled ? form.querySelector(".pg-submit") : next).focus();
   }
 
   new MutationObserver(fillIn).observe(document.body, { childList: true, subtree: true });

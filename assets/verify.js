@@ -40,7 +40,7 @@
   document.addEventListener("click", (event) => {
     const link = event.target.closest("button[data-kind]");
     if (!link || card.isBusy()) return;
-    say("");
+    if (!card.isWaiting()) say("");
     open(link.dataset.kind);
   });
 
@@ -64,14 +64,14 @@
     btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 
   async function askKey(form) {
-    const options = JSON.parse(form.dataset.options);
-    const challenge = options.publicKey.challenge;
-    options.publicKey.challenge = toBytes(challenge);
-    for (const key of options.publicKey.allowCredentials || []) key.id = toBytes(key.id);
+    const { publicKey } = JSON.parse(form.dataset.options);
+    const challenge = publicKey.challenge;
     setBusy(form, true);
     let signed;
     try {
-      signed = await navigator.credentials.get({ publicKey: options.publicKey });
+      publicKey.challenge = toBytes(challenge);
+      for (const key of publicKey.allowCredentials || []) key.id = toBytes(key.id);
+      signed = await navigator.credentials.get({ publicKey });
     } catch {
       return complain(form, words().keyGaveUp);
     }

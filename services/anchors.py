@@ -13,11 +13,11 @@ import re
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from services.errors import CodeRefused, StoreCorrupt, StoreError
 from services.keys import Key, KeyRing, derive
@@ -50,14 +50,6 @@ class _StoredOffer(BaseModel):
 _Stored = TypeVar("_Stored", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What a code stands for: the certificate with this fingerprint, at this address (`host:port`)."""
-
-    address: str
-    fingerprint: str
-
-
 class Anchors:
     """Reads and writes anchors and codes. Every call raises StoreUnavailable when the store is down."""
 
@@ -79,8 +71,7 @@ class Anchors:
 
     async def keep(self, place: str, anchor: Anchor) -> None:
         """Trust this from now on, at an address (`host:port`) or with CLUSTER everywhere."""
-        stored = _StoredAnchor(fingerprint=anchor.fingerprint, ca_pem=anchor.ca_pem)
-        value = self._seal(stored, self._entry(place))
+        value = self._sealed(place, anchor)
 
         async def keep(client: Redis) -> None:
             await client.hset(self._key, place, value)
@@ -111,24 +102,25 @@ class Anchors:
         await self._store.run(offer)
         return "-".join(code[place : place + _GROUP] for place in range(0, len(code), _GROUP))
 
-    async def peek(self, code: str) -> Offer:
-        """What a code stands for, which it does from then on as well. Raises CodeRefused."""
-        key = self._code_key(_normalised(code))
-
-        async def peek(client: Redis) -> Any:
-            return await client.get(key)
-
-        return self._opened(key, await self._store.run(peek))
-
     async def redeem(self, code: str) -> str:
-        """Trust what a code stands for; the address. The code is used up. Raises CodeRefused."""
+        """Trust what a code stands for; the address. The code is used up by that, and kept if it fails.
+
+        Raises CodeRefused.
+        """
         key = self._code_key(_normalised(code))
 
-        async def take(client: Redis) -> Any:
-            return await client.getdel(key)
+        async def spend(pipe: Pipeline) -> _StoredOffer:
+            found: Any = await pipe.get(key)
+            offer = self._opened(key, found)
+            pipe.multi()  # of two at once one begins anew, and finds no code any more
+            pipe.hset(self._key, offer.address, self._sealed(offer.address, Anchor(fingerprint=offer.fingerprint)))
+            pipe.delete(key)
+            return offer
 
-        offer = self._opened(key, await self._store.run(take))
-        await self.keep(offer.address, Anchor(fingerprint=offer.fingerprint))
+        async def redeem(client: Redis) -> Any:
+            return await client.transaction(spend, key, value_from_callable=True)
+
+        offer: _StoredOffer = await self._store.run(redeem)
         logger.warning("a code was redeemed: %s of %s is trusted from now on", offer.fingerprint, offer.address)
         return offer.address
 
@@ -150,12 +142,15 @@ class Anchors:
             return Anchor(fingerprint=stored.fingerprint, ca_pem=stored.ca_pem)
         return None
 
-    def _opened(self, key: str, value: bytes | None) -> Offer:
+    def _opened(self, key: str, value: bytes | None) -> _StoredOffer:
         with suppress(StoreCorrupt):
             stored = self._unseal(_StoredOffer, value or b"", key)
             if stored.until > time.time():
-                return Offer(address=stored.address, fingerprint=stored.fingerprint)
+                return stored
         raise CodeRefused
+
+    def _sealed(self, place: str, anchor: Anchor) -> bytes:
+        return self._seal(_StoredAnchor(fingerprint=anchor.fingerprint, ca_pem=anchor.ca_pem), self._entry(place))
 
     def _seal(self, stored: BaseModel, place: str) -> bytes:
         return seal_bytes(stored.model_dump_json().encode(), self._keys.first, _sealing_key(self._keys.first), place)

@@ -57,11 +57,12 @@ class Hint(StrEnum):
 
 
 class InvalidCredentials(ProxmoxError):
-    """Proxmox refused the account and password; it never says which of the two."""
+    """Refused: by Proxmox, which never says whether account or password was wrong, or here, before it was asked."""
 
-    def __init__(self, why: str = "refused by Proxmox", hint: Hint | None = None) -> None:
+    def __init__(self, why: str = "refused", hint: Hint | None = None, *, by_proxmox: bool = False) -> None:
         super().__init__(why)
         self.hint = hint
+        self.by_proxmox = by_proxmox
 
 
 class TicketRejected(ProxmoxError):
@@ -110,25 +111,46 @@ class Distrust(StrEnum):
     """Why a certificate is not trusted."""
 
     UNKNOWN = "unknown"  # nobody vouched for it
-    CHANGED = "changed"  # it is not one of the pinned ones
-    EXPIRED = "expired"
+    CHANGED = "changed"  # it is not what was trusted before
+    EXPIRED = "expired"  # or not valid yet
     WRONG_NAME = "wrong name"  # made for another host name
+
+
+class Held(StrEnum):
+    """What a server's certificate was held to."""
+
+    NOTHING = "nothing"  # of its own: any authority that the system or a file names would have done
+    CERTIFICATE = "certificate"  # that very one, or one of several
+    AUTHORITY = "authority"  # the cluster's, besides those that count everywhere
 
 
 class NotTrusted(ProxmoxError):
     """Nobody vouched for the server's certificate; nothing of the request was sent.
 
     `fingerprint` is the SHA-256 of the certificate seen, upper-case hex pairs with colons, or empty when the
-    handshake itself failed; `expected` are those that would have been good, empty where none was pinned.
+    handshake itself failed. `expected` are those that it was held to and is none of, by `held` the certificates' or
+    the authority's; empty unless it is CHANGED. `by_setting` where PROXMOX_FINGERPRINT says so, and not an anchor.
     """
 
-    def __init__(self, address: str, fingerprint: str, reason: Distrust, expected: tuple[str, ...] = ()) -> None:
-        wanted = f", expected {' or '.join(expected)}" if expected else ""
+    def __init__(
+        self,
+        address: str,
+        fingerprint: str,
+        reason: Distrust,
+        expected: tuple[str, ...] = (),
+        *,
+        held: Held = Held.NOTHING,
+        by_setting: bool = False,
+    ) -> None:
+        signed = "one signed by " if held is Held.AUTHORITY else ""
+        wanted = f", expected {signed}{' or '.join(expected)}" if expected else ""
         super().__init__(f"certificate of {address} is not trusted ({reason}): {fingerprint}{wanted}")
         self.address = address
         self.fingerprint = fingerprint
         self.reason = reason
         self.expected = expected
+        self.held = held
+        self.by_setting = by_setting
 
 
 class BadAnswer(ProxmoxError):
@@ -140,7 +162,8 @@ class ProviderError(StrEnum):
 
     DENIED = "denied"  # access_denied: the person or a rule there said no
     FAILED = "failed"  # any other error it sent back
-    SILENT = "silent"  # Proxmox could not reach it
+    SILENT = "silent"  # Proxmox could not start the sign-in there, most likely since it does not answer
+    GONE = "gone"  # Proxmox does not offer its realm any more
 
 
 class ProviderFailed(ProxmoxError):

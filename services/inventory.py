@@ -133,8 +133,11 @@ class _Poller:
         if time.monotonic() < self._members_due:
             return
         self._members_due = time.monotonic() + MEMBERS_PERIOD
-        with suppress(PrivilegeMissing, Unreachable, BadAnswer, RequestRefused):
-            await proxmox.members()
+        try:
+            with suppress(Unreachable, BadAnswer, RequestRefused):
+                await proxmox.members()
+        except PrivilegeMissing:
+            self._proxmox.forget_members(self._principal)
 
     def _unreached(self) -> Mapping[Address, ProxmoxError]:
         return self._proxmox.troubles(self._principal)

@@ -141,7 +141,7 @@ def parse_address(text: str, default_port: int) -> Address:
     except ValueError as exc:
         raise SettingsError("PROXMOX_HOST", mend) from exc
     plain = parts.netloc == text and "@" not in text and port != 0
-    if not plain or not (_is_ip(host) or _HOST_NAME.fullmatch(host)):
+    if not plain or not (is_ip(host) or _HOST_NAME.fullmatch(host)):
         raise SettingsError("PROXMOX_HOST", mend)
     return Address(host=host, port=port)
 
@@ -154,7 +154,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _is_ip(host: str) -> bool:
+def is_ip(host: str) -> bool:
+    """Whether this is an IP address and no name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -169,7 +170,7 @@ def _check_public_url(url: str | None) -> None:
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        good = parts.scheme in {"http", "https"} and parts.port != 0 and (_is_ip(host) or _HOST_NAME.fullmatch(host))
+        good = parts.scheme in {"http", "https"} and parts.port != 0 and (is_ip(host) or _HOST_NAME.fullmatch(host))
     except ValueError as exc:
         raise SettingsError("PUBLIC_URL", mend) from exc
     if not good or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 ARGUMENTS = [
     "--no-sandbox",  # as root, as in CI, Chromium's own does not start
@@ -46,6 +47,10 @@ def launched() -> Iterator[Browser]:
         browser.close()
 
 
+NOTED = ("Failed to load resource: ", "WebSocket connection to ", "Framing ", "Refused to frame ")
+"""What the browser itself notes of an answer that is no success; everything else is a mistake of ours."""
+
+
 class Watched:
     """A page, with all that it said, asked for and sent."""
 
@@ -59,10 +64,35 @@ class Watched:
         self.page.on("request", lambda request: self.addresses.append(request.url))
         self.page.on("websocket", self._watch)
 
+    def mistakes(self) -> list[str]:
+        """Complaints of the browser that are about us."""
+        return [words for words in self.complaints if not words.startswith(NOTED)]
+
     def _watch(self, socket):
         self.addresses.append(socket.url)
         socket.on("framesent", lambda frame: self.frames.append(str(frame)))
         socket.on("framereceived", lambda frame: self.frames.append(str(frame)))
+
+
+def card(page: Page, path: str = "/") -> Page:
+    """Open an address, and wait for the login card with its realms."""
+    page.goto(path)
+    expect(page.get_by_label("Realm").locator("option")).not_to_have_count(0)
+    return page
+
+
+def serious(page: Page) -> list[tuple[str, str, list[str]]]:
+    """What axe finds serious or worse, by light and in the dark. It may load nothing: Quasar draws a bar for that."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found += Axe().run(page, options={"preload": False}).response["violations"]
+    page.emulate_media(color_scheme="light")
+    return [
+        (one["id"], one["impact"], [node["html"][:160] for node in one["nodes"][:3]])
+        for one in found
+        if one["impact"] in {"serious", "critical"}
+    ]
 
 
 def fill_card(page: Page, username: str = "root", realm: str = "pam", password: str = "demo") -> None:

@@ -13,7 +13,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from services.errors import Distrust, NotTrusted, ProxmoxError, StoreUnavailable, Unreachable
+from services.errors import Distrust, Held, NotTrusted, ProxmoxError, StoreUnavailable, Unreachable
 from services.proxmox import Address, Anchor, Proxmox, Ticket, Trust
 from services.proxmox.trust import CLUSTER
 from services.simulator import Fault, Simulator
@@ -272,6 +272,7 @@ async def test_a_stranger_is_not_of_the_cluster(sim: Simulator, proxmox: Proxmox
     error = await refused(proxmox)
     assert (error.reason, error.fingerprint, error.expected) == (
         Distrust.CHANGED, sim.fingerprint, (sim.ca_fingerprint,))  # fmt: skip
+    assert (error.held, error.by_setting) == (Held.AUTHORITY, False)
     assert not sim.requests
 
 
@@ -387,7 +388,7 @@ async def test_an_older_reading_does_not_win(sim: Simulator, kept: Kept) -> None
 
 @pytest.mark.parametrize("trusted", [False, True])
 async def test_a_pinned_fingerprint_leaves_no_say_to_anchors(trusted: bool, sim: Simulator, kept: Kept) -> None:
-    """With PROXMOX_FINGERPRINT set an anchor neither opens nor closes anything."""
+    """With PROXMOX_FINGERPRINT set an anchor neither opens nor closes anything, and the error says what decided."""
     kept.leaf(sim.address, OTHER if trusted else sim.fingerprint)
     kept.cluster(sim)
     pin = sim.fingerprint if trusted else OTHER
@@ -397,6 +398,7 @@ async def test_a_pinned_fingerprint_leaves_no_say_to_anchors(trusted: bool, sim:
         else:
             error = await refused(proxmox)
             assert (error.reason, error.expected) == (Distrust.CHANGED, (pin,))
+            assert (error.held, error.by_setting) == (Held.CERTIFICATE, True)
     assert len(sim.requests) == trusted
 
 
@@ -450,13 +452,14 @@ NOW = datetime.now(UTC)
 
 @pytest.mark.parametrize("how", ["leaf", "authority"])
 async def test_what_has_expired_is_not_trusted(how: str, kept: Kept) -> None:
-    """An expired certificate is refused as such, whether it or its authority was kept."""
+    """An expired certificate is refused as such, whether it or its authority was kept, and no other was expected."""
     authority = trustme.CA()
     leaf = authority.issue_cert("127.0.0.1", not_before=NOW - timedelta(9), not_after=NOW - timedelta(1))
     async with serving(server_context(leaf)) as server, asking([server.address], kept) as proxmox:
         _keep(kept, how, server.address, leaf, authority)
         error = await refused(proxmox)
-        assert (error.reason, error.fingerprint) == (Distrust.EXPIRED, shown(leaf))
+        assert (error.reason, error.fingerprint, error.expected) == (Distrust.EXPIRED, shown(leaf), ())
+        assert error.held is (Held.CERTIFICATE if how == "leaf" else Held.AUTHORITY)
     assert server.received == b""
 
 

@@ -9,8 +9,8 @@ import pytest
 import time_machine
 from pydantic import SecretStr
 
-from services.anchors import CODE_SECONDS, Anchors, Offer
-from services.errors import CodeRefused, Distrust, NotTrusted, StoreUnavailable
+from services.anchors import CODE_SECONDS, Anchors
+from services.errors import CodeRefused, Distrust, Held, NotTrusted, StoreUnavailable
 from services.keys import KeyRing
 from services.proxmox import Anchor, Proxmox, Trust
 from services.proxmox.trust import CLUSTER
@@ -181,14 +181,18 @@ async def test_code_once(anchors, store, keys):
     assert sum(isinstance(result, CodeRefused) for result in results) == 7
 
 
-async def test_code_peek(anchors):
-    """To look at what a code stands for does not use it up."""
+async def test_a_store_that_fails_keeps_the_code(anchors, raw):
+    """A store that is full when a code is redeemed costs nobody the code: it trusts once there is room."""
     code = await anchors.offer("pve:8006", ONE.fingerprint)
-    assert await anchors.peek(code) == Offer(address="pve:8006", fingerprint=ONE.fingerprint)
+    await raw("config_set", "maxmemory", "1")
+    try:
+        with pytest.raises(StoreUnavailable):
+            await anchors.redeem(code)
+    finally:
+        await raw("config_set", "maxmemory", "0")
     assert await anchors.read() == {}
     assert await anchors.redeem(code) == "pve:8006"
-    with pytest.raises(CodeRefused):
-        await anchors.peek(code)
+    assert await anchors.read() == {"pve:8006": ONE}
 
 
 @pytest.mark.parametrize(
@@ -294,4 +298,4 @@ async def test_the_authority_covers_renewed_certificates(anchors, pve):
     async with Proxmox([pve.address], Trust(), anchors=anchors.read) as proxmox:
         with pytest.raises(NotTrusted) as refused:
             await proxmox.realms()
-    assert refused.value.expected == (pve.ca_fingerprint,)
+    assert (refused.value.held, refused.value.expected) == (Held.AUTHORITY, (pve.ca_fingerprint,))

@@ -62,14 +62,17 @@ def test_kinds_of_the_future_are_left_out():
 
 def test_percent_signs_and_colons():
     """Colons and percent signs inside the challenge are read as they were."""
-    options = {"publicKey": {"rpId": "pve.example", "extensions": {"appid": "https://pve.example:8006/%41"}}}
+    options = {
+        "publicKey": {"challenge": "AA", "rpId": "pve.example", "extensions": {"appid": "https://pve.example:8006/%41"}}
+    }
     assert json.loads(factors(ticket({"webauthn": options})).webauthn) == options
 
 
 @pytest.mark.parametrize(
     "webauthn",
-    [{}, {"publicKey": None}, {"publicKey": {}}, {"publicKey": {"rpId": ""}}, {"publicKey": {"rpId": 7}},
-     {"publicKey": {"rpId": "x" * 254}}, {"publicKey": []}],
+    [{}, {"publicKey": None}, {"publicKey": {}}, {"publicKey": {"challenge": "AA", "rpId": ""}},
+     {"publicKey": {"challenge": "AA", "rpId": 7}}, {"publicKey": {"rpId": "pve.example"}},
+     {"publicKey": {"challenge": "AA", "rpId": "x" * 254}}, {"publicKey": []}],
     ids=ascii,
 )  # fmt: skip
 def test_security_key_without_a_relying_party(webauthn):
@@ -138,6 +141,6 @@ def test_huge():
 
 def test_relying_party():
     """The host that security keys are bound to is read from the options, in lower case; nothing without a key."""
-    options = {"publicKey": {"rpId": "PVE.Example"}}
+    options = {"publicKey": {"challenge": "AA", "rpId": "PVE.Example"}}
     assert relying_party(factors(ticket({"webauthn": options}))) == "pve.example"
     assert relying_party(factors(ticket({"totp": True}))) == ""

@@ -189,6 +189,18 @@ def test_wrong_name(examine, pve, tmp_path):
     assert status == 1
     assert "made for other names" in told
     assert "localhost" in told
+    assert "PROXMOX_CA_FILE=" not in told
+
+
+def test_not_of_the_authority(examine, pve):
+    """A certificate that the cluster's trusted authority did not sign is not said to have been that authority."""
+    pve.replace_certificate()
+    status, told = examine(pve.address, {CLUSTER: Anchor(fingerprint=pve.ca_fingerprint, ca_pem=pve.ca_pem)})
+    assert status == 1
+    assert "not signed by the trusted authority" in told
+    assert "changed" not in told
+    for words in (pve.ca_fingerprint, pve.fingerprint, f"proxgate trust {pve.address}"):
+        assert words in told
 
 
 @contextlib.contextmanager
@@ -234,7 +246,7 @@ def test_refused(examine):
 
 def test_silent(examine, monkeypatch):
     """An address that swallows everything is told as such."""
-    monkeypatch.setattr("services.vouchers._SECONDS", 0.3)
+    monkeypatch.setattr("services.vouching._SECONDS", 0.3)
     monkeypatch.setattr("services.proxmox.line.CONNECT", 0.3)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         place = full.getsockname()
@@ -299,6 +311,23 @@ def test_clock(examine, pve, skew, status, word):
     exit_status, told = examine(pve.address, PROXMOX_FINGERPRINT=pve.fingerprint)
     assert exit_status == status
     assert re.search(rf"(?m)^{'FAIL' if status else 'ok'} +clock.*\b{word}\b", told)
+    assert "tickets" not in told  # Proxmox judges its own by its own clock
+    assert "among each other" not in told
+
+
+@pytest.mark.parametrize(("skew", "status"), [(200, 1), (-100, 0)])
+def test_clocks_among_each_other(examine, pve, skew, status):
+    """Of several addresses the clocks are compared too: one may refuse the other's tickets though ours lies between."""
+    pve.skew = -200
+    with harness.simulator(speed=1.0) as other:
+        other.skew = skew
+        pins = f"{pve.fingerprint},{other.fingerprint}"
+        exit_status, told = examine(f"{pve.address},{other.address}", PROXMOX_FINGERPRINT=pins)
+        ahead = f"{other.address} is 400 seconds ahead of {pve.address}"
+    assert exit_status == status
+    assert re.search(rf"(?m)^{'FAIL' if status else 'ok'} +clocks among each other", told)
+    assert (ahead in re.sub(r"\b(399|401)\b", "400", told)) is bool(status)
+    assert verdicts(told).count(("ok", "clock")) == 2
 
 
 # Several

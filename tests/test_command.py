@@ -1,24 +1,30 @@
 """The command from outside: settings and their order, wrong ones, verbs, certificates, signals, restarts."""
 
+import errno
 import json
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import httpx
 import pytest
 
 from services.certificate import fingerprint, self_signed
+from services.proxmox import Proxmox
+from services.settings import load_settings
 from tests import harness
 from tests.conftest import forget_failures
 from tests.harness import PAGE, SECRET, sign_in, until
+from ui.server import _demo, _loopback_addresses
 
 NEEDLESS = {"PROXMOX_HOST": "127.0.0.1:9", "PROXMOX_FINGERPRINT": "AB" * 32, "REDIS_URL": "redis://127.0.0.1:9"}
 """Settings that are well-formed and lead nowhere."""
@@ -593,6 +599,31 @@ def test_demo(tmp_path):
         assert children
         assert up.stop() == 0
         assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+
+
+async def test_demo_of_several_nodes(tmp_path, monkeypatch):
+    """--demo has as many nodes as the machine has addresses for, each of them trusted, up to three."""
+    monkeypatch.chdir(tmp_path)
+    async with AsyncExitStack() as stack:
+        settings = await _demo(load_settings({"demo": True}), stack, lambda _: None)
+        assert [address.host for address in settings.addresses] == ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+        for address in settings.addresses:
+            async with Proxmox([address], settings.trust) as proxmox:
+                assert await proxmox.realms()
+
+
+def test_demo_where_loopback_is_one_address(monkeypatch):
+    """A machine that has 127.0.0.1 alone, as macOS, gets one node, and one with all that are asked for gets these."""
+    assert _loopback_addresses(3) == 3
+
+    class Narrow(socket.socket):
+        def bind(self, place):
+            if place[0] != "127.0.0.1":
+                raise OSError(errno.EADDRNOTAVAIL, "Can't assign requested address")
+            super().bind(place)
+
+    monkeypatch.setattr("ui.server.socket.socket", Narrow)
+    assert _loopback_addresses(3) == 1
 
 
 def test_a_shared_store_without_a_secret_is_told(valkey_url, sim):

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 import re
 
@@ -14,6 +15,7 @@ from services.errors import (
     CheckFailed,
     Distrust,
     EndReason,
+    Held,
     Hint,
     InvalidCredentials,
     NotTrusted,
@@ -225,14 +227,59 @@ def test_every_end_has_its_words(reason):
 
 
 @pytest.mark.parametrize("reason", list(Distrust))
-def test_distrust_says_what_to_set(reason):
-    """Distrust names the fact, the fingerprint if one was seen, and both settings that mend it."""
+def test_distrust_says_what_is_the_matter(reason):
+    """Distrust names the fact and the fingerprint, if one was seen, in a sentence for each reason."""
     sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", reason))
     assert "certificate" in sentence
-    for words in ("AA:BB", "PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
-        assert words in sentence
+    assert "not trusted" in sentence
+    assert "AA:BB" in sentence
     assert sum(text.sentence(NotTrusted("pve:8006", "AA:BB", other)) == sentence for other in Distrust) == 1
     assert "fingerprint is" not in text.sentence(NotTrusted("pve:8006", "", reason))
+
+
+@pytest.mark.parametrize("held", list(Held))
+@pytest.mark.parametrize("by_setting", [False, True])
+@pytest.mark.parametrize("reason", [Distrust.UNKNOWN, Distrust.CHANGED])
+def test_distrust_says_what_to_set(reason, held, by_setting):
+    """Not trusted or changed: both settings that mend it are named, and the command only where it would do so."""
+    sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", reason, held=held, by_setting=by_setting))
+    for words in ("PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
+        assert words in sentence
+    assert ("proxgate trust" in sentence) is not by_setting
+
+
+@pytest.mark.parametrize("held", list(Held))
+def test_an_expired_certificate_has_to_be_renewed(held):
+    """Out of its dates: it is to be renewed, and nothing is named that would not help, such as trusting it."""
+    sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", Distrust.EXPIRED, held=held))
+    assert "expired" in sentence
+    assert "renews it on the server" in sentence
+    for words in ("PROXMOX_", "proxgate trust", "Expected"):
+        assert words not in sentence
+
+
+def test_a_wrong_name_is_mended_by_no_authority():
+    """Made for another name: what helps is such a name or the certificate itself, and no authority."""
+    sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", Distrust.WRONG_NAME))
+    assert "PROXMOX_CA_FILE" not in sentence
+    for words in ("PROXMOX_HOST", "PROXMOX_FINGERPRINT", "proxgate trust"):
+        assert words in sentence
+
+
+def test_an_authority_is_expected_to_have_signed():
+    """Where the cluster's authority was trusted, its fingerprint is named as that of whoever had to sign."""
+    error = NotTrusted("pve:8006", "AA:BB", Distrust.CHANGED, ("CC:DD",), held=Held.AUTHORITY)
+    assert "one signed by the authority with the fingerprint CC:DD" in text.sentence(error)
+    assert "changed" not in text.sentence(error)
+    assert "one signed by CC:DD" in str(error)
+
+
+def test_code_keeps_what_helps_against_distrust():
+    """Why a certificate is not trusted, and what helps, survive the way through an address without a fingerprint."""
+    for reason, held, by_setting in itertools.product(Distrust, Held, (False, True)):
+        error = NotTrusted("", "", reason, held=held, by_setting=by_setting)
+        assert text.sentence(text.by_code(text.code(error))) == text.sentence(error)
+        assert re.fullmatch(r"[a-z-]+", text.code(error))
 
 
 def test_missing_privilege_reads_well():

@@ -21,7 +21,7 @@ from services.auth.limiter import (
     SLOT_SECONDS,
     SLOTS,
     SPARE,
-    TRIP_WINDOW,
+    TRIP_SECONDS,
     WINDOW,
     Limiter,
 )
@@ -206,7 +206,7 @@ async def test_every_counter_ends(limiter, store):
     await guess(limiter, device=DEVICE)
     async with limiter.errand(HERE, "sso"), limiter.attempt(ALICE, HERE):
         lives = {name: await store._client.ttl(name) for name in await store._client.keys(store.key("*"))}
-    counted = {"account": WINDOW, "address": WINDOW, "device": WINDOW, "errand": WINDOW, "trips": TRIP_WINDOW}
+    counted = {"account": WINDOW, "address": WINDOW, "device": WINDOW, "errand": WINDOW, "trips": TRIP_SECONDS}
     counted |= {"known": DEVICE_SECONDS, "slots": SLOT_SECONDS}
     found = {kind for kind in counted for name in lives if f":limit:{kind}" in name.decode()}
     assert (found, len(lives)) == (set(counted), len(counted))

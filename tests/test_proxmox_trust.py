@@ -299,22 +299,6 @@ async def test_distrust_outweighs_an_outage(expired: trustme.LeafCert, ca_file: 
             await proxmox.realms()
 
 
-async def test_the_fingerprint_of_any_server_can_be_read(expired: trustme.LeafCert) -> None:
-    """`fingerprint` tells what certificate a server shows, trusted or not, and sends nothing."""
-    async with serving(server_context(expired)) as server, Proxmox([], Trust()) as proxmox:
-        assert await proxmox.fingerprint(server.address) == shown(expired)
-    assert server.received == b""
-
-
-async def test_no_server_shows_no_fingerprint(good: trustme.LeafCert) -> None:
-    """`fingerprint` of an address where nobody listens is Unreachable."""
-    async with serving(server_context(good)) as closed:
-        pass
-    async with Proxmox([], Trust()) as proxmox:
-        with pytest.raises(Unreachable):
-            await proxmox.fingerprint(closed.address)
-
-
 @pytest.mark.parametrize("fingerprint", ["", "ab" * 31, "ab" * 33, "zz" * 32, "\u0661" * 64])
 def test_a_fingerprint_that_is_none_is_a_wrong_setting(fingerprint: str) -> None:
     """Whatever is not 64 hex digits names PROXMOX_FINGERPRINT as the setting to mend."""

@@ -12,12 +12,14 @@ import time
 
 import pytest
 
-from services.errors import SettingsError
+from services.errors import SettingsError, StoreUnavailable
 from services.proxmox.trust import CLUSTER
 from services.settings import load_settings
+from services.simulator import Simulator
 from tests import harness
 from tests.harness import SECRET, sign_in, until
 from ui.cli import _parser, run
+from ui.first_contact import FirstContact
 from ui.server import open_parts
 from ui.trust_command import Wish, trust
 
@@ -356,3 +358,87 @@ def test_a_running_server(desk, pve, tmp_path):
         assert sign_in(jar).status_code == 502
         assert pve.fingerprint in up.output()
         assert pve.ca_fingerprint in up.output()
+
+
+# What is offered at the first contact
+
+
+@pytest.fixture
+async def here():
+    """A simulated Proxmox in this very loop."""
+    async with Simulator(speed=30.0, idle=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+async def contact(desk, here, monkeypatch):
+    """The first contact of a server with it, and the lines that it prints."""
+    monkeypatch.setenv("PROXMOX_HOST", str(here.address))
+    async with open_parts(load_settings()) as parts:
+        lines = []
+        yield FirstContact(parts, "http://here", lambda words: lines.extend(words.splitlines())), lines
+
+
+def codes(lines):
+    return [line.strip() for line in lines if re.fullmatch(r"  (\w{4}-){3}\w{4}", line)]
+
+
+async def test_offered_when_proxmox_comes_late(contact, here, monkeypatch):
+    """A Proxmox that is off at the start is offered for trust once it is there, and looked at until it is trusted."""
+    monkeypatch.setattr("ui.first_contact.LOOK_SECONDS", 0.05)
+    first, lines = contact
+    await here.close_door(here.address)
+    running = asyncio.create_task(first.run())
+    await asyncio.sleep(0.5)
+    assert lines == ["WARNING: Unable to reach the Proxmox server"]
+    await here.open_door(here.address)
+    async with asyncio.timeout(5):
+        while not codes(lines):
+            await asyncio.sleep(0.02)
+    assert f"  {here.fingerprint}" in lines
+    assert not running.done()
+    await asyncio.sleep(0.5)
+    (code,) = codes(lines)
+    await first._parts.anchors.redeem(code)
+    await asyncio.wait_for(running, 5)
+
+
+async def test_offered_anew(contact, here):
+    """One certificate is offered once while its code is good, and another one at the same address anew."""
+    first, lines = contact
+    for _ in range(2):
+        assert await first.look() is False
+    assert len(codes(lines)) == 1
+    first._offered = dict.fromkeys(first._offered, 0.0)  # a day later
+    assert await first.look() is False
+    assert len(codes(lines)) == 2
+    here.replace_certificate()
+    assert await first.look() is False
+    assert len(codes(lines)) == 3
+    assert f"  {here.fingerprint}" in lines
+
+
+async def test_offered_once_the_store_is_back(contact, here, monkeypatch):
+    """With the store down nothing is offered, and it is at the next look."""
+    first, lines = contact
+    with monkeypatch.context() as patch:
+        patch.setattr(first._parts.anchors, "offer", _down)
+        await first.look()
+    assert codes(lines) == []
+    await first.look()
+    assert len(codes(lines)) == 1
+
+
+async def _down(*_):
+    raise StoreUnavailable
+
+
+async def test_one_look_where_settings_decide(desk, pve, monkeypatch):
+    """With PROXMOX_FINGERPRINT set a wrong certificate is told once, and no code is offered."""
+    monkeypatch.setenv("PROXMOX_FINGERPRINT", OTHER)
+    lines = []
+    async with open_parts(load_settings()) as parts:
+        await asyncio.wait_for(FirstContact(parts, "http://here", lines.append).run(), 5)
+    (line,) = lines
+    assert pve.fingerprint in line
+    assert "proxgate trust" not in line

@@ -78,6 +78,7 @@ def compose(parts: Parts) -> ASGIApp:
     routes.create(inner, sessions, watch, cookies)
     ways_in.create(inner, ways_in.WaysIn(
         sign_in=sign_in, sessions=sessions, cookies=cookies, limiter=limiter, anchors=parts.anchors,
+        directory=directory,
         public=origin_of(urlsplit(settings.public_url)) if settings.public_url else "",
     ))  # fmt: skip
     set_banners(demo=settings.demo, unverified=_trusts_anybody(settings))

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import Request
 from nicegui import ui
 
-from services.errors import EndReason
+from services.errors import EndReason, TooManyAttempts
 from ui import text
 from ui.layout import banners
 from ui.theme import Tag, head, logo
@@ -29,10 +29,7 @@ def card(title: str, tagline: str, request: Request, *scripts: str, trouble: str
             logo(52)
             Tag("h1", title)
             Tag("p", tagline)
-        sentence, detail = (trouble, "") if trouble else _reason(request)
-        with ui.element("div").classes("pg-alert"):
-            Tag("div", sentence, {"role": "alert", "id": "card-error"})
-            Tag("div", detail, {"role": "status", "id": "card-detail"}, classes="pg-alert-detail")
+        _alert(trouble, request)
         yield
 
 
@@ -67,13 +64,19 @@ def link_button(label: str, attributes: Mapping[str, Any]) -> None:
     Tag("button", label, {"type": "button", **attributes}, classes="pg-link-button")
 
 
-def _reason(request: Request) -> tuple[str, str]:
-    """Words of ours only, chosen by words of ours."""
-    ended = request.query_params.get("ended", "")
-    if ended in set(EndReason):
-        return text.ended(EndReason(ended)), ""
+def _alert(trouble: str, request: Request) -> None:
+    """The room for what goes wrong. At first it says why somebody is here: words of ours, chosen by words of ours."""
     error = text.by_code(request.query_params.get("error", ""), request.query_params.get("wait", ""))
-    return (text.sentence(error), text.detail(error)) if error else ("", "")
+    ended = request.query_params.get("ended", "")
+    sentence = trouble or (text.ended(EndReason(ended)) if ended in set(EndReason) else "")
+    sentence = sentence or (text.sentence(error) if error else "")
+    wait = {"data-wait": error.retry_after} if isinstance(error, TooManyAttempts) else {}
+    with ui.element("div").classes("pg-alert"):
+        Tag("div", sentence, {"role": "alert", "id": "card-error", **wait})
+        detail = text.detail(error) if error and not trouble else ""
+        Tag("div", detail, {"role": "status", "id": "card-detail"}, classes="pg-alert-detail")
+    if request.query_params.get("note") == "trusted":
+        Tag("p", text.TRUSTED, {"role": "status"}, classes="pg-notice")
 
 
 _WORDS = {

@@ -7,6 +7,7 @@ from services.errors import (
     BadAnswer,
     CheckFailed,
     Distrust,
+    Held,
     NotTrusted,
     Outage,
     PrivilegeMissing,
@@ -19,15 +20,16 @@ from services.errors import (
     Unreachable,
 )
 from services.keys import KeyRing
-from services.proxmox import Address, Anchor, Proxmox, Realm, Trust
+from services.proxmox import Address, Anchor, Proxmox, Realm
 from services.proxmox.certificate import fingerprint
 from services.settings import Settings
-from services.vouchers import Voucher, distrust, look, names, voucher
+from services.vouching import VouchedBy, distrust, look, names, vouched_by
 from ui import text
 from ui.server import open_keys, open_store
+from ui.text import Mend
 
 SKEW_SECONDS = 300
-"""Proxmox tolerates tickets from so far in the future."""
+"""A node of Proxmox takes tickets from so far in its future, as by another node's clock."""
 
 DEADLINE = 35.0
 """Proxmox's own proxy waits 30 seconds for a daemon that hangs, and then says so."""
@@ -50,12 +52,12 @@ _HANGS = "it shows a certificate and then answers nothing; run there: systemctl 
 _STRANGER = "something answers that is not Proxmox VE; mend the name or the port in PROXMOX_HOST"
 
 _TRUSTED = {
-    Voucher.PINNED: "trusted, it is the one in PROXMOX_FINGERPRINT",
-    Voucher.NOBODY: "not checked (PROXMOX_VERIFY_TLS=false); anyone in between can read passwords",
-    Voucher.FIRST_USE: "trusted at first use",
-    Voucher.SYSTEM: "trusted by this system's authorities",
-    Voucher.CA_FILE: "trusted by the authority in PROXMOX_CA_FILE",
-    Voucher.CLUSTER: "trusted by the cluster's authority, which was trusted at first use",
+    VouchedBy.PINNED: "trusted, it is the one in PROXMOX_FINGERPRINT",
+    VouchedBy.NOBODY: "not checked (PROXMOX_VERIFY_TLS=false); anyone in between can read passwords",
+    VouchedBy.FIRST_USE: "trusted at first use",
+    VouchedBy.SYSTEM: "trusted by this system's authorities",
+    VouchedBy.CA_FILE: "trusted by the authority in PROXMOX_CA_FILE",
+    VouchedBy.CLUSTER: "trusted by the cluster's authority, which was trusted at first use",
 }
 
 
@@ -68,6 +70,7 @@ async def check(settings: Settings, say: Callable[[str], None]) -> int:
         raise SettingsError("PROXMOX_HOST", "set it to your Proxmox server's name or address")
     for address in settings.addresses:
         await doctor.examine(address)
+    await doctor.compare_clocks()
     return 0 if doctor.well else 1
 
 
@@ -80,6 +83,7 @@ class _Doctor:
         self._say = say
         self._keys: KeyRing | None = None
         self._kept: dict[str, Anchor] = {}
+        self._skews: dict[Address, float] = {}
 
     async def tell(self, what: str, test: Awaitable[str]) -> bool:
         """The line for one test; whether it is fine."""
@@ -113,7 +117,12 @@ class _Doctor:
                 return
             await self.tell(f"certificate of {address}", self._certificate(address))
             await self.tell(f"daemon of {address}", _daemon(proxmox, address, realms))
-            await self.tell(f"clock of {address}", _clock(proxmox))
+            await self.tell(f"clock of {address}", self._clock(proxmox, address))
+
+    async def compare_clocks(self) -> None:
+        """A line for the addresses' clocks among each other, where at least two were told."""
+        if len(self._skews) > 1:
+            await self.tell("clocks among each other", _clocks(self._skews))
 
     async def _anchors(self) -> Mapping[str, Anchor]:
         return self._kept
@@ -138,13 +147,26 @@ class _Doctor:
         shown = await look(address)
         if reason := await distrust(address, trust, anchor):
             refusal = trust.refusal(address, fingerprint(shown), reason, anchor)
-            raise CheckFailed(untrusted(refusal, trust, anchor, shown))
+            raise CheckFailed(untrusted(refusal, shown))
+
+    async def _clock(self, proxmox: Proxmox, address: Address) -> str:
+        skew = proxmox.clock_skew
+        if skew is None:
+            return "not told"
+        self._skews[address] = skew
+        if abs(skew) > SKEW_SECONDS:
+            where = "behind" if skew > 0 else "ahead of"
+            raise CheckFailed(
+                f"{abs(skew):.0f} seconds {where} ours: where Proxmox's is wrong it refuses authenticator codes, "
+                "where ours is wrong we misjudge the dates of certificates; set the time of both machines, as by NTP"
+            )
+        return f"differs by {abs(skew):.0f} seconds"
 
     async def _certificate(self, address: Address) -> str:
-        by = await voucher(address, self._settings.trust, self._kept)
+        by = await vouched_by(address, self._settings.trust, self._kept)
         if by is None:
             raise CheckFailed("it changed just now; run this again")
-        pinned = by in {Voucher.PINNED, Voucher.FIRST_USE}
+        pinned = by in {VouchedBy.PINNED, VouchedBy.FIRST_USE}
         return _TRUSTED[by] + (f": {fingerprint(await look(address))}" if pinned else "")
 
 
@@ -166,16 +188,16 @@ async def _daemon(proxmox: Proxmox, address: Address, realms: list[Realm]) -> st
     return "not told"
 
 
-async def _clock(proxmox: Proxmox) -> str:
-    skew = proxmox.clock_skew
-    if skew is None:
-        return "not told"
-    if abs(skew) > SKEW_SECONDS:
-        where = "behind" if skew > 0 else "ahead of"
+async def _clocks(skews: Mapping[Address, float]) -> str:
+    """Of several nodes the one that signs somebody in is not always the one that is asked later."""
+    first, last = min(skews, key=skews.__getitem__), max(skews, key=skews.__getitem__)
+    apart = skews[last] - skews[first]
+    if apart > SKEW_SECONDS:
         raise CheckFailed(
-            f"{abs(skew):.0f} seconds {where} ours; tickets will be refused, set the time of both machines, as by NTP"
+            f"{first} is {apart:.0f} seconds ahead of {last}, which will refuse its tickets; "
+            "set the time of all nodes, as by NTP"
         )
-    return f"differs by {abs(skew):.0f} seconds"
+    return f"differ by at most {apart:.0f} seconds"
 
 
 # Words, for `proxgate trust` as well
@@ -192,45 +214,45 @@ def trouble(error: ProxmoxError, address: Address) -> str:
             return text.sentence(error)
 
 
-def untrusted(error: NotTrusted, trust: Trust, anchor: Anchor | None, shown: bytes) -> str:
-    """What is wrong with a certificate, and the mends; `shown` is it, in DER, and `anchor` what it was held to."""
+def untrusted(error: NotTrusted, shown: bytes) -> str:
+    """What is wrong with a certificate, and the mends; `shown` is it, in DER."""
+    ways = [_MENDS[mend].format(address=error.address, fingerprint=error.fingerprint) for mend in text.mends(error)]
     match error.reason:
         case Distrust.EXPIRED:
-            return _NEXT.join((
+            lines = [
                 f"its certificate is out of its dates: {error.fingerprint}",
                 "set this machine's clock if that is wrong, else run there:",
-                "pvecm updatecerts --force && systemctl restart pveproxy",
-            ))  # fmt: skip
+            ]
         case Distrust.CHANGED:
-            return _NEXT.join((
-                "its certificate has changed",
-                f"trusted so far: {' or '.join(error.expected)}{' (an authority)' if anchor and anchor.ca_pem else ''}",
-                f"shown now:      {error.fingerprint}",
-                "if it was renewed, and Proxmox shows the same (node > System > Certificates):",
-                _accept(error, trust),
-            ))  # fmt: skip
+            lines, ways = [*_changed(error), "if Proxmox shows the same (node > System > Certificates):"], ways[:1]
         case Distrust.WRONG_NAME:
             made_for = ", ".join(filter(str.isprintable, names(shown))) or "nobody"
-            return _NEXT.join((
+            lines = [
                 f"its certificate was made for other names: {made_for}",
-                "give PROXMOX_HOST one of these, or trust this very certificate:",
-                *_ways(error),
-            ))  # fmt: skip
+                "give PROXMOX_HOST one of these, or trust this very certificate, if Proxmox shows the same:",
+            ]
         case Distrust.UNKNOWN:
-            return _NEXT.join((
+            lines = [
                 f"its certificate is not trusted: {error.fingerprint}",
                 "if Proxmox shows the same (node > System > Certificates, or pvenode cert info), one of:",
-                *_ways(error),
-            ))  # fmt: skip
+            ]
+    return _NEXT.join([*lines, *ways])
 
 
-def _accept(error: NotTrusted, trust: Trust) -> str:
-    return f"proxgate trust {error.address}" if trust.uses_anchors else f"PROXMOX_FINGERPRINT={error.fingerprint}"
+def _changed(error: NotTrusted) -> tuple[str, str, str]:
+    shown = f"shown now:      {error.fingerprint}"
+    if error.held is Held.AUTHORITY:
+        return "its certificate is not signed by the trusted authority", f"the authority:  {error.expected[0]}", shown
+    return "its certificate has changed", f"trusted so far: {' or '.join(error.expected)}", shown
 
 
-def _ways(error: NotTrusted) -> tuple[str, ...]:
-    return (
-        f"proxgate trust {error.address}",
-        f"PROXMOX_FINGERPRINT={error.fingerprint}",
-        "PROXMOX_CA_FILE=<a copy of the node's /etc/pve/pve-root-ca.pem>",
-    )
+_MENDS = {
+    Mend.RENEW: "pvecm updatecerts --force && systemctl restart pveproxy",
+    Mend.NAME: "PROXMOX_HOST=<one of these names>",
+    Mend.TRUST: "proxgate trust {address}",
+    Mend.FINGERPRINT: "PROXMOX_FINGERPRINT={fingerprint}",
+    Mend.CA_FILE: "PROXMOX_CA_FILE=<a copy of the node's /etc/pve/pve-root-ca.pem>",
+    Mend.CA_FILE_ALONE: "PROXMOX_CA_FILE=<a copy of the node's /etc/pve/pve-root-ca.pem>, without PROXMOX_FINGERPRINT",
+    Mend.CA_FILE_AND_FORGET: "PROXMOX_CA_FILE=<a copy of the node's /etc/pve/pve-root-ca.pem>, "
+    "and proxgate trust --forget {address}",
+}

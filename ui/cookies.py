@@ -19,7 +19,7 @@ TELLING_SECONDS = 86400
 
 
 class Cookies:
-    """Reads and writes both cookies; over https their names begin with `__Host-`."""
+    """Reads and writes them; over https their names begin with `__Host-`."""
 
     def __init__(self, keys: KeyRing, *, longest: int, demo: bool) -> None:
         self._suffix = "-demo" if demo else ""

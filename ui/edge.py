@@ -13,8 +13,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.settings import Settings
+from services.settings import Settings, is_ip
 from ui import text
+from ui.addresses import OPENID
 from ui.answers import answer
 from ui.visit import Visit, header, headers, put_visit
 
@@ -71,6 +72,8 @@ class Edge:
                 else await send({"type": "websocket.close", "code": 1008})
             )
         if scope["type"] == "http" and scope["method"] == "HEAD":
+            if scope["path"] == OPENID:  # the one GET that changes something
+                return await answer(send, 405, text.METHOD_NOT_ALLOWED, extra=[(b"allow", b"GET, POST")])
             scope = {**scope, "method": "GET"}  # the server, which has the scope as it was, leaves the body out
         peer = (scope.get("client") or ("", 0))[0]
         visit.undeclared_proxy = self._is_undeclared_proxy(scope, peer)
@@ -104,7 +107,7 @@ class Edge:
         """Anybody can send such a header: only a near address that does is likely to be somebody's proxy."""
         if _in_networks(peer, self._settings.trusted_proxies) or not any(headers(scope, name) for name in _FROM):
             return False
-        return _is_address(peer) and ipaddress.ip_address(peer).is_private
+        return is_ip(peer) and ipaddress.ip_address(peer).is_private
 
     def _tell_of_proxy(self, peer: str) -> None:
         if peer not in self._told and len(self._told) < _MOST_TOLD:
@@ -125,7 +128,7 @@ class Edge:
         """The right-most address that no trusted proxy of ours has: what stands left of it anybody can write."""
         chain = [part.strip() for value in headers(scope, b"x-forwarded-for") for part in value.split(",")]
         for address in reversed(chain):
-            if not _is_address(address):
+            if not is_ip(address):
                 return peer
             peer = address
             if not _in_networks(address, self._settings.trusted_proxies):
@@ -196,14 +199,6 @@ def _last(scope: Scope, name: bytes) -> str | None:
 def _bracketed(host: str) -> str:
     host = host.lower().rstrip(".")
     return f"[{host}]" if ":" in host else host
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _in_networks(address: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from nicegui import ui
 
+from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import text
 from ui.theme import Tag, head, icon, logo
@@ -94,12 +95,13 @@ def _navigation() -> ui.element:
 
 
 def _account(session: Session) -> None:
-    user, _, realm = session.principal.rpartition("@")
+    userid, _, _ = session.principal.partition("!")  # a token signs in for its owner's realm
+    _, realm = split_userid(userid)
     with ui.element("div").classes("pg-account"):
         words = text.SIGNED_IN_AS.format(userid=session.principal, realm=realm)
         with Tag("div", "", {"title": words}, classes="pg-who"):
             icon("user")
-            Tag("span", f"{user}@{realm}", classes="pg-userid")
+            Tag("span", session.principal, classes="pg-userid")
         with (
             Tag("form", "", {"method": "post", "action": "/logout"}),
             Tag("button", "", {"type": "submit"}, classes="pg-button pg-quiet"),

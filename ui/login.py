@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 from fastapi import Request
 from nicegui import ui
@@ -27,10 +28,11 @@ def create(directory: RealmDirectory, *, first_use: bool) -> None:
     async def login(request: Request) -> None:
         wanted = safe_next(request.query_params.get("next"))
         with card(text.PRODUCT, text.TAGLINE, request, "login.js"):
+            notice = Notice(first_use=first_use)
             if request.query_params.get("with") == "token":
                 _token(wanted)
+                await _watch(directory, notice.show)
                 return
-            notice = Notice(first_use=first_use)
             room = _account(wanted)
             _other_way(text.USE_TOKEN, login_address(wanted, **{"with": "token"}))
         with room:
@@ -82,8 +84,9 @@ class Notice:
             self._link = Tag("a", text.TRUST_LINK, {"href": TRUST})
         self._room.set_visibility(False)
 
-    def show(self, error: ProxmoxError | None) -> None:
+    def show(self, realms: Realms) -> None:
         """Say it, or nothing."""
+        error = realms.error
         words = (text.sentence(error), text.detail(error)) if error else ()
         self._words.set_text(" ".join(f"{part.rstrip('.')}." for part in words if part))
         self._link.set_visibility(self._first_use and _is_new(error))
@@ -103,15 +106,22 @@ async def _realms(directory: RealmDirectory, notice: Notice) -> None:
             shown = realms.realms
             _fill(select, realms.realms)
         note.set_text(text.REALMS_UNKNOWN if realms.error and not realms.realms else "")
-        notice.show(realms.error)
-        heal.active = realms.error is not None
+        notice.show(realms)
+
+    await _watch(directory, show)
+
+
+async def _watch(directory: RealmDirectory, show: Callable[[Realms], None]) -> None:
+    """Show what Proxmox says of its realms: soon, and again and again while it is in trouble."""
 
     async def refresh() -> None:
-        show(await directory.get())
+        realms = await directory.get()
+        heal.active = realms.error is not None
+        show(realms)
 
     heal = ui.timer(HEAL_SECONDS, refresh, immediate=False, active=False)
     try:
-        show(await asyncio.wait_for(directory.get(), PATIENCE))
+        await asyncio.wait_for(refresh(), PATIENCE)
     except TimeoutError:
         show(Realms())
         client = ui.context.client

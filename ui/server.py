@@ -21,7 +21,7 @@ from uvicorn.server import HANDLED_SIGNALS
 
 from services.anchors import Anchors
 from services.certificate import kept_certificate
-from services.errors import Distrust, NotTrusted, ProxmoxError, SettingsError, StoreError
+from services.errors import SettingsError
 from services.keys import KeyRing, stored_secret
 from services.proxmox import Proxmox
 from services.settings import Settings, exposed_secret_files, is_loopback
@@ -31,8 +31,8 @@ from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
 from services.store.place import own_directory, settings_error
 from services.store.process import has_binary
-from ui import text
 from ui.application import Parts, compose
+from ui.first_contact import FirstContact
 from ui.protocol import BoundedHead
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,8 @@ PROXMOX_SECONDS = 9.5
 """So that a person has an answer within ten, our own share of the work included."""
 
 LARGEST_FRAME = 1024 * 1024
+_DEMO_NODES = 3
+
 MOST_CONNECTIONS = 4000
 """Connections and requests under way; more are answered 503."""
 
@@ -102,32 +104,9 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         tls = _tls(settings, say)
         server = _Server(_config(compose(parts), settings, tls))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, tls)}  (stop with Ctrl-C)")
-        stack.push_async_callback(_cancel, asyncio.create_task(_warn_of_proxmox(parts, _origin(settings, tls), say)))
+        first_contact = FirstContact(parts, _origin(settings, tls), say)
+        stack.push_async_callback(_cancel, asyncio.create_task(first_contact.run()))
         await server.serve(sockets=[bound])
-
-
-async def _warn_of_proxmox(parts: Parts, origin: str, say: Callable[[str], None]) -> None:
-    """Tell the person at the terminal at once, who is the one that can mend it, what the card would say."""
-    try:
-        await parts.proxmox.realms()
-    except ProxmoxError as exc:
-        say(f"WARNING: {text.sentence(exc)}")
-        for trouble in parts.proxmox.troubles().values():
-            if isinstance(trouble, NotTrusted) and parts.settings.trust.uses_anchors:
-                await _offer_trust(parts.anchors, trouble, origin, say)
-
-
-async def _offer_trust(anchors: Anchors, trouble: NotTrusted, origin: str, say: Callable[[str], None]) -> None:
-    """How to trust at first use. The code goes to whoever started us, and never into the log."""
-    address, fingerprint = trouble.address, trouble.fingerprint
-    if trouble.reason is not Distrust.UNKNOWN or not fingerprint:
-        return
-    say(f"{address} shows the certificate\n  {fingerprint}")
-    say("Compare that with Proxmox's own: node > System > Certificates, or pvenode cert info. If it is the same, run")
-    say(f"  proxgate trust {address}")
-    with suppress(StoreError):
-        code = await anchors.offer(address, fingerprint)
-        say(f"or open {origin}/trust and enter this code, which is good once and for a day:\n  {code}")
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -191,21 +170,32 @@ def _bind(settings: Settings) -> socket.socket:
 async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
     """A simulated Proxmox and a data directory for the time being."""
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxgate-demo-", ignore_cleanup_errors=True))
-    simulator = await stack.enter_async_context(Simulator(provider=True))
+    simulator = await stack.enter_async_context(Simulator(provider=True, doors=_loopback_addresses(_DEMO_NODES)))
     say("A simulated Proxmox VE is running. Accounts:")
     say(greeting(simulator))
     return settings.model_copy(
         update={
             "data_dir": Path(directory),
-            "proxmox_host": (str(simulator.address),),
+            "proxmox_host": tuple(map(str, simulator.addresses)),
             "proxmox_ca_file": None,
-            "proxmox_fingerprint": (simulator.fingerprint,),
+            "proxmox_fingerprint": tuple(simulator.fingerprints.values()),
             "proxmox_verify_tls": True,
             "redis_url": None if has_binary() else settings.redis_url,
             "store_prefix": f"demo-{secrets.token_hex(4)}:",
             "session_secret": None,
         }
     )
+
+
+def _loopback_addresses(most: int) -> int:
+    """How many of 127.0.0.1, 127.0.0.2 and so on this machine has: macOS has the first alone unless told otherwise."""
+    for number in range(2, most + 1):
+        try:
+            with socket.socket() as probe:
+                probe.bind((f"127.0.0.{number}", 0))
+        except OSError:
+            return number - 1
+    return most
 
 
 def _config(app: ASGIApp, settings: Settings, tls: Tls | None) -> uvicorn.Config:

@@ -1,10 +1,14 @@
 """Every word that people read, in one place, and the one sentence for each error."""
 
+from enum import StrEnum
+from itertools import product
+
 from services.errors import (
     BadAnswer,
     CodeRefused,
     Distrust,
     EndReason,
+    Held,
     Hint,
     InvalidCredentials,
     NotTrusted,
@@ -76,8 +80,8 @@ NO_FACTOR_U2F = (
     "An administrator of Proxmox can set up another one, such as WebAuthn or an authenticator app."
 )
 NO_FACTOR_KEY = (
-    "This account's security key works only at the address set up in Proxmox ({host}). "
-    "Open Proxgate there over https, or set up another second factor in Proxmox."
+    "This account's security key works only over https and at the host name set up in Proxmox ({host}). "
+    "An administrator can give Proxgate such an address, or set up another second factor in Proxmox."
 )
 NO_FACTOR_RECOVERY = "No recovery code of this account is left. An administrator of Proxmox can set the factor up anew."
 NO_FACTOR = "This account's second factor is of a kind that Proxgate does not know."
@@ -91,6 +95,7 @@ TRUST_WHAT = (
 )
 TRUST_CODE = "Code"
 TRUST_IT = "Trust this certificate"
+TRUSTED = "The certificate is trusted from now on."
 TRUST_LINK = "You started Proxgate yourself? Enter the code that it printed."
 
 # Frame
@@ -191,13 +196,25 @@ _ENDED = {
 _DISTRUST = {
     Distrust.UNKNOWN: "The certificate of the Proxmox server is not trusted.",
     Distrust.CHANGED: "The certificate of the Proxmox server has changed and is not trusted.",
-    Distrust.EXPIRED: "The certificate of the Proxmox server has expired and is not trusted.",
+    Distrust.EXPIRED: "The certificate of the Proxmox server has expired, or is not valid yet, and is not trusted.",
     Distrust.WRONG_NAME: "The certificate of the Proxmox server was made for another name and is not trusted.",
 }
-_DISTRUST_MEND = (
-    "The administrator runs proxgate trust, or sets PROXMOX_FINGERPRINT or PROXMOX_CA_FILE, "
-    "once it is known to be the right one."
+_NOT_OF_THE_AUTHORITY = (
+    "The certificate of the Proxmox server is not trusted, as the trusted authority did not sign it."
 )
+
+
+class Mend(StrEnum):
+    """What an administrator can do about a certificate, as a part of a sentence."""
+
+    RENEW = "renews it on the server, or sets the clock that is wrong"
+    NAME = "gives PROXMOX_HOST one of its names"
+    TRUST = "runs proxgate trust"
+    FINGERPRINT = "sets PROXMOX_FINGERPRINT"
+    CA_FILE = "sets PROXMOX_CA_FILE"
+    CA_FILE_ALONE = "sets PROXMOX_CA_FILE in its place"
+    CA_FILE_AND_FORGET = "sets PROXMOX_CA_FILE and runs proxgate trust --forget"
+
 
 INVALID_CREDENTIALS = "Invalid credentials"
 UNREACHABLE = "Unable to reach the Proxmox server"
@@ -211,9 +228,9 @@ _HINTS = {
     Hint.REALM: "Proxmox does not offer this realm any more. Please choose another.",
     Hint.ORIGIN: (
         "Proxmox takes a security key only where the origin in its own WebAuthn settings equals PUBLIC_URL, "
-        "the address of this page. You can use another way."
+        "the address of this page."
     ),
-    Hint.OPENID: "Proxmox did not accept the account that the provider named.",
+    Hint.OPENID: "Proxmox did not accept what the provider sent; it does not say why.",
 }
 
 _OUTAGES = {
@@ -229,7 +246,8 @@ _OUTAGES = {
 _PROVIDER = {
     ProviderError.DENIED: "The provider did not let you sign in",
     ProviderError.FAILED: "The provider reported an error",
-    ProviderError.SILENT: "Proxmox could not reach the provider of this realm",
+    ProviderError.SILENT: "Proxmox could not start the sign-in at this realm's provider",
+    ProviderError.GONE: "Proxmox does not offer this realm any more. Please choose another.",
 }
 
 
@@ -283,13 +301,36 @@ def detail(error: ProxgateError) -> str:
 
 def trouble(error: ProxgateError) -> str:
     """Why one address of several gave no answer, in short."""
-    return sentence(error) if isinstance(error, NotTrusted) else detail(error)
+    return detail(error) or sentence(error)
+
+
+def mends(error: NotTrusted) -> tuple[Mend, ...]:
+    """What helps against this one: whichever comes first does it with the least change."""
+    if error.reason is Distrust.EXPIRED:  # however it is trusted: its dates count all the same
+        return (Mend.RENEW,)
+    if error.reason is Distrust.WRONG_NAME:  # its authority is trusted already
+        return Mend.NAME, Mend.TRUST, Mend.FINGERPRINT
+    if error.by_setting:  # that decides alone
+        return Mend.FINGERPRINT, Mend.CA_FILE_ALONE
+    if error.held is Held.CERTIFICATE:  # that outweighs an authority
+        return Mend.TRUST, Mend.FINGERPRINT, Mend.CA_FILE_AND_FORGET
+    return Mend.TRUST, Mend.FINGERPRINT, Mend.CA_FILE
 
 
 def _not_trusted(error: NotTrusted) -> str:
+    by_authority = error.reason is Distrust.CHANGED and error.held is Held.AUTHORITY
+    fact = _NOT_OF_THE_AUTHORITY if by_authority else _DISTRUST[error.reason]
     seen = f" Its fingerprint is {error.fingerprint}." if error.fingerprint else ""
-    before = f" Expected was {' or '.join(error.expected)}." if error.expected else ""
-    return f"{_DISTRUST[error.reason]}{seen}{before} {_DISTRUST_MEND}"
+    signed = "one signed by the authority with the fingerprint " if by_authority else ""
+    expected = f" Expected was {signed}{' or '.join(error.expected)}." if error.expected else ""
+    return f"{fact}{seen}{expected} {_administrator(*mends(error))}"
+
+
+def _administrator(first: Mend, *others: Mend) -> str:
+    if not others:
+        return f"The administrator {first}."
+    listed = ", ".join((first, *others[:-1])) + (", or " if others[:-1] else " or ") + others[-1]
+    return f"The administrator {listed}, once it is known to be the right one."
 
 
 def status(error: ProxgateError) -> int:
@@ -319,7 +360,7 @@ def code(error: ProxgateError) -> str:
         case StepExpired():
             return "expired"
         case NotTrusted():
-            return "certificate"
+            return f"certificate-{error.reason}-{error.held}{'-set' * error.by_setting}".replace(" ", "-")
         case BadAnswer():
             return "answer"
         case RequestRefused():
@@ -340,7 +381,10 @@ _CODED = {
         *(ProviderFailed(reason) for reason in ProviderError),
         *(Unreachable(outage=outage) for outage in Outage),
         StepExpired(),
-        NotTrusted("", "", Distrust.UNKNOWN),
+        *(
+            NotTrusted("", "", reason, held=held, by_setting=by_setting)
+            for reason, held, by_setting in product(Distrust, Held, (False, True))
+        ),
         BadAnswer(),
         RequestRefused(0),
         PrivilegeMissing("", ""),

@@ -1,4 +1,4 @@
-"""Trust at first use, in the browser: for whoever has the code that was printed at the start, and nobody else."""
+"""Trust at first use, in the browser: for whoever has a code that was printed, and for nobody else."""
 
 from fastapi import Request
 from nicegui import ui

@@ -19,7 +19,7 @@ from services.proxmox import Address, Anchor, ApiToken, Challenge, Credential, P
 from services.proxmox.certificate import fingerprint, is_in_date
 from services.proxmox.trust import CLUSTER, pin
 from services.settings import Settings, parse_address
-from services.vouchers import Voucher, authority, distrust, look, voucher
+from services.vouching import VouchedBy, authority, distrust, look, vouched_by
 from ui.check import trouble, untrusted
 from ui.server import open_parts
 
@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 
 _AUTHORITY_FILE = "pve-root-ca.pem"
 _OF_ALL = {
-    Voucher.SYSTEM: "by this system's authorities",
-    Voucher.CA_FILE: "by the authority in PROXMOX_CA_FILE",
-    Voucher.CLUSTER: "by the cluster's authority, trusted earlier",
+    VouchedBy.SYSTEM: "by this system's authorities",
+    VouchedBy.CA_FILE: "by the authority in PROXMOX_CA_FILE",
+    VouchedBy.CLUSTER: "by the cluster's authority, trusted earlier",
 }
 _ASKED = {Kind.TOTP: "authenticator code", Kind.YUBICO: "Yubico one-time password", Kind.RECOVERY: "recovery key"}
 
@@ -108,7 +108,7 @@ class _Verb:
         """Trust the authority of the server's cluster, which signs the certificates of all its nodes."""
         shown = await look(self._address)
         by = await self._vouched()
-        if by is Voucher.CLUSTER:
+        if by is VouchedBy.CLUSTER:
             self._say(f"The cluster's authority is trusted already: {self._kept[CLUSTER].fingerprint}")
             await self._forget_covered(self._kept[CLUSTER])
             return 0
@@ -124,7 +124,7 @@ class _Verb:
             )
         if reason := await distrust(self._address, self._trust, anchor):
             refusal = self._trust.refusal(self._address, fingerprint(shown), reason, anchor)
-            raise CheckFailed(untrusted(refusal, self._trust, anchor, shown))
+            raise CheckFailed(untrusted(refusal, shown))
         self._say(f"The authority of the cluster\n  {anchor.fingerprint}")
         await self._keep(CLUSTER, anchor)
         await self._forget_covered(anchor)
@@ -132,24 +132,24 @@ class _Verb:
 
     # below: the certificate
 
-    async def _vouched(self) -> Voucher | None:
+    async def _vouched(self) -> VouchedBy | None:
         """Who vouches for it besides an anchor of its own."""
         others = {place: anchor for place, anchor in self._kept.items() if place != str(self._address)}
-        return await voucher(self._address, self._trust, others)
+        return await vouched_by(self._address, self._trust, others)
 
     def _is_own(self, shown: bytes) -> bool:
         return bool(self._own) and self._own == Anchor(fingerprint=fingerprint(shown)) and is_in_date(shown)
 
-    def _nothing_to_do(self, by: Voucher) -> int:
+    def _nothing_to_do(self, by: VouchedBy) -> int:
         self._say(f"The certificate of {self._address} is trusted {_OF_ALL[by]}: there is nothing to do.")
         return 0
 
-    def _confirm(self, shown: bytes, by: Voucher | None) -> None:
+    def _confirm(self, shown: bytes, by: VouchedBy | None) -> None:
         """Raises CheckFailed unless it is in its dates and somebody says that it is the right one."""
         seen = fingerprint(shown)
         if not is_in_date(shown):
             refusal = self._trust.refusal(self._address, seen, Distrust.EXPIRED, None)
-            raise CheckFailed(untrusted(refusal, self._trust, None, shown))
+            raise CheckFailed(untrusted(refusal, shown))
         self._say(f"{self._address} shows the certificate\n  {seen}")
         if self._own:
             self._say(f"and not the one trusted so far\n  {self._own.fingerprint}")

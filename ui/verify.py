@@ -1,6 +1,5 @@
 """The second step's card: the kinds of second factor that the account has, one of them open."""
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from fastapi import Request
@@ -12,6 +11,7 @@ from services.auth.codes import Kind, offered
 from services.errors import StepExpired
 from services.proxmox import Challenge, Factors
 from services.proxmox.challenge import relying_party
+from services.settings import is_ip
 from ui import text
 from ui.addresses import STEP_CARD, login_address, safe_next
 from ui.cards import card, field, form, link_button, submit
@@ -70,17 +70,9 @@ def fits(relying_party: str, origin: str) -> bool:
     """Whether a browser lets a page of this origin use keys bound to that host name: its own, or one above it."""
     parts = urlsplit(origin)
     host = parts.hostname or ""
-    if not relying_party or parts.scheme != "https" or _is_ip(host):
+    if not relying_party or parts.scheme != "https" or is_ip(host):
         return False
     return host == relying_party or host.endswith(f".{relying_party}")
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _left(count: int) -> str:

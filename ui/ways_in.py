@@ -13,10 +13,11 @@ from pydantic import SecretStr
 from services.anchors import Anchors
 from services.auth import SignIn, Step, Visitor
 from services.auth.limiter import Limiter
+from services.auth.realms import RealmDirectory
 from services.errors import EndReason, ProxgateError, StepExpired, StoreError, TooManyAttempts
 from services.sessions import Session, Sessions, new_id
 from ui import text
-from ui.addresses import OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next
+from ui.addresses import LOGIN, OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next
 from ui.answers import STORE_RETRY, store_down_page
 from ui.cookies import DEVICE, SESSION, STEP, Cookies
 from ui.forms import FormError, read_form
@@ -34,93 +35,104 @@ class WaysIn:
     cookies: Cookies
     limiter: Limiter
     anchors: Anchors
+    directory: RealmDirectory
     public: str
 
 
-Form = dict[str, str]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coming:
+    """One try: who, with what, and to where."""
+
+    request: Request
+    visitor: Visitor
+    form: dict[str, str]
+
+    @property
+    def wanted(self) -> str:
+        return safe_next(self.form.get("next"))
+
+    def said(self, name: str) -> str:
+        return self.form.get(name, "")
+
+    def secret(self, name: str) -> SecretStr:
+        return SecretStr(self.said(name))
+
+
+Way = Callable[[WaysIn, Coming], Awaitable[Response]]
 
 
 def create(app: FastAPI, ways: WaysIn) -> None:
     """Register the routes. The guard has judged where a post comes from before any of them runs."""
-
-    @app.post("/login")
-    async def login(request: Request) -> Response:
-        async def enter(form: Form, visitor: Visitor) -> Response:
-            password = SecretStr(form.get("password", ""))
-            username, realm = form.get("username", ""), form.get("realm", "")
-            outcome = await ways.sign_in.by_password(username, realm, password, visitor)
-            return await _welcome(ways, request, visitor, outcome, _wanted(form))
-
-        return await _answered(ways, request, enter)
-
-    @app.post(TOKEN)
-    async def token(request: Request) -> Response:
-        async def enter(form: Form, visitor: Visitor) -> Response:
-            session = await ways.sign_in.by_token(form.get("tokenid", ""), SecretStr(form.get("secret", "")), visitor)
-            return await _welcome(ways, request, visitor, session, _wanted(form))
-
-        return await _answered(ways, request, enter)
-
-    @app.post(STEP_CARD)
-    async def verify(request: Request) -> Response:
-        async def enter(form: Form, visitor: Visitor) -> Response:
-            step = ways.cookies.read(request.scope, STEP)
-            if step is None:
-                raise StepExpired
-            code = SecretStr(form.get("code", ""))
-            session = await ways.sign_in.by_code(step.id, form.get("kind", ""), code, visitor)
-            response = await _welcome(ways, request, visitor, session, _wanted(form))
-            response.raw_headers.append(ways.cookies.clear(visit_of(request.scope), STEP))
-            return response
-
-        return await _answered(ways, request, enter)
-
-    @app.post(OPENID)
-    async def openid_start(request: Request) -> Response:
-        async def start(form: Form, visitor: Visitor) -> Response:
-            back = f"{ways.public or visit_of(request.scope).origin}{OPENID}"
-            return _go(request, await ways.sign_in.openid_start(form.get("realm", ""), _wanted(form), back, visitor))
-
-        return await _answered(ways, request, start)
-
-    @app.get(OPENID)
-    async def openid_finish(request: Request) -> Response:
-        async def finish(told: Form, visitor: Visitor) -> Response:
-            state, code = told.get("state", ""), told.get("code", "")
-            if len(state) > _LONGEST_STATE or len(code) > _LONGEST_CODE:
-                raise StepExpired
-            code, error = SecretStr(code), told.get("error", "")
-            session, wanted = await ways.sign_in.openid_finish(state, code, error, visitor)
-            return await _welcome(ways, request, visitor, session, wanted)
-
-        return await _answered(ways, request, finish, told=dict(request.query_params))
-
-    @app.post(TRUST)
-    async def trust(request: Request) -> Response:
-        async def redeem(form: Form, visitor: Visitor) -> Response:
-            async with ways.limiter.attempt("", visitor.address):
-                await ways.anchors.redeem(form.get("code", ""))
-            return _go(request, "/login")
-
-        return await _answered(ways, request, redeem)
+    posts = {LOGIN: _by_password, STEP_CARD: _by_code, TOKEN: _by_token, OPENID: _to_provider, TRUST: _trust}
+    for path, way in posts.items():
+        app.add_api_route(path, _route(ways, way, read_form), methods=["POST"])
+    app.add_api_route(OPENID, _route(ways, _from_provider, _read_query), methods=["GET"])
 
 
-async def _answered(
-    ways: WaysIn, request: Request, act: Callable[[Form, Visitor], Awaitable[Response]], told: Form | None = None
-) -> Response:
-    """What comes of an act, or what went wrong, in the form that was asked for. `told` stands for a posted form."""
-    try:
-        form = await read_form(request) if told is None else told
-    except FormError as exc:
-        if _wants_json(request):
-            return JSONResponse({"error": exc.sentence}, exc.status)
-        return PlainTextResponse(exc.sentence, exc.status)
-    try:
-        return await act(form, _visitor(ways, request))
-    except ProxgateError as exc:
-        if isinstance(exc, StepExpired) and told is not None and visit_of(request.scope).session is not None:
-            return _go(request, _wanted({}))  # came back a second time, as by the Back button
-        return _refused(request, exc, _wanted(form))
+async def _by_password(ways: WaysIn, coming: Coming) -> Response:
+    password = coming.secret("password")
+    outcome = await ways.sign_in.by_password(coming.said("username"), coming.said("realm"), password, coming.visitor)
+    return await _welcome(ways, coming, outcome, coming.wanted)
+
+
+async def _by_code(ways: WaysIn, coming: Coming) -> Response:
+    step = ways.cookies.read(coming.request.scope, STEP)
+    if step is None:
+        raise StepExpired
+    session = await ways.sign_in.by_code(step.id, coming.said("kind"), coming.secret("code"), coming.visitor)
+    response = await _welcome(ways, coming, session, coming.wanted)
+    response.raw_headers.append(ways.cookies.clear(visit_of(coming.request.scope), STEP))
+    return response
+
+
+async def _by_token(ways: WaysIn, coming: Coming) -> Response:
+    session = await ways.sign_in.by_token(coming.said("tokenid"), coming.secret("secret"), coming.visitor)
+    return await _welcome(ways, coming, session, coming.wanted)
+
+
+async def _to_provider(ways: WaysIn, coming: Coming) -> Response:
+    back = f"{ways.public or visit_of(coming.request.scope).origin}{OPENID}"
+    return _go(coming, await ways.sign_in.openid_start(coming.said("realm"), coming.wanted, back, coming.visitor))
+
+
+async def _from_provider(ways: WaysIn, coming: Coming) -> Response:
+    state, code = coming.said("state"), coming.said("code")
+    if len(state) > _LONGEST_STATE or len(code) > _LONGEST_CODE:
+        raise StepExpired
+    session, wanted = await ways.sign_in.openid_finish(state, SecretStr(code), coming.said("error"), coming.visitor)
+    return await _welcome(ways, coming, session, wanted)
+
+
+async def _trust(ways: WaysIn, coming: Coming) -> Response:
+    async with ways.limiter.trial(coming.visitor.address):
+        await ways.anchors.redeem(coming.said("code"))
+    ways.directory.forget()
+    return _go(coming, login_address(note="trusted"))
+
+
+async def _read_query(request: Request) -> dict[str, str]:
+    return dict(request.query_params)
+
+
+def _route(
+    ways: WaysIn, way: Way, read: Callable[[Request], Awaitable[dict[str, str]]]
+) -> Callable[[Request], Awaitable[Response]]:
+    """The route of a way: what comes of it, or what went wrong, in the form that was asked for."""
+
+    async def route(request: Request) -> Response:
+        try:
+            form = await read(request)
+        except FormError as exc:
+            if _wants_json(request):
+                return JSONResponse({"error": exc.sentence}, exc.status)
+            return PlainTextResponse(exc.sentence, exc.status)
+        coming = Coming(request=request, visitor=_visitor(ways, request), form=form)
+        try:
+            return await way(ways, coming)
+        except ProxgateError as exc:
+            return _refused(coming, exc)
+
+    return route
 
 
 def _visitor(ways: WaysIn, request: Request) -> Visitor:
@@ -134,40 +146,36 @@ def _visitor(ways: WaysIn, request: Request) -> Visitor:
     )
 
 
-async def _welcome(ways: WaysIn, request: Request, visitor: Visitor, outcome: Session | Step, wanted: str) -> Response:
+async def _welcome(ways: WaysIn, coming: Coming, outcome: Session | Step, wanted: str) -> Response:
     """On to where they wanted to go, or to the second step first."""
-    visit = visit_of(request.scope)
+    visit = visit_of(coming.request.scope)
     if isinstance(outcome, Step):
-        response = _go(request, login_address(wanted, page=STEP_CARD))
+        response = _go(coming, login_address(wanted, page=STEP_CARD))
         response.raw_headers.append(ways.cookies.write(visit, STEP, outcome.id))
         return response
     if visit.session is not None:  # a new id at every sign-in; the one that came along is dead from here on
         await ways.sessions.end(visit.session, EndReason.SIGNED_OUT)
-    device = visitor.device or new_id()
+    device = coming.visitor.device or new_id()
     await ways.sign_in.remember(outcome, device)
-    response = _go(request, wanted)
+    response = _go(coming, wanted)
     response.raw_headers.append(ways.cookies.write(visit, SESSION, outcome.id, outcome.created))
     response.raw_headers.append(ways.cookies.write(visit, DEVICE, device))
     return response
 
 
-def _go(request: Request, wanted: str) -> Response:
-    return JSONResponse({"next": wanted}) if _wants_json(request) else RedirectResponse(wanted, 303)
+def _go(coming: Coming, wanted: str) -> Response:
+    return JSONResponse({"next": wanted}) if _wants_json(coming.request) else RedirectResponse(wanted, 303)
 
 
-def _refused(request: Request, error: ProxgateError, wanted: str) -> Response:
+def _refused(coming: Coming, error: ProxgateError) -> Response:
     wait = {"retry-after": str(error.retry_after)} if isinstance(error, TooManyAttempts) else {}
-    if _wants_json(request):
+    if _wants_json(coming.request):
         more = {"detail": text.detail(error)} if text.detail(error) else {}
         return JSONResponse({"error": text.sentence(error), **more}, text.status(error), headers=wait)
     if isinstance(error, StoreError):
         return HTMLResponse(store_down_page(), 503, headers=dict(STORE_RETRY))
     notes = {"error": text.code(error), "wait": wait.get("retry-after", "")}
-    return RedirectResponse(login_address(wanted, **notes), 303, headers=wait)
-
-
-def _wanted(form: Form) -> str:
-    return safe_next(form.get("next"))
+    return RedirectResponse(login_address(coming.wanted, **notes), 303, headers=wait)
 
 
 def _wants_json(request: Request) -> bool:

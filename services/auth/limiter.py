@@ -5,7 +5,7 @@ through. A try is counted before Proxmox is asked and given back unless Proxmox 
 guesses no more than the limit ever reach Proxmox, and outages cost nobody a try. Beyond the limit a single try is let
 through after each wait, and the waits grow: that makes at most five more in any window.
 
-    address ─▶ account, or the account on a device that it knows ─▶ slot ─▶ Proxmox
+    door ─▶ address ─▶ account, or the account on a device that it knows ─▶ slot ─▶ Proxmox
 
 In this order: who is stopped at one counter touches none behind it.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from services.auth.pending import TRIP_SECONDS
 from services.errors import CodeRefused, InvalidCredentials, StoreError, TooManyAttempts
 from services.store.connection import Store
 
@@ -34,8 +35,6 @@ PER_ADDRESS = 30
 
 PER_REALM = 80
 """Starts of an OpenID trip in ten minutes for a realm: with more than 100 under way Proxmox takes no more."""
-
-TRIP_WINDOW = 600
 
 FIRST_WAIT = 30
 """Seconds from the latest failure to the next try once the limit is reached; each failure more doubles it."""
@@ -117,7 +116,7 @@ class Limiter:
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str, device: str = "") -> AsyncGenerator[None]:
-        """Around one question to Proxmox; only if that raises InvalidCredentials or CodeRefused it stays counted.
+        """Around one question to Proxmox; only if that raises InvalidCredentials does the try stay counted.
 
         Without an `account`, as for who returns from an OpenID provider, only the address counts. Raises
         TooManyAttempts or StoreError before Proxmox is asked.
@@ -129,15 +128,25 @@ class Limiter:
             async with self._counted(*failures) as tried, self._slot():
                 try:
                     yield
-                except (InvalidCredentials, CodeRefused):
+                except InvalidCredentials:
                     tried.stays = True
                     raise
+
+    @asynccontextmanager
+    async def trial(self, address: str) -> AsyncGenerator[None]:
+        """Around a guess that Proxmox does not judge: it counts on the address as in `attempt`, and takes no slot."""
+        async with self._counted(self._counter("address", network(address), PER_ADDRESS)) as tried:
+            try:
+                yield
+            except CodeRefused:
+                tried.stays = True
+                raise
 
     @asynccontextmanager
     async def errand(self, address: str, realm: str) -> AsyncGenerator[None]:
         """Around the start of an OpenID trip, which counts however it ends. Raises as `attempt` does."""
         starts = self._counter("errand", network(address), PER_ADDRESS)
-        under_way = self._counter("trips", realm, PER_REALM, TRIP_WINDOW)
+        under_way = self._counter("trips", realm, PER_REALM, TRIP_SECONDS)
         with self._door():
             async with self._counted(starts, under_way) as tried, self._slot():
                 tried.stays = True

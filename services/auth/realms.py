@@ -2,12 +2,16 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from services.errors import ProxmoxError
 from services.proxmox import Proxmox, Realm
 
 FRESH_SECONDS = 30
+PATIENCE = 2.0
+"""Seconds that a refused sign-in waits to be told whether its realm is gone."""
+
 RETRY_SECONDS = 4
 """A failure is believed for so long, so that strangers cannot make us ask a Proxmox in trouble without end."""
 
@@ -37,10 +41,16 @@ class RealmDirectory:
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asking)
 
-    def lacks(self, realm: str) -> bool:
-        """Whether Proxmox told lately which realms it offers, and this one was not among them."""
-        known = bool(self._last.realms) and self._last.error is None
-        return known and all(one.realm != realm for one in self._last.realms)
+    async def lacks(self, realm: str) -> bool:
+        """Whether Proxmox tells which realms it offers, and this one is not among them."""
+        with suppress(TimeoutError):
+            known = await asyncio.wait_for(self.get(), PATIENCE)
+            return known.error is None and all(one.realm != realm for one in known.realms)
+        return False
+
+    def forget(self) -> None:
+        """Ask anew the next time: something has changed."""
+        self._until = float("-inf")
 
     async def _ask(self) -> Realms:
         try:

@@ -9,8 +9,8 @@ Our own limits stand in front of every question to Proxmox.
 """
 
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
@@ -57,6 +57,13 @@ class Step:
     id: str = field(repr=False)
 
 
+@dataclass(slots=True)
+class _Told:
+    """Who is named in the log."""
+
+    account: str
+
+
 class SignIn:
     """Asks Proxmox and begins the session. Every method raises a ProxmoxError, TooManyAttempts or StoreUnavailable."""
 
@@ -72,7 +79,7 @@ class SignIn:
     async def by_password(self, username: str, realm: str, password: SecretStr, visitor: Visitor) -> Session | Step:
         """A session for an account and password, or the step to a second factor."""
         userid = check_userid(username, realm)
-        with self._told(userid, visitor, realm=realm):
+        async with self._told(userid, visitor, realm=realm):
             async with self._limiter.attempt(userid, visitor.address, visitor.device):
                 signed = await self._proxmox.sign_in(userid, password)
             if not isinstance(signed, Challenge):
@@ -89,7 +96,8 @@ class SignIn:
     async def by_code(self, step: str, kind: str, code: SecretStr, visitor: Visitor) -> Session:
         """A session for a second factor; after a refusal the step may be tried again. Raises StepExpired too."""
         challenge = await self._pending.challenge(step)
-        with self._told(challenge.userid, visitor, origin=kind == codes.Kind.WEBAUTHN):
+        hint = Hint.ORIGIN if kind == codes.Kind.WEBAUTHN else None
+        async with self._told(challenge.userid, visitor, hint=hint):
             if kind not in codes.offered(challenge.factors, security_key=True):
                 raise InvalidCredentials("a kind that was not offered")
             response = codes.response(kind, code)
@@ -103,7 +111,7 @@ class SignIn:
     async def by_token(self, tokenid: str, secret: SecretStr, visitor: Visitor) -> Session:
         """A session for an API token; the token, not its owner, is who signed in."""
         token = ApiToken(tokenid=check_tokenid(tokenid), secret=secret)
-        with self._told(tokenid, visitor):
+        async with self._told(tokenid, visitor):
             async with self._limiter.attempt(tokenid, visitor.address, visitor.device):
                 await self._proxmox.check_token(token)
             return await self._begin(token, visitor)
@@ -114,7 +122,7 @@ class SignIn:
         Raises ProviderFailed too.
         """
         check_realm(realm)
-        with self._told(f"@{realm}", visitor):
+        async with self._told(f"@{realm}", visitor, realm=realm):
             async with self._limiter.errand(visitor.address, realm):
                 trip = await self._proxmox.openid_trip(realm, redirect_url)
             await self._pending.keep_trip(visitor.browser, Trip(realm=realm, wanted=wanted, openid=trip))
@@ -125,11 +133,15 @@ class SignIn:
 
         `error` is the provider's own word (RFC 6749, 4.1.2.1). Raises StepExpired and ProviderFailed too.
         """
-        trip = await self._pending.take_trip(state, visitor.browser)
-        with self._told(f"@{trip.realm}", visitor, openid=True):
-            if error:
-                raise ProviderFailed(ProviderError.DENIED if error == "access_denied" else ProviderError.FAILED)
+        async with self._told("back from a provider", visitor, hint=Hint.OPENID) as told:
+            # The limit first: who has to wait has not yet used up the trip.
             async with self._limiter.attempt("", visitor.address, visitor.device):
+                if error and not state:  # some providers that say no forget to whom
+                    raise _refused_by_provider(error)
+                trip = await self._pending.take_trip(state, visitor.browser)
+                told.account = f"@{trip.realm}"
+                if error:
+                    raise _refused_by_provider(error)
                 ticket = await self._proxmox.openid_sign_in(trip.openid, trip.realm, code)
             return await self._begin(ticket, visitor), trip.wanted
 
@@ -146,22 +158,29 @@ class SignIn:
                     session.fingerprint)  # fmt: skip
         return session
 
-    @contextmanager
-    def _told(
-        self, account: str, visitor: Visitor, *, realm: str = "", origin: bool = False, openid: bool = False
-    ) -> Generator[None]:
+    @asynccontextmanager
+    async def _told(
+        self, account: str, visitor: Visitor, *, realm: str = "", hint: Hint | None = None
+    ) -> AsyncGenerator["_Told"]:
         """Note a refusal in the log, and give it the hint that is true of the server, whoever tries."""
+        told = _Told(account)
         try:
-            yield
+            yield told
         except ProxgateError as exc:
-            logger.warning("sign-in refused account=%s address=%s: %s", account, visitor.address, type(exc).__name__)
-            if type(exc) is not InvalidCredentials:
-                raise
-            hint = Hint.OPENID if openid else Hint.ORIGIN if origin else self._hint(realm)
-            raise InvalidCredentials(hint=hint) from exc
+            kind = type(exc).__name__
+            logger.warning("sign-in refused account=%s address=%s: %s", told.account, visitor.address, kind)
+            if isinstance(exc, InvalidCredentials) and exc.by_proxmox:
+                raise InvalidCredentials(hint=await self._hint(realm) or hint, by_proxmox=True) from exc
+            if isinstance(exc, ProviderFailed) and realm and await self._realms.lacks(realm):
+                raise ProviderFailed(ProviderError.GONE) from exc
+            raise
 
-    def _hint(self, realm: str) -> Hint | None:
+    async def _hint(self, realm: str) -> Hint | None:
         skew = self._proxmox.clock_skew
         if skew is not None and abs(skew) > SKEW_SECONDS:
             return Hint.CLOCK
-        return Hint.REALM if realm and self._realms.lacks(realm) else None
+        return Hint.REALM if realm and await self._realms.lacks(realm) else None
+
+
+def _refused_by_provider(error: str) -> ProviderFailed:
+    return ProviderFailed(ProviderError.DENIED if error == "access_denied" else ProviderError.FAILED)

@@ -5,7 +5,7 @@ Read for what it offers; Proxmox alone judges what is answered.
 
 import json
 from contextlib import suppress
-from typing import Annotated, Any, Required
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -17,8 +17,9 @@ _PREFIX = "PVE:!tfa!"
 _MOST_KEYS = 100
 
 
-class _PublicKey(TypedDict, total=False):
-    rpId: Required[Annotated[str, Field(min_length=1, max_length=253)]]
+class _PublicKey(TypedDict):
+    challenge: Annotated[str, Field(min_length=1)]
+    rpId: Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class _WebAuthn(TypedDict):

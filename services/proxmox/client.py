@@ -20,7 +20,6 @@ from pydantic import SecretStr
 from services.errors import (
     BadAnswer,
     InvalidCredentials,
-    NotTrusted,
     Outage,
     ProviderError,
     ProviderFailed,
@@ -28,9 +27,8 @@ from services.errors import (
     Unreachable,
 )
 from services.proxmox import answers, credentials
-from services.proxmox.certificate import certificate_shown, fingerprint
 from services.proxmox.funnel import Anchors, Funnel
-from services.proxmox.line import Answer, Call
+from services.proxmox.line import Answer, Call, Trouble
 from services.proxmox.models import (
     Address,
     ApiToken,
@@ -49,8 +47,8 @@ from services.proxmox.userid import check_tokenid, check_userid, split_userid
 
 MIB = 1024 * 1024
 _SMALL, _LISTS = 1 * MIB, 32 * MIB  # caps; 10,000 guests are 3 to 4 MiB
-_FINGERPRINT = 3.0  # seconds
 _LONGEST_STATE = 1024
+_LONGEST_TOKEN_SECRET = 128  # Proxmox makes UUIDs
 _DOMAINS = Call(method="GET", path="/access/domains", cap=_SMALL)
 
 
@@ -117,15 +115,17 @@ class Proxmox:
     async def check_token(self, token: ApiToken) -> None:
         """Whether Proxmox takes this API token. Raises InvalidCredentials."""
         check_tokenid(token.tokenid)
+        if len(token.secret.get_secret_value()) > _LONGEST_TOKEN_SECRET:
+            raise InvalidCredentials("too long for a token's secret")
         try:
             await self.signed_in(token).version()
         except TicketRejected as exc:
-            raise InvalidCredentials from exc
+            raise InvalidCredentials("refused by Proxmox", by_proxmox=True) from exc
 
     async def openid_trip(self, realm: str, redirect_url: str) -> OpenIdTrip:
         """Where the browser goes to sign in at an OpenID realm's provider, which sends it back to `redirect_url`.
 
-        Raises ProviderFailed when Proxmox could not reach the provider.
+        Raises ProviderFailed when Proxmox could not start it, as with a provider that does not answer.
         """
         call = _signing("/access/openid/auth-url", credentials.openid_form(realm=realm, redirect_url=redirect_url))
         try:
@@ -159,7 +159,8 @@ class Proxmox:
         issued = time.time()
         form = credentials.sign_in_form
         call = Call(method="POST", path="/access/ticket", cap=_SMALL, form=form(ticket.userid, ticket.ticket))
-        renewed = answers.ticket(await self._funnel.ask(call), ticket.userid, issued)
+        answer = await self._funnel.ask(call, self._members.get(ticket.userid, ()))
+        renewed = answers.ticket(answer, ticket.userid, issued)
         if isinstance(renewed, Challenge):
             raise BadAnswer("a challenge for a ticket")
         return renewed
@@ -167,15 +168,6 @@ class Proxmox:
     def signed_in(self, credential: Credential) -> "ProxmoxClient":
         """A client that asks as this account. Costs nothing and owns nothing."""
         return ProxmoxClient(self._funnel, credential, self._members)
-
-    async def fingerprint(self, address: Address) -> str:
-        """SHA-256 of the certificate that a server shows, for people to compare: nobody has verified it.
-
-        Upper-case hex pairs with colons. Raises Unreachable, within 3 s.
-        """
-        with suppress(OSError):
-            return fingerprint(await certificate_shown(address, _FINGERPRINT))
-        raise Unreachable(f"{address} shows no certificate")
 
     @property
     def clock_skew(self) -> float | None:
@@ -191,7 +183,7 @@ class Proxmox:
         """Read anew what the administrator trusted."""
         await self._funnel.refresh_trust()
 
-    def troubles(self, principal: str = "") -> dict[Address, Unreachable | NotTrusted]:
+    def troubles(self, principal: str = "") -> dict[Address, Trouble]:
         """Which addresses gave no answer last time, members of the cluster that this principal may see included."""
         return self._funnel.troubles(self._members.get(principal, ()))
 

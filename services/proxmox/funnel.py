@@ -1,7 +1,7 @@
 """The one way to Proxmox VE: every request goes through `Funnel.ask`, which chooses whom to ask and when to move on.
 
 A call moves on where no connection could be made; once it has left, only a read is asked again elsewhere. 401 and
-403 are answers. Whoever answered last is asked first.
+403 are answers. Whoever fails is asked last from then on.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import suppress
 import httpx
 
 from services.errors import NotTrusted, ProxmoxError, StoreError, Unreachable
-from services.proxmox.line import Answer, Call, Failure, Line, Transports, seconds_left
+from services.proxmox.line import Answer, Call, Failure, Line, Transports, Trouble, seconds_left
 from services.proxmox.models import Address
 from services.proxmox.trust import Anchor, Trust
 
@@ -48,6 +48,7 @@ class Funnel:
         self._order = list(self._lines)
         self._members: dict[Address, Line] = {}
         self._refreshing = asyncio.Lock()
+        self._latest: Line | None = None
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -73,10 +74,10 @@ class Funnel:
 
     @property
     def skew(self) -> float | None:
-        """Seconds that our clock is ahead of the server's that is asked first; None before its first answer."""
-        return self._lines[self._order[0]].skew if self._order else None
+        """Seconds that our clock is ahead of the server's that was asked last; None before its first answer."""
+        return self._latest.skew if self._latest else None
 
-    def troubles(self, members: Iterable[Address] = ()) -> dict[Address, Unreachable | NotTrusted]:
+    def troubles(self, members: Iterable[Address] = ()) -> dict[Address, Trouble]:
         """Which addresses gave no answer when they were last asked, and why."""
         lines = {**self._lines, **{member: self._members[member] for member in members if member in self._members}}
         return {address: line.trouble for address, line in lines.items() if line.trouble}
@@ -116,17 +117,17 @@ class Funnel:
     async def _ask_in_turn(
         self, call: Call, lines: Sequence[Line], distrusted: list[NotTrusted], deadline: asyncio.Timeout
     ) -> Answer:
-        failure = Failure(Unreachable("no address"), sent=False)
+        told: ProxmoxError = Unreachable("no address")
         for tried, line in enumerate(lines, 1):
             outcome = await self._ask_at(line, call, deadline, others=len(lines) - tried)
             if isinstance(outcome, Answer):
                 return outcome
-            failure = outcome
-            if isinstance(failure.error, NotTrusted):
-                distrusted.append(failure.error)
-            if failure.sent and call.method != "GET":
-                break
-        raise distrusted[0] if distrusted and not failure.sent else failure.error
+            if outcome.sent and call.method != "GET":
+                raise outcome.error
+            if line.address in self._lines:  # what is wrong with a member that nobody set explains nothing
+                told = outcome.error
+                distrusted += [told] if isinstance(told, NotTrusted) else []
+        raise distrusted[0] if distrusted else told
 
     async def _ask_at(self, line: Line, call: Call, deadline: asyncio.Timeout, *, others: int) -> Answer | Failure:
         """The answer of one address, or why there is none: it is asked last from now on."""
@@ -147,9 +148,9 @@ class Funnel:
         self, line: Line, call: Call, deadline: asyncio.Timeout, patience: float | None
     ) -> Answer | Failure:
         """A certificate that is not trusted may have been accepted meanwhile: then it is asked once more."""
+        self._latest, before = line, line.anchor
         outcome = await line.ask(call, deadline, patience)
         if isinstance(outcome, Failure) and isinstance(outcome.error, NotTrusted):
-            before = line.anchor
             await self.refresh_trust()
             if line.anchor != before:
                 return await line.ask(call, deadline, patience)

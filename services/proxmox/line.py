@@ -69,11 +69,15 @@ class Answer:
     peer: Peer
 
 
+Trouble = Unreachable | NotTrusted | BadAnswer
+"""Why an address gave no answer that is Proxmox's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """No usable answer. `sent` when the request may have arrived, so that only a read may be asked again."""
 
-    error: Unreachable | NotTrusted
+    error: Trouble
     sent: bool
 
 
@@ -87,7 +91,7 @@ class Line:
     def __init__(self, address: Address, anchor: Anchor | None, transports: "Transports") -> None:
         self.address = address
         self.anchor = anchor
-        self.trouble: Unreachable | NotTrusted | None = None
+        self.trouble: Trouble | None = None
         self.skew: float | None = None
         self._transports = transports
         self._url = _url(address)
@@ -107,7 +111,7 @@ class Line:
         return True
 
     async def ask(self, call: Call, deadline: asyncio.Timeout, patience: float | None = None) -> Answer | Failure:
-        """The answer to a call, or why there is none. Raises Proxmox's refusals, and BadAnswer.
+        """The answer to a call, or why there is none. Raises Proxmox's refusals.
 
         `patience` is how many seconds to wait for an answer once the request was sent; None for all that is left.
         """
@@ -123,7 +127,7 @@ class Line:
         self._note(outcome.error if isinstance(outcome, Failure) else None)
         return outcome
 
-    def _note(self, trouble: Unreachable | NotTrusted | None) -> None:
+    def _note(self, trouble: Trouble | None) -> None:
         if isinstance(trouble, NotTrusted) and str(trouble) != str(self.trouble):
             logger.error("%s", trouble)  # once, not with every call: it holds until the administrator has looked
         self.trouble = trouble
@@ -137,6 +141,8 @@ class Line:
                 return await self._read(call, opened, sending) if isinstance(opened, httpx.Response) else opened
         except TimeoutError:  # the deadline's own comes as a CancelledError: this one is ours
             return Failure(Unreachable("no answer in time"), sending.sent)
+        except BadAnswer as exc:
+            return Failure(exc.with_traceback(None), sent=True)
 
     async def _open(
         self, client: httpx.AsyncClient, call: Call, deadline: asyncio.Timeout, sending: "_Sending"
@@ -149,6 +155,7 @@ class Line:
             trouble = _Trouble.of(exc)
             sent = sending.sent or not isinstance(exc, (*_NOT_CONNECTED, RuntimeError))
         if trouble.distrust is not None:
+            sending.answering()  # a look at the certificate has a clock of its own
             return Failure(await self._not_trusted(trouble, _share_of(deadline, _LOOK)), sent=False)
         return Failure(trouble.unreachable(), sent)
 

@@ -38,7 +38,7 @@ def refusal(status: int, message: str, *, signing_in: bool) -> ProxmoxError | No
 
 def _refused(status: int, message: str, *, signing_in: bool) -> ProxmoxError:
     if signing_in and status in (400, 401):
-        return InvalidCredentials()
+        return InvalidCredentials("refused by Proxmox", by_proxmox=True)
     if status == 401:
         return RequestRefused(401) if "invalid csrf token" in message.lower() else TicketRejected()
     if status == 403:

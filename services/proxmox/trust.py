@@ -10,7 +10,7 @@ from pathlib import Path
 
 import truststore
 
-from services.errors import Distrust, NotTrusted, SettingsError
+from services.errors import Distrust, Held, NotTrusted, SettingsError
 from services.proxmox.certificate import fingerprint, is_in_date, unverified
 from services.proxmox.models import Address
 
@@ -71,11 +71,15 @@ class Trust:
         return kept.get(str(address)) or kept.get(CLUSTER)
 
     def refusal(self, address: Address, shown: str, reason: Distrust, anchor: Anchor | None) -> NotTrusted:
-        """The error for a certificate with this fingerprint, with what was expected where something was."""
-        expected = self._pins(anchor) or ((anchor.fingerprint,) if anchor else ())
+        """The error for a certificate with this fingerprint, with what it was held to, if to anything."""
+        pins = self._pins(anchor)
+        held = Held.CERTIFICATE if pins else Held.AUTHORITY if anchor else Held.NOTHING
+        expected = pins or ((anchor.fingerprint,) if anchor else ())
         if expected and reason is Distrust.UNKNOWN:
             reason = Distrust.CHANGED
-        return NotTrusted(str(address), shown, reason, expected)
+        if reason is not Distrust.CHANGED:  # as one that expired may be the very one that was expected
+            expected = ()
+        return NotTrusted(str(address), shown, reason, expected, held=held, by_setting=bool(self.fingerprints))
 
     def _pins(self, anchor: Anchor | None) -> tuple[str, ...]:
         if self.fingerprints:

@@ -1,4 +1,8 @@
-"""Who vouches for the certificate that a server shows: handshakes that send nothing, for the administrator to see."""
+"""Who vouches for the certificate that a server shows, for the administrator to see.
+
+A handshake tells, and sends nothing. Only where no certificate is shown is a request sent, `GET /access/domains`, which
+Proxmox answers to anybody: how it fails says why.
+"""
 
 import asyncio
 import ssl
@@ -14,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from services.errors import Distrust, Unreachable
 from services.proxmox import Address, Anchor, Proxmox, Trust
 from services.proxmox.certificate import certificate_shown, fingerprint
-from services.proxmox.trust import CLUSTER, Untrusted, distrust_of
+from services.proxmox.trust import Untrusted, distrust_of
 
 _SECONDS = 3.0
 
 
-class Voucher(StrEnum):
-    """Why a certificate is trusted."""
+class VouchedBy(StrEnum):
+    """By whom, or by what, a certificate is vouched for."""
 
     PINNED = "pinned"  # it is in PROXMOX_FINGERPRINT
     NOBODY = "nobody"  # PROXMOX_VERIFY_TLS=false believes all of them
@@ -31,7 +35,10 @@ class Voucher(StrEnum):
 
 
 async def look(address: Address) -> bytes:
-    """The DER certificate that a server shows, verified by nobody. Raises the ProxmoxError why there is none."""
+    """The DER certificate that a server shows, verified by nobody. Raises the ProxmoxError that says why there is none.
+
+    It may cost a request, with nothing in it that is secret.
+    """
     with suppress(OSError, UnicodeError):
         return await certificate_shown(address, _SECONDS)
     async with Proxmox([address], Trust(verify=False)) as proxmox:
@@ -56,23 +63,24 @@ async def distrust(address: Address, trust: Trust, anchor: Anchor | None = None)
     return None
 
 
-async def voucher(address: Address, trust: Trust, kept: Mapping[str, Anchor]) -> Voucher | None:
+async def vouched_by(address: Address, trust: Trust, kept: Mapping[str, Anchor]) -> VouchedBy | None:
     """Who vouches for the certificate that a server shows now, None when nobody does. Raises Unreachable."""
-    own, cluster = kept.get(str(address)), kept.get(CLUSTER)
-    if trust.fingerprints:
-        tried = [(Voucher.PINNED, trust, None)]
-    elif not trust.verify:
-        tried = [(Voucher.NOBODY, trust, None)]
-    elif own:
-        tried = [(Voucher.FIRST_USE, trust, own)]
-    else:
-        tried = [(Voucher.SYSTEM, Trust(), None)]
-        tried += [(Voucher.CA_FILE, trust, None)] if trust.ca_file else []
-        tried += [(Voucher.CLUSTER, trust, cluster)] if cluster else []
-    for one, by, anchor in tried:
+    for one, by, anchor in _asked(trust, trust.anchor(kept, address)):
         if await distrust(address, by, anchor) is None:
             return one
     return None
+
+
+def _asked(trust: Trust, anchor: Anchor | None) -> list[tuple[VouchedBy, Trust, Anchor | None]]:
+    """Everybody who has a say, in turn."""
+    if not trust.uses_anchors:
+        return [(VouchedBy.PINNED if trust.fingerprints else VouchedBy.NOBODY, trust, None)]
+    if anchor and not anchor.ca_pem:
+        return [(VouchedBy.FIRST_USE, trust, anchor)]
+    asked: list[tuple[VouchedBy, Trust, Anchor | None]] = [(VouchedBy.SYSTEM, Trust(), None)]
+    asked += [(VouchedBy.CA_FILE, trust, None)] if trust.ca_file else []
+    asked += [(VouchedBy.CLUSTER, trust, anchor)] if anchor else []
+    return asked
 
 
 def names(der: bytes) -> tuple[str, ...]:
