@@ -304,10 +304,13 @@ async def test_store_lost_meanwhile(house):
 
 async def test_second_factor(house, pve):
     """A right password and then the right code begin the session, and not before."""
-    step = await house.password("bob", browser=new_id())
+    browser = new_id()
+    step = await house.password("bob", browser=browser)
     assert isinstance(step, Step)
     assert [name.partition(":")[0] for name in await house.stored()] == ["challenge"]
-    session = await house.code(step, "totp", pve.totp("bob@pve"), agent="Chrome")
+    with pytest.raises(StepExpired):
+        await house.code(step, "totp", pve.totp("bob@pve"), browser=new_id())
+    session = await house.code(step, "totp", pve.totp("bob@pve"), agent="Chrome", browser=browser)
     assert (await house.sessions.read(session.id)).principal == "bob@pve"
     (listed,) = await house.sessions.list("bob@pve")
     assert (listed.hash, listed.agent) == (session.hash, "Chrome")
@@ -333,7 +336,7 @@ async def test_recovery_code(house):
     """A recovery code is taken however it was typed, once."""
     assert isinstance(await house.code(await house.password("bob"), "recovery", RECOVERY.upper()), Session)
     step = await house.password("bob")
-    assert (await house.sign_in.challenge(step.id)).factors.recovery == (1, 2, 3)
+    assert (await house.sign_in.challenge(step.id, "")).factors.recovery == (1, 2, 3)
     with pytest.raises(InvalidCredentials):
         await house.code(step, "recovery", RECOVERY)
 
@@ -378,14 +381,14 @@ async def wandas(store, keys):
 async def test_security_key(wandas):
     """What a security key says reaches Proxmox whole, and begins the session."""
     step = await wandas.password("wanda")
-    challenge = await wandas.sign_in.challenge(step.id)
+    challenge = await wandas.sign_in.challenge(step.id, "")
     assert isinstance(await wandas.code(step, "webauthn", touched(challenge)), Session)
 
 
 async def test_security_key_of_another_origin(wandas):
     """A security key that Proxmox refuses comes with the hint at the origin in Proxmox's settings."""
     step = await wandas.password("wanda")
-    challenge = await wandas.sign_in.challenge(step.id)
+    challenge = await wandas.sign_in.challenge(step.id, "")
     with pytest.raises(InvalidCredentials) as caught:
         await wandas.code(step, "webauthn", touched(challenge, "https://other.example"))
     assert caught.value.hint is Hint.ORIGIN
@@ -398,7 +401,7 @@ async def test_security_key_of_another_origin(wandas):
 )  # fmt: skip
 async def test_step_tells_what_it_asks_for(house, pve, username, factors):
     """A step tells whose it is and which factors it asks for, even when none of them can be answered here."""
-    challenge = await house.sign_in.challenge((await house.password(username)).id)
+    challenge = await house.sign_in.challenge((await house.password(username)).id, "")
     assert (challenge.userid, challenge.factors) == (f"{username}@pve", factors)
     assert challenge.peer.address == pve.address
 
@@ -438,7 +441,7 @@ async def test_step_is_gone_after_success(house, pve):
     with pytest.raises(StepExpired):
         await house.code(step, "totp", pve.totp("bob@pve"))
     with pytest.raises(StepExpired):
-        await house.sign_in.challenge(step.id)
+        await house.sign_in.challenge(step.id, "")
     assert len(pve.requests) == before
     assert not [name for name in await house.stored() if name.startswith("challenge")]
 
@@ -516,7 +519,7 @@ async def test_account_that_proxmox_spells_otherwise(store, keys, pve):
     proxmox = Renaming(Peer(address=pve.address))
     house = House(store, keys, proxmox)
     step = await house.password("Maria", "home")
-    assert (await house.sign_in.challenge(step.id)).userid == "maria@home"
+    assert (await house.sign_in.challenge(step.id, "")).userid == "maria@home"
     session = await house.code(step, "totp", "123 456")
     assert proxmox.verified == [("maria@home", "totp:123456")]
     assert session.principal == "maria@home"
@@ -589,6 +592,19 @@ async def test_token_refused(house, pve, tokenid, secret):
         await house.token(tokenid, secret, device=new_id())
     assert len(pve.requests) == 1
     assert await house.stored() == []
+
+
+@pytest.mark.parametrize(
+    ("tokenid", "secret"),
+    [("%61lice@pve!dashboard", TOKEN_SECRET), (f"alice%40pve%21dashboard%3D{TOKEN_SECRET};@pam!x", "x"),
+     ("alice@pve!dashboard", f"x@sso!tok={TOKEN_SECRET}"), ("alice=x@pve!dashboard", TOKEN_SECRET),
+     (TOKEN, f"{TOKEN_SECRET};x"), (TOKEN, f"{TOKEN_SECRET}%20"), (TOKEN, "a" * 129), (TOKEN, ""), (TOKEN, "a\r\nb")],
+)  # fmt: skip
+async def test_token_that_proxmox_would_read_otherwise(house, pve, tokenid, secret):
+    """An id or secret that Proxmox would cut, decode or part elsewhere is refused, and Proxmox never hears of it."""
+    with pytest.raises(InvalidCredentials):
+        await house.token(tokenid, secret)
+    assert not pve.requests
 
 
 async def test_token_of_a_disabled_account(house, pve):

@@ -25,6 +25,8 @@ CHALLENGE = Challenge(
 )
 STATE = '{"csrf_token":"SECRETSTATE","realm":"sso"}'
 
+BROWSER = "b" * 43
+
 
 def trip(state=STATE):
     openid = OpenIdTrip(
@@ -50,35 +52,35 @@ async def only_key(store):
 async def test_challenge_comes_back(pending):
     """A challenge comes back whole: whose it is, what it offers, which server gave it and when."""
     id = new_id()
-    await pending.keep_challenge(id, CHALLENGE)
-    assert await pending.challenge(id) == CHALLENGE
+    await pending.keep_challenge(id, BROWSER, CHALLENGE)
+    assert await pending.challenge(id, BROWSER) == CHALLENGE
 
 
 async def test_challenge_may_be_read_again(pending):
     """A challenge may be read more than once, since a code may be mistyped."""
     id = new_id()
-    await pending.keep_challenge(id, CHALLENGE)
-    assert [await pending.challenge(id) for _ in range(3)] == [CHALLENGE] * 3
+    await pending.keep_challenge(id, BROWSER, CHALLENGE)
+    assert [await pending.challenge(id, BROWSER) for _ in range(3)] == [CHALLENGE] * 3
 
 
 async def test_forgotten_challenge(pending, store):
     """A challenge that is forgotten is gone from the store, and to forget it again is nothing."""
     id = new_id()
-    await pending.keep_challenge(id, CHALLENGE)
-    await pending.forget_challenge(id)
+    await pending.keep_challenge(id, BROWSER, CHALLENGE)
+    await pending.forget_challenge(id, BROWSER)
     with pytest.raises(StepExpired):
-        await pending.challenge(id)
+        await pending.challenge(id, BROWSER)
     assert await store._client.keys(store.key("*")) == []
-    await pending.forget_challenge(id)
+    await pending.forget_challenge(id, BROWSER)
 
 
 async def test_forgetting_one_challenge_keeps_the_others(pending):
     """To forget one challenge leaves the others where they are."""
     one, other = new_id(), new_id()
-    await pending.keep_challenge(one, CHALLENGE)
-    await pending.keep_challenge(other, CHALLENGE)
-    await pending.forget_challenge(one)
-    assert await pending.challenge(other) == CHALLENGE
+    await pending.keep_challenge(one, BROWSER, CHALLENGE)
+    await pending.keep_challenge(other, BROWSER, CHALLENGE)
+    await pending.forget_challenge(one, BROWSER)
+    assert await pending.challenge(other, BROWSER) == CHALLENGE
 
 
 # A trip
@@ -88,7 +90,7 @@ async def test_trip_comes_back(pending):
     """A trip comes back with all that its end needs; the way there is not kept."""
     browser = new_id()
     await pending.keep_trip(browser, trip())
-    back = await pending.take_trip(STATE, browser)
+    back = await pending.trip(STATE, browser, take=True)
     assert (back.realm, back.wanted) == ("sso", "/overview")
     assert (back.openid.state, back.openid.redirect_url, back.openid.peer) == (
         STATE,
@@ -102,17 +104,17 @@ async def test_trip_ends_once(pending, store):
     """A trip that was taken is gone."""
     browser = new_id()
     await pending.keep_trip(browser, trip())
-    await pending.take_trip(STATE, browser)
+    await pending.trip(STATE, browser, take=True)
     assert await store._client.keys(store.key("*")) == []
     with pytest.raises(StepExpired):
-        await pending.take_trip(STATE, browser)
+        await pending.trip(STATE, browser, take=True)
 
 
 async def test_trip_ends_once_however_many_take_it(pending):
     """Of many who take a trip at the same moment one alone has it."""
     browser = new_id()
     await pending.keep_trip(browser, trip())
-    takes = await asyncio.gather(*(pending.take_trip(STATE, browser) for _ in range(20)), return_exceptions=True)
+    takes = await asyncio.gather(*(pending.trip(STATE, browser, take=True) for _ in range(20)), return_exceptions=True)
     assert sum(isinstance(one, Trip) for one in takes) == 1
     assert sum(isinstance(one, StepExpired) for one in takes) == 19
 
@@ -123,8 +125,8 @@ async def test_trip_of_another_browser(pending):
     await pending.keep_trip(browser, trip())
     for other in (new_id(), "", browser[:-1], browser + "x"):
         with pytest.raises(StepExpired):
-            await pending.take_trip(STATE, other)
-    assert await pending.take_trip(STATE, browser)
+            await pending.trip(STATE, other, take=True)
+    assert await pending.trip(STATE, browser, take=True)
 
 
 @pytest.mark.parametrize("state", ["", "x", STATE + " ", STATE.upper(), STATE[:-1]])
@@ -133,7 +135,7 @@ async def test_trip_with_another_state(pending, state):
     browser = new_id()
     await pending.keep_trip(browser, trip())
     with pytest.raises(StepExpired):
-        await pending.take_trip(state, browser)
+        await pending.trip(state, browser, take=True)
 
 
 async def test_trips_of_one_browser(pending):
@@ -141,8 +143,8 @@ async def test_trips_of_one_browser(pending):
     browser = new_id()
     for state in ("one", "two"):
         await pending.keep_trip(browser, trip(state))
-    assert (await pending.take_trip("two", browser)).openid.state == "two"
-    assert (await pending.take_trip("one", browser)).openid.state == "one"
+    assert (await pending.trip("two", browser, take=True)).openid.state == "two"
+    assert (await pending.trip("one", browser, take=True)).openid.state == "one"
 
 
 # In the store
@@ -152,11 +154,11 @@ async def kept(pending, kind):
     """Keep one of a kind; how it is read again."""
     if kind == "challenge":
         id = new_id()
-        await pending.keep_challenge(id, CHALLENGE)
-        return lambda by=pending: by.challenge(id)
+        await pending.keep_challenge(id, BROWSER, CHALLENGE)
+        return lambda by=pending: by.challenge(id, BROWSER)
     browser = new_id()
     await pending.keep_trip(browser, trip())
-    return lambda by=pending: by.take_trip(STATE, browser)
+    return lambda by=pending: by.trip(STATE, browser, take=True)
 
 
 @pytest.mark.parametrize(("kind", "seconds"), [("challenge", 300), ("trip", 600)])
@@ -184,7 +186,7 @@ async def test_expired(pending, store, kind):
 async def test_nothing_in_clear(pending, store):
     """Neither key nor value in the store shows an id, a state, a name or a secret."""
     id, browser = new_id(), new_id()
-    await pending.keep_challenge(id, CHALLENGE)
+    await pending.keep_challenge(id, BROWSER, CHALLENGE)
     await pending.keep_trip(browser, trip())
     keys = await store._client.keys(store.key("*"))
     assert len(keys) == 2
@@ -196,36 +198,35 @@ async def test_nothing_in_clear(pending, store):
 
 async def test_wrong_id(pending):
     """Another id finds no challenge."""
-    await pending.keep_challenge(new_id(), CHALLENGE)
+    await pending.keep_challenge(new_id(), BROWSER, CHALLENGE)
     for id in (new_id(), "", "x", "../x", "*", "\x00"):
         with pytest.raises(StepExpired):
-            await pending.challenge(id)
+            await pending.challenge(id, BROWSER)
 
 
 async def test_copied_to_another_key(pending, store):
     """A challenge that somebody copies to another id's key opens nothing there."""
     mine, theirs = new_id(), new_id()
-    await pending.keep_challenge(mine, CHALLENGE)
+    await pending.keep_challenge(mine, BROWSER, CHALLENGE)
     place = await only_key(store)
-    await pending.keep_challenge(theirs, CHALLENGE)
+    await pending.keep_challenge(theirs, BROWSER, CHALLENGE)
     (other,) = [key for key in await store._client.keys(store.key("*")) if key != place]
     await store._client.copy(place, other, replace=True)
     with pytest.raises(StepExpired):
-        await pending.challenge(theirs)
-    assert await pending.challenge(mine) == CHALLENGE
+        await pending.challenge(theirs, BROWSER)
+    assert await pending.challenge(mine, BROWSER) == CHALLENGE
 
 
 async def test_one_kind_is_not_the_other(pending, store):
     """A challenge does not pass for a trip, nor a trip for a challenge, even under the same id."""
-    browser = new_id()
-    id = f"{STATE} {browser}"
-    await pending.keep_challenge(id, CHALLENGE)
+    await pending.keep_challenge(STATE, BROWSER, CHALLENGE)
     with pytest.raises(StepExpired):
-        await pending.take_trip(STATE, browser)
-    await pending.keep_trip(browser, trip())
+        await pending.trip(STATE, BROWSER, take=True)
+    await pending.keep_trip(BROWSER, trip())
+    id = f"{STATE} {BROWSER}"
     await store._client.copy(pending._key("trip", id), pending._key("challenge", id), replace=True)
     with pytest.raises(StepExpired):
-        await pending.challenge(id)
+        await pending.challenge(STATE, BROWSER)
 
 
 def test_key_is_made_of_secret_id_and_kind():
@@ -293,9 +294,9 @@ async def test_sealed_but_of_another_shape(pending, store, monkeypatch):
     of it stands in the error."""
     id = new_id()
     monkeypatch.setattr("services.auth.pending._StoredChallenge.model_dump_json", lambda _: '{"ticket":"SECRET"}')
-    await pending.keep_challenge(id, CHALLENGE)
+    await pending.keep_challenge(id, BROWSER, CHALLENGE)
     with pytest.raises(StepExpired) as caught:
-        await pending.challenge(id)
+        await pending.challenge(id, BROWSER)
     assert "SECRET" not in f"{caught.value!r}{caught.value.__cause__!r}"
     assert caught.value.__suppress_context__
 
@@ -305,11 +306,11 @@ async def test_store_down(keys, tmp_path):
     down = Pending(Store.open(SecretStr(f"unix://{tmp_path}/none.sock")), keys)
     started = time.monotonic()
     for asked in (
-        down.keep_challenge(new_id(), CHALLENGE),
-        down.challenge(new_id()),
-        down.forget_challenge(new_id()),
+        down.keep_challenge(new_id(), BROWSER, CHALLENGE),
+        down.challenge(new_id(), BROWSER),
+        down.forget_challenge(new_id(), BROWSER),
         down.keep_trip(new_id(), trip()),
-        down.take_trip(STATE, new_id()),
+        down.trip(STATE, new_id(), take=True),
     ):
         with pytest.raises(StoreUnavailable):
             await asked

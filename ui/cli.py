@@ -122,8 +122,14 @@ async def _sessions(options: argparse.Namespace, settings: Settings) -> int:
             return _print(listed)
         if options.act == "end":
             return await _end(sessions, listed, options.id)
-        principals = {options.user} if options.user else {one.principal for one in listed}
+        principals = {one.principal for one in listed if options.user in (None, one.principal, _owner(one.principal))}
+        principals |= {options.user} if options.user else set()
         return _say_ended(sum([await sessions.end_all(principal) for principal in sorted(principals)]))
+
+
+def _owner(principal: str) -> str:
+    """The account that an API token belongs to."""
+    return principal.partition("!")[0]
 
 
 async def _end(sessions: Sessions, listed: tuple[ListedSession, ...], id: str) -> int:

@@ -36,6 +36,11 @@ class Cookies:
         found = [value for pair in _pairs(scope) for key, eq, value in [pair.partition("=")] if eq and key == name]
         return self._signers[kind].open(found[0]) if len(found) == 1 else None
 
+    def has(self, scope: Scope, kind: str) -> bool:
+        """Whether such a cookie came along, whatever it holds."""
+        name = self._name(visit_of(scope), kind)
+        return any(pair.partition("=")[0] == name for pair in _pairs(scope))
+
     def write(self, visit: Visit, kind: str, id: str, given: float | None = None) -> tuple[bytes, bytes]:
         """The Set-Cookie header. No Max-Age: how long a session lasts is the server's word.
 

@@ -11,7 +11,7 @@ from services.errors import EndReason, StoreError
 from services.sessions import Sessions
 from services.sessions.watch import Watch
 from ui import text
-from ui.cookies import SESSION, Cookies
+from ui.cookies import SESSION, STEP, Cookies
 from ui.visit import visit_of
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -29,6 +29,8 @@ def create(app: FastAPI, sessions: Sessions, watch: Watch, cookies: Cookies) -> 
             await sessions.end(visit.session, EndReason.SIGNED_OUT)
         response = RedirectResponse("/login", 303, background=BackgroundTask(watch.check))
         response.raw_headers.append(cookies.clear(visit, SESSION))
+        if cookies.has(request.scope, STEP):
+            response.raw_headers.append(cookies.clear(visit, STEP))
         return response
 
     @app.api_route("/healthz", methods=["GET", "HEAD"])

@@ -359,6 +359,8 @@ def code(error: ProxgateError) -> str:
             return "attempts"
         case StepExpired():
             return "expired"
+        case CodeRefused():
+            return "code"
         case NotTrusted():
             return f"certificate-{error.reason}-{error.held}{'-set' * error.by_setting}".replace(" ", "-")
         case BadAnswer():
@@ -381,6 +383,7 @@ _CODED = {
         *(ProviderFailed(reason) for reason in ProviderError),
         *(Unreachable(outage=outage) for outage in Outage),
         StepExpired(),
+        CodeRefused(),
         *(
             NotTrusted("", "", reason, held=held, by_setting=by_setting)
             for reason, held, by_setting in product(Distrust, Held, (False, True))

@@ -30,7 +30,7 @@ def create(sign_in: SignIn, cookies: Cookies) -> None:
         wanted = safe_next(request.query_params.get("next"))
         step = cookies.read(request.scope, STEP)
         try:
-            _card(request, await sign_in.challenge(step.id if step else ""), wanted)
+            _card(request, await sign_in.challenge(step.id if step else "", visit_of(request.scope).browser), wanted)
         except StepExpired as exc:
             return RedirectResponse(login_address(wanted, error=text.code(exc)), 303)
         return None

@@ -80,9 +80,7 @@ async def _by_code(ways: WaysIn, coming: Coming) -> Response:
     if step is None:
         raise StepExpired
     session = await ways.sign_in.by_code(step.id, coming.said("kind"), coming.secret("code"), coming.visitor)
-    response = await _welcome(ways, coming, session, coming.wanted)
-    response.raw_headers.append(ways.cookies.clear(visit_of(coming.request.scope), STEP))
-    return response
+    return await _welcome(ways, coming, session, coming.wanted)
 
 
 async def _by_token(ways: WaysIn, coming: Coming) -> Response:
@@ -160,6 +158,8 @@ async def _welcome(ways: WaysIn, coming: Coming, outcome: Session | Step, wanted
     response = _go(coming, wanted)
     response.raw_headers.append(ways.cookies.write(visit, SESSION, outcome.id, outcome.created))
     response.raw_headers.append(ways.cookies.write(visit, DEVICE, device))
+    if ways.cookies.has(coming.request.scope, STEP):
+        response.raw_headers.append(ways.cookies.clear(visit, STEP))
     return response
 
 

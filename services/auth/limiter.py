@@ -14,6 +14,7 @@ import hashlib
 import ipaddress
 import secrets
 import unicodedata
+from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from services.auth.pending import TRIP_SECONDS
-from services.errors import CodeRefused, InvalidCredentials, StoreError, TooManyAttempts
+from services.errors import CodeRefused, InvalidCredentials, Outage, StoreError, TooManyAttempts, Unreachable
 from services.store.connection import Store
 
 WINDOW = 900
@@ -49,7 +50,7 @@ SLOTS = 8
 """Sign-ins under way at Proxmox at once, over all replicas: it has about a dozen workers in all."""
 
 MOST_INSIDE = 2 * SLOTS
-"""Sign-ins that one process looks at at once; as many again as there are slots, for those soon refused."""
+"""Sign-ins that one process looks at at once, half of them from one network: more than the slots, for those refused."""
 
 SLOT_SECONDS = 15
 """Seconds after which a slot whose holder died is free again; longer than any sign-in takes."""
@@ -112,7 +113,7 @@ class Limiter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._inside = 0
+        self._inside: Counter[str] = Counter()
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str, device: str = "") -> AsyncGenerator[None]:
@@ -121,7 +122,7 @@ class Limiter:
         Without an `account`, as for who returns from an OpenID provider, only the address counts. Raises
         TooManyAttempts or StoreError before Proxmox is asked.
         """
-        with self._door():
+        with self._door(address):
             failures = [self._counter("address", network(address), PER_ADDRESS)]
             if account:
                 failures.append(await self._of_account(_normalised(account), device))
@@ -130,6 +131,9 @@ class Limiter:
                     yield
                 except InvalidCredentials:
                     tried.stays = True
+                    raise
+                except Unreachable as exc:
+                    tried.stays = exc.outage is Outage.SILENT and not await self._forgives(account)
                     raise
 
     @asynccontextmanager
@@ -143,14 +147,18 @@ class Limiter:
                 raise
 
     @asynccontextmanager
-    async def errand(self, address: str, realm: str) -> AsyncGenerator[None]:
-        """Around the start of an OpenID trip, which counts however it ends. Raises as `attempt` does."""
+    async def errand(self, address: str, realm: str) -> AsyncGenerator[str]:
+        """Around the start of an OpenID trip, which counts however it ends; gives its name. Raises like `attempt`."""
         starts = self._counter("errand", network(address), PER_ADDRESS)
         under_way = self._counter("trips", realm, PER_REALM, TRIP_SECONDS)
-        with self._door():
+        with self._door(address):
             async with self._counted(starts, under_way) as tried, self._slot():
                 tried.stays = True
-                yield
+                yield tried.name
+
+    async def arrived(self, realm: str, name: str) -> None:
+        """A trip has come to its end, and is under way no longer."""
+        await self._leave((self._counter("trips", realm, PER_REALM, TRIP_SECONDS),), name)
 
     async def remember(self, account: str, device: str) -> None:
         """From now on, for DEVICE_SECONDS, no stranger's failures keep this device from this account.
@@ -160,15 +168,30 @@ class Limiter:
         await self._enter(self._devices(_normalised(account)), _hash(device))
 
     @contextmanager
-    def _door(self) -> Generator[None]:
-        """In a burst most are refused here, before they cost the store anything: no slot could be free for them."""
-        if self._inside >= MOST_INSIDE:
+    def _door(self, address: str) -> Generator[None]:
+        """In a burst most are refused here, before they cost the store anything: no slot could be free for them.
+
+        One network alone leaves half of the room to others.
+        """
+        place = network(address)
+        if self._inside.total() >= MOST_INSIDE or self._inside[place] >= SLOTS:
             raise TooManyAttempts(SLOT_RETRY)
-        self._inside += 1
+        self._inside[place] += 1
         try:
             yield
         finally:
-            self._inside -= 1
+            self._inside[place] -= 1
+            self._inside += Counter()  # forgets who is at zero
+
+    async def _forgives(self, account: str) -> bool:
+        """Whether a question that Proxmox did not answer in time costs nothing: it may have been a wrong guess."""
+        silent = _Counter(
+            key=self._store.key("limit", "silent", _hash(_normalised(account))),
+            limit=PER_ACCOUNT, first=WINDOW, longest=WINDOW,
+        )  # fmt: skip
+        with suppress(StoreError):
+            return await self._enter(silent, secrets.token_hex(8)) == 0
+        return False
 
     async def _of_account(self, account: str, device: str) -> _Counter:
         """The device's own counter if the account knows it, else the strangers'."""

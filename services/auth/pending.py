@@ -31,6 +31,8 @@ class Trip:
     realm: str
     wanted: str
     openid: OpenIdTrip
+    name: str = ""
+    """By which the limiter knows that it is under way."""
 
 
 class _Server(BaseModel):
@@ -49,6 +51,7 @@ class _StoredChallenge(BaseModel):
 class _StoredTrip(BaseModel):
     realm: str
     wanted: str
+    name: str
     redirect_url: str
     server: _Server
 
@@ -60,19 +63,19 @@ class Pending:
         self._store = store
         self._keys = keys
 
-    async def keep_challenge(self, id: str, challenge: Challenge) -> None:
-        """Half a login, for five minutes."""
+    async def keep_challenge(self, id: str, browser: str, challenge: Challenge) -> None:
+        """Half a login that only this browser, an opaque id, can complete; for five minutes."""
         stored = _StoredChallenge(
             userid=challenge.userid,
             ticket=challenge.ticket.get_secret_value(),
             server=_server(challenge.peer),
             issued=challenge.issued,
         )
-        await self._keep("challenge", id, stored, CHALLENGE_SECONDS)
+        await self._keep("challenge", _of(id, browser), stored, CHALLENGE_SECONDS)
 
-    async def challenge(self, id: str) -> Challenge:
+    async def challenge(self, id: str, browser: str) -> Challenge:
         """The half login with this id: it may be answered more than once."""
-        stored = await self._read("challenge", id, _StoredChallenge, take=False)
+        stored = await self._read("challenge", _of(id, browser), _StoredChallenge, take=False)
         ticket = SecretStr(stored.ticket)
         return Challenge(
             userid=stored.userid,
@@ -82,11 +85,11 @@ class Pending:
             issued=stored.issued,
         )
 
-    async def forget_challenge(self, id: str) -> None:
+    async def forget_challenge(self, id: str, browser: str) -> None:
         """It was answered."""
 
         async def delete(client: Redis) -> None:
-            await client.delete(self._key("challenge", id))
+            await client.delete(self._key("challenge", _of(id, browser)))
 
         await self._store.run(delete)
 
@@ -94,17 +97,21 @@ class Pending:
         """A trip that only this browser, an opaque id, can end; for ten minutes."""
         openid = trip.openid
         stored = _StoredTrip(
-            realm=trip.realm, wanted=trip.wanted, redirect_url=openid.redirect_url, server=_server(openid.peer)
+            realm=trip.realm,
+            wanted=trip.wanted,
+            name=trip.name,
+            redirect_url=openid.redirect_url,
+            server=_server(openid.peer),
         )
-        await self._keep("trip", _trip_id(openid.state, browser), stored, TRIP_SECONDS)
+        await self._keep("trip", _of(openid.state, browser), stored, TRIP_SECONDS)
 
-    async def take_trip(self, state: str, browser: str) -> Trip:
-        """The trip with this state, once. A browser without an id has none."""
+    async def trip(self, state: str, browser: str, *, take: bool) -> Trip:
+        """The trip with this state; to `take` it succeeds once. A browser without an id has none."""
         if not browser:
             raise StepExpired
-        stored = await self._read("trip", _trip_id(state, browser), _StoredTrip, take=True)
+        stored = await self._read("trip", _of(state, browser), _StoredTrip, take=take)
         openid = OpenIdTrip(url="", state=state, redirect_url=stored.redirect_url, peer=_peer(stored.server))
-        return Trip(realm=stored.realm, wanted=stored.wanted, openid=openid)
+        return Trip(realm=stored.realm, wanted=stored.wanted, openid=openid, name=stored.name)
 
     # below: the store's keys and their contents
 
@@ -146,8 +153,8 @@ def _aes_key(key: Key, kind: str, id: str) -> bytes:
     return derive(key.record + id.encode(), f"{kind} of one sign-in")
 
 
-def _trip_id(state: str, browser: str) -> str:
-    return f"{state} {browser}"
+def _of(id: str, browser: str) -> str:
+    return f"{id} {browser}"
 
 
 def _server(peer: Peer) -> _Server:

@@ -48,6 +48,13 @@ class RealmDirectory:
             return known.error is None and all(one.realm != realm for one in known.realms)
         return False
 
+    async def is_other(self, realm: str) -> bool:
+        """Whether Proxmox tells of this realm, and that it is not an OpenID one."""
+        with suppress(TimeoutError):
+            known = await asyncio.wait_for(self.get(), PATIENCE)
+            return any(one.realm == realm and one.type != "openid" for one in known.realms)
+        return False
+
     def forget(self) -> None:
         """Ask anew the next time: something has changed."""
         self._until = float("-inf")

@@ -57,13 +57,6 @@ class Step:
     id: str = field(repr=False)
 
 
-@dataclass(slots=True)
-class _Told:
-    """Who is named in the log."""
-
-    account: str
-
-
 class SignIn:
     """Asks Proxmox and begins the session. Every method raises a ProxmoxError, TooManyAttempts or StoreUnavailable."""
 
@@ -85,17 +78,17 @@ class SignIn:
             if not isinstance(signed, Challenge):
                 return await self._begin(signed, visitor)
             step = Step(id=new_id())
-            await self._pending.keep_challenge(step.id, signed)
+            await self._pending.keep_challenge(step.id, visitor.browser, signed)
         logger.info("second factor due userid=%s address=%s", userid, visitor.address)
         return step
 
-    async def challenge(self, step: str) -> Challenge:
-        """What the step with this id asks for. Raises StepExpired."""
-        return await self._pending.challenge(step)
+    async def challenge(self, step: str, browser: str) -> Challenge:
+        """What the step with this id asks for, in the browser that began it. Raises StepExpired."""
+        return await self._pending.challenge(step, browser)
 
     async def by_code(self, step: str, kind: str, code: SecretStr, visitor: Visitor) -> Session:
         """A session for a second factor; after a refusal the step may be tried again. Raises StepExpired too."""
-        challenge = await self._pending.challenge(step)
+        challenge = await self._pending.challenge(step, visitor.browser)
         hint = Hint.ORIGIN if kind == codes.Kind.WEBAUTHN else None
         async with self._told(challenge.userid, visitor, hint=hint):
             if kind not in codes.offered(challenge.factors, security_key=True):
@@ -105,7 +98,7 @@ class SignIn:
                 ticket = await self._proxmox.verify(challenge, response)
             session = await self._begin(ticket, visitor)
         with suppress(StoreError):  # it expires by itself
-            await self._pending.forget_challenge(step)
+            await self._pending.forget_challenge(step, visitor.browser)
         return session
 
     async def by_token(self, tokenid: str, secret: SecretStr, visitor: Visitor) -> Session:
@@ -123,9 +116,11 @@ class SignIn:
         """
         check_realm(realm)
         async with self._told(f"@{realm}", visitor, realm=realm):
-            async with self._limiter.errand(visitor.address, realm):
+            async with self._limiter.errand(visitor.address, realm) as name:
+                if await self._realms.is_other(realm):
+                    raise InvalidCredentials("not an OpenID realm")
                 trip = await self._proxmox.openid_trip(realm, redirect_url)
-            await self._pending.keep_trip(visitor.browser, Trip(realm=realm, wanted=wanted, openid=trip))
+            await self._pending.keep_trip(visitor.browser, Trip(realm=realm, wanted=wanted, openid=trip, name=name))
         return trip.url
 
     async def openid_finish(self, state: str, code: SecretStr, error: str, visitor: Visitor) -> tuple[Session, str]:
@@ -133,13 +128,14 @@ class SignIn:
 
         `error` is the provider's own word (RFC 6749, 4.1.2.1). Raises StepExpired and ProviderFailed too.
         """
-        async with self._told("back from a provider", visitor, hint=Hint.OPENID) as told:
-            # The limit first: who has to wait has not yet used up the trip.
+        if error and not state:  # some providers that say no forget to whom
+            raise _refused_by_provider(error)
+        trip = await self._pending.trip(state, visitor.browser, take=False)
+        async with self._told(f"@{trip.realm}", visitor, hint=Hint.OPENID):
+            # Taken only here: who has to wait before it has not used the trip up.
             async with self._limiter.attempt("", visitor.address, visitor.device):
-                if error and not state:  # some providers that say no forget to whom
-                    raise _refused_by_provider(error)
-                trip = await self._pending.take_trip(state, visitor.browser)
-                told.account = f"@{trip.realm}"
+                trip = await self._pending.trip(state, visitor.browser, take=True)
+                await self._limiter.arrived(trip.realm, trip.name)
                 if error:
                     raise _refused_by_provider(error)
                 ticket = await self._proxmox.openid_sign_in(trip.openid, trip.realm, code)
@@ -161,14 +157,13 @@ class SignIn:
     @asynccontextmanager
     async def _told(
         self, account: str, visitor: Visitor, *, realm: str = "", hint: Hint | None = None
-    ) -> AsyncGenerator["_Told"]:
+    ) -> AsyncGenerator[None]:
         """Note a refusal in the log, and give it the hint that is true of the server, whoever tries."""
-        told = _Told(account)
         try:
-            yield told
+            yield
         except ProxgateError as exc:
             kind = type(exc).__name__
-            logger.warning("sign-in refused account=%s address=%s: %s", told.account, visitor.address, kind)
+            logger.warning("sign-in refused account=%s address=%s: %s", account, visitor.address, kind)
             if isinstance(exc, InvalidCredentials) and exc.by_proxmox:
                 raise InvalidCredentials(hint=await self._hint(realm) or hint, by_proxmox=True) from exc
             if isinstance(exc, ProviderFailed) and realm and await self._realms.lacks(realm):

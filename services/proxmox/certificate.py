@@ -7,8 +7,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from services.proxmox.models import Address
+
+UNREADABLE = (ValueError, x509.InvalidVersion, x509.DuplicateExtension, UnsupportedAlgorithm)
+"""What a certificate raises that TLS has let pass and that cannot be read all the same."""
 
 
 def fingerprint(der: bytes) -> str:
@@ -18,7 +22,7 @@ def fingerprint(der: bytes) -> str:
 
 def is_in_date(der: bytes) -> bool:
     """Whether now lies between the certificate's two dates; False too for one that cannot be read."""
-    with suppress(ValueError):
+    with suppress(*UNREADABLE):
         certificate = x509.load_der_x509_certificate(der)
         return certificate.not_valid_before_utc <= datetime.now(UTC) <= certificate.not_valid_after_utc
     return False

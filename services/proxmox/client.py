@@ -8,6 +8,7 @@ Every call raises a ProxmoxError, and Unreachable once its deadline has passed.
 """
 
 import ipaddress
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -48,7 +49,8 @@ from services.proxmox.userid import check_tokenid, check_userid, split_userid
 MIB = 1024 * 1024
 _SMALL, _LISTS = 1 * MIB, 32 * MIB  # caps; 10,000 guests are 3 to 4 MiB
 _LONGEST_STATE = 1024
-_LONGEST_TOKEN_SECRET = 128  # Proxmox makes UUIDs
+_URL = re.compile(r"[!-~]+")
+_TOKEN_SECRET = re.compile(r"[A-Za-z0-9._~-]{1,128}")  # Proxmox makes UUIDs; it cuts or decodes at other signs
 _DOMAINS = Call(method="GET", path="/access/domains", cap=_SMALL)
 
 
@@ -115,8 +117,8 @@ class Proxmox:
     async def check_token(self, token: ApiToken) -> None:
         """Whether Proxmox takes this API token. Raises InvalidCredentials."""
         check_tokenid(token.tokenid)
-        if len(token.secret.get_secret_value()) > _LONGEST_TOKEN_SECRET:
-            raise InvalidCredentials("too long for a token's secret")
+        if not _TOKEN_SECRET.fullmatch(token.secret.get_secret_value()):
+            raise InvalidCredentials("no secret of a token")
         try:
             await self.signed_in(token).version()
         except TicketRejected as exc:
@@ -245,16 +247,13 @@ def _signing(path: str, form: bytes, peer: Peer | None = None) -> Call:
 
 def _state(url: str) -> str:
     """The state in a provider's address, by which it is known when it comes back. Raises BadAnswer."""
-    parts = urlsplit(url)
-    states = parse_qs(parts.query).get("state", [])
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or len(states) != 1
-        or len(states[0]) > _LONGEST_STATE
-    ):
-        raise BadAnswer("no address of a provider")
-    return states[0]
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        states = parse_qs(parts.query).get("state", [])
+        plain = _URL.fullmatch(url) and parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
+        if plain and len(states) == 1 and len(states[0]) <= _LONGEST_STATE:
+            return states[0]
+    raise BadAnswer("no address of a provider")
 
 
 def _is_ip(text: str) -> bool:

@@ -140,7 +140,7 @@ class Funnel:
             if line.trouble:
                 self._put_last(line.address)
             raise
-        if isinstance(outcome, Failure):
+        if line.trouble:
             self._put_last(line.address)
         return outcome
 

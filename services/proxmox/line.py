@@ -124,7 +124,8 @@ class Line:
             elif is_over(deadline):
                 self._note(Unreachable("no answer in time"))
             raise
-        self._note(outcome.error if isinstance(outcome, Failure) else None)
+        failed = isinstance(outcome, Failure) and not _is_about_the_request(call, outcome)
+        self._note(outcome.error if isinstance(outcome, Failure) and failed else None)
         return outcome
 
     def _note(self, trouble: Trouble | None) -> None:
@@ -228,6 +229,11 @@ def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
         cookies=_NoCookies(),
         event_hooks={"response": [_forget_location]},
     )
+
+
+def _is_about_the_request(call: Call, failure: Failure) -> bool:
+    """Whether a 500 says nothing of the server: Proxmox gives one where what was posted cannot be done."""
+    return call.method != "GET" and isinstance(failure.error, Unreachable) and failure.error.outage is Outage.FAILED
 
 
 class _Sending:

@@ -7,6 +7,7 @@ from services.errors import InvalidCredentials
 
 _REALM = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,31}")
 _TOKEN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,127}")
+_IN_A_HEADER = re.compile(r'[^\x00-\x20%;=,"\x7f-\U0010ffff]+')
 _SHORTEST, _LONGEST = 3, 64  # of the full userid, in characters
 _RESERVED = frozenset(":/!")  # `!` would name an API token of the user
 _UNPRINTABLE = ("Cc", "Cs")  # control characters, and half a surrogate pair, which no UTF-8 can say
@@ -33,10 +34,14 @@ def check_realm(realm: str) -> str:
 
 
 def check_tokenid(tokenid: str) -> str:
-    """An API token's id, `user@realm!name`. Raises InvalidCredentials."""
+    """An API token's id, `user@realm!name`. Raises InvalidCredentials.
+
+    Proxmox cuts the header that carries it at `;`, percent-decodes it and parts it at the last `=`: an id with any of
+    these would be another one there.
+    """
     userid, _, name = tokenid.rpartition("!")
     check_userid(*split_userid(userid))
-    if not _TOKEN_NAME.fullmatch(name):
+    if not _TOKEN_NAME.fullmatch(name) or not _IN_A_HEADER.fullmatch(userid):
         raise InvalidCredentials("not a token id")
     return tokenid
 

@@ -11,7 +11,7 @@ Parameters = dict[str, object]
 
 PREFIX = "/api2/json"
 _COOKIE = re.compile(r"(?:^|[;\s])PVEAuthCookie=([^;]*)")
-_TOKEN = re.compile(r"PVEAPIToken=([^=]*)=(.*)", re.DOTALL)
+_TOKEN = re.compile(r"PVEAPIToken=([^;]*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +32,10 @@ class Request:
 
     @property
     def api_token(self) -> tuple[str, str] | None:
-        """The token's id and secret, when the request brings one."""
-        found = _TOKEN.fullmatch(self.headers.get("authorization", ""))
-        return (found[1], found[2]) if found else None
+        """The token's id and secret, when the request brings one: cut at `;`, decoded, parted at the last `=`."""
+        found = _TOKEN.match(self.headers.get("authorization", ""))
+        tokenid, _, secret = unquote(found[1]).rpartition("=") if found else ("", "", "")
+        return (tokenid, secret) if found else None
 
     def text(self, name: str) -> str | None:
         """A parameter that is a single text; None when it is missing or something else."""
