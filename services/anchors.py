@@ -105,20 +105,22 @@ class Anchors:
     async def redeem(self, code: str) -> str:
         """Trust what a code stands for; the address. The code is used up by that, and kept if it fails.
 
-        Raises CodeRefused.
+        Raises CodeRefused, also where something is trusted at that address already: this is for the first use only.
         """
         key = self._code_key(_normalised(code))
 
         async def spend(pipe: Pipeline) -> _StoredOffer:
             found: Any = await pipe.get(key)
             offer = self._opened(key, found)
+            if await pipe.hexists(self._key, offer.address):
+                raise CodeRefused
             pipe.multi()  # of two at once one begins anew, and finds no code any more
             pipe.hset(self._key, offer.address, self._sealed(offer.address, Anchor(fingerprint=offer.fingerprint)))
             pipe.delete(key)
             return offer
 
         async def redeem(client: Redis) -> Any:
-            return await client.transaction(spend, key, value_from_callable=True)
+            return await client.transaction(spend, key, self._key, value_from_callable=True)
 
         offer: _StoredOffer = await self._store.run(redeem)
         logger.warning("a code was redeemed: %s of %s is trusted from now on", offer.fingerprint, offer.address)

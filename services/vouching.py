@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from services.errors import Distrust, Unreachable
 from services.proxmox import Address, Anchor, Proxmox, Trust
-from services.proxmox.certificate import certificate_shown, fingerprint
+from services.proxmox.certificate import UNREADABLE, certificate_shown, fingerprint
 from services.proxmox.trust import Untrusted, distrust_of
 
 _SECONDS = 3.0
@@ -85,7 +85,7 @@ def _asked(trust: Trust, anchor: Anchor | None) -> list[tuple[VouchedBy, Trust, 
 
 def names(der: bytes) -> tuple[str, ...]:
     """The host names and addresses that a certificate was made for; none when it cannot be read."""
-    with suppress(ValueError, x509.ExtensionNotFound):
+    with suppress(*UNREADABLE, x509.ExtensionNotFound):
         found = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.SubjectAlternativeName)
         return tuple(str(name.value) for name in found.value)
     return ()
@@ -97,7 +97,7 @@ def authority(pem: str, signed: bytes) -> Anchor | None:
         found = x509.load_pem_x509_certificate(pem.encode())
         basic = found.extensions.get_extension_for_class(x509.BasicConstraints).value
         x509.load_der_x509_certificate(signed).verify_directly_issued_by(found)
-    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+    except (*UNREADABLE, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return None
     if not basic.ca or not found.not_valid_before_utc <= datetime.now(UTC) <= found.not_valid_after_utc:
         return None

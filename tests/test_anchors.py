@@ -282,8 +282,17 @@ async def test_a_changed_certificate(anchors, pve, caplog):
         assert len(pve.requests) == received
         assert before in caplog.text
         assert pve.fingerprint in caplog.text
-        await anchors.redeem(await anchors.offer(str(pve.address), pve.fingerprint))
+        await anchors.keep(str(pve.address), Anchor(fingerprint=pve.fingerprint))
         await proxmox.sign_in("root@pam", SecretStr("demo"))
+
+
+async def test_a_code_is_for_the_first_use(anchors):
+    """A code that was printed before something was trusted there replaces nothing."""
+    code = await anchors.offer("pve:8006", "AA:BB")
+    await anchors.keep("pve:8006", Anchor(fingerprint="CC:DD"))
+    with pytest.raises(CodeRefused):
+        await anchors.redeem(code)
+    assert (await anchors.read())["pve:8006"].fingerprint == "CC:DD"
 
 
 async def test_the_authority_covers_renewed_certificates(anchors, pve):

@@ -29,6 +29,7 @@ from services.errors import (
     BadAnswer,
     InvalidCredentials,
     NotTrusted,
+    Outage,
     StoreCorrupt,
     StoreUnavailable,
     TooManyAttempts,
@@ -729,3 +730,61 @@ async def test_poisoned_errands(limiter, store):
     with pytest.raises(StoreCorrupt):
         async with limiter.errand(HERE, "sso"):
             raise AssertionError("let through")
+
+
+async def test_one_network_leaves_room(limiter, store):
+    """However many tries one network has under way, others are still looked at."""
+    go, inside = asyncio.Event(), set()
+
+    async def flood(number):
+        with contextlib.suppress(TooManyAttempts):
+            async with limiter.attempt("", f"2001:db8::{number}"):
+                inside.add(number)
+                await go.wait()
+
+    store.run, run = slowly(store.run), store.run
+    flooding = [asyncio.create_task(flood(number)) for number in range(3 * SLOTS)]
+    await asyncio.sleep(0)
+    try:
+        async with limiter.trial(HERE):
+            pass
+        assert limiter._inside.total() == SLOTS
+        with pytest.raises(TooManyAttempts):
+            await limiter.attempt("", "2001:db8::ffff").__aenter__()
+        door = limiter._door(HERE)
+        with door:
+            assert limiter._inside.total() == SLOTS + 1
+    finally:
+        go.set()
+        store.run = run
+        await asyncio.gather(*flooding)
+    assert limiter._inside.total() == 0
+
+
+def slowly(run):
+    async def slow(operation):
+        await asyncio.sleep(0.05)
+        return await run(operation)
+
+    return slow
+
+
+async def test_silence_is_forgiven_so_often(limiter):
+    """Questions that Proxmox did not answer in time may be wrong guesses: beyond the cap they count as failures."""
+    silent = Unreachable("no answer in time", Outage.SILENT)
+    reached = [await guess(limiter, outcome=silent) for _ in range(2 * PER_ACCOUNT + 1)]
+    assert reached == [True] * 2 * PER_ACCOUNT + [False]
+
+
+async def test_other_outages_cost_nothing(limiter):
+    """However often no connection could be made, nobody has to wait."""
+    for _ in range(3 * PER_ACCOUNT):
+        assert await guess(limiter, outcome=Unreachable("refused", Outage.REFUSED))
+
+
+async def test_trips_that_ended_are_not_under_way(limiter):
+    """Only trips under way count towards what Proxmox takes of a realm."""
+    for number in range(PER_REALM + 5):
+        async with limiter.errand(f"192.0.2.{number}", "sso") as name:
+            pass
+        await limiter.arrived("sso", name)

@@ -90,7 +90,8 @@ KEY_GAVE_UP = "The security key did not answer. Try again, or use another way."
 # Trust at first use
 TRUST_TITLE = "Trust your Proxmox server"
 TRUST_WHAT = (
-    "Proxgate printed the fingerprint of your server's certificate, and a code, where it was started. "
+    "Proxgate printed the fingerprint of your server's certificate, and a code, where it was started "
+    "(as a service: in its journal). "
     "Compare the fingerprint with the one that Proxmox shows; if they are the same, enter the code."
 )
 TRUST_CODE = "Code"
