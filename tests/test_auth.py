@@ -790,6 +790,18 @@ async def test_error_without_a_trip(abroad):
         await abroad.come_back("state", error="access_denied", browser=new_id())
 
 
+async def test_error_that_names_no_trip(abroad, sso):
+    """A provider that says no and forgets to whom is told as one that did, and the trip is still good."""
+    browser = new_id()
+    returned = await browse(await abroad.leave(browser=browser), "as anna")
+    for word, reason in (("access_denied", ProviderError.DENIED), ("server_error", ProviderError.FAILED)):
+        with pytest.raises(ProviderFailed) as caught:
+            await abroad.come_back("", error=word, browser=browser)
+        assert caught.value.reason is reason
+    assert asked(sso, OPENID_LOGIN) == []
+    assert await abroad.come_back(**returned, browser=browser)
+
+
 async def test_account_that_proxmox_lacks(abroad, sso):
     """An account that the provider names and Proxmox does not take is refused with the hint that says so."""
     browser = new_id()
@@ -807,6 +819,21 @@ async def test_provider_that_is_gone(abroad):
         await abroad.leave("dead", browser=new_id())
     assert caught.value.reason is ProviderError.SILENT
     assert await abroad.stored() == []
+
+
+async def test_provider_whose_realm_has_vanished(abroad, sso):
+    """A realm that Proxmox does not offer any more is told as such, and not as a provider that is silent."""
+    await abroad.leave(browser=new_id())
+    vanish(sso, "sso")
+    abroad.realms.forget()  # as after half a minute
+    with pytest.raises(ProviderFailed) as caught:
+        await abroad.leave(browser=new_id())
+    assert caught.value.reason is ProviderError.GONE
+
+
+def vanish(pve, realm):
+    """Take a realm away, as an administrator may at any time."""
+    del pve._directory.realms[realm]
 
 
 @pytest.mark.parametrize("realm", ["pve", "nowhere", "", "x/../y", "x" * 40])
@@ -848,6 +875,19 @@ async def test_returns_are_limited(abroad, sso):
     with pytest.raises(TooManyAttempts):
         await abroad.come_back(states[1], "wrong", browser=browsers[1])
     assert len(asked(sso, OPENID_LOGIN)) == 1
+
+
+async def test_return_that_has_to_wait_is_not_used_up(abroad, sso):
+    """A return that our own limit refused may come again, and then signs in."""
+    browser = new_id()
+    returned = await browse(await abroad.leave(browser=browser), "as anna")
+    await abroad.fail(PER_ADDRESS)
+    for _ in range(2):
+        with pytest.raises(TooManyAttempts):
+            await abroad.come_back(**returned, browser=browser)
+    assert asked(sso, OPENID_LOGIN) == []
+    session, wanted = await abroad.come_back(**returned, browser=browser, address="198.51.100.1")
+    assert (session.principal, wanted) == ("anna@sso", "/overview")
 
 
 async def test_providers_errors_cost_no_try(abroad):
@@ -903,6 +943,22 @@ async def test_realm_hint(house):
             await house.password("nobody-there", realm)
         hints.append(caught.value.hint)
     assert hints == [Hint.REALM, None]
+
+
+@pytest.mark.parametrize("realm", ["pve", "gone"])
+async def test_no_hint_where_proxmox_was_not_asked(house, pve, realm):
+    """What was refused here comes without any hint, and Proxmox is not even asked for its realms."""
+    pve.skew = 500
+    await house.proxmox.realms()
+    pve.requests.clear()
+    with pytest.raises(InvalidCredentials) as caught:
+        await house.password("alice", realm, "PVE:alice@pve:0::x")
+    assert caught.value.hint is None
+    with pytest.raises(InvalidCredentials) as caught:
+        await house.code(await house.password("bob"), "totp", "no code")
+    assert caught.value.hint is None
+    assert {one.path for one in pve.requests} == {LOGIN}
+    assert len(asked(pve)) == 1
 
 
 @pytest.mark.parametrize("skew", [0, 500])

@@ -7,10 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 from playwright.sync_api import expect
+from pydantic import SecretStr
 
+from services.anchors import Anchors
 from services.auth.limiter import PER_ACCOUNT
-from services.simulator import Account, Simulator
+from services.keys import KeyRing
+from services.proxmox import Anchor
+from services.simulator import Account, Fault, Simulator
 from services.simulator.household import ACCOUNTS
+from services.store.connection import Store
 from tests import browser, harness
 from tests.conftest import forget_failures
 
@@ -391,6 +396,50 @@ def test_a_token_is_no_password(tab, pve):
     assert (asked(pve), asked(pve, "/version")) == before
 
 
+def test_the_tokens_card_tells_of_an_outage_by_itself(chromium, valkey_url):
+    """Who has only a token reads that Proxmox is down, and why, before anything is sent."""
+    with harness.simulator(speed=10.0) as down:
+        down.fault = Fault(status=595)
+        settings = {**SETTINGS, "STORE_PREFIX": "token-down:", **harness.for_proxmox(down)}
+        with harness.proxgate(REDIS_URL=valkey_url, **settings) as up:
+            context = chromium.new_context(base_url=up.url)
+            page = context.new_page()
+            page.goto("/login?with=token")
+            notice = page.get_by_role("status").filter(has_text="Unable to reach the Proxmox server")
+            expect(notice).to_contain_text("Its API service is down.")
+            assert asked(down, "/version") == 0
+            context.close()
+
+
+# ------------------------------------------------------------------------------------------------- what Proxmox says
+
+
+@pytest.mark.parametrize("status", [595, 596])
+def test_an_outage_at_the_sign_in_says_more(tab, pve, status):
+    """With Proxmox's daemon down behind its proxy the card says that, keeps what was typed, and works again after."""
+    page = browser.card(tab.page, "/login")
+    pve.fault = Fault(path="/access/ticket", status=status)
+    browser.fill_card(page, "alice", "pve")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("Unable to reach the Proxmox server")
+    expect(page.get_by_role("status").filter(has_text="Its API service is down.")).to_be_visible()
+    pve.fault = Fault()
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Overview").wait_for()
+
+
+def test_clocks_that_differ_are_hinted_at(tab, pve):
+    """A refusal while the clocks differ by more than five minutes says so beside it, and stops when they agree."""
+    page = browser.card(tab.page, "/login")
+    hint = page.get_by_text("The clocks of Proxgate and Proxmox differ by more than five minutes.")
+    for skew in (400, 0):
+        pve.skew = skew
+        browser.fill_card(page, "alice", "pve", "wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("Invalid credentials")
+        expect(hint).to_be_visible(visible=bool(skew))
+
+
 # ---------------------------------------------------------------------------------------------------------- countdown
 
 
@@ -484,6 +533,44 @@ def test_a_certificate_is_trusted_by_the_code_that_was_printed(chromium, new_hou
     assert tab.mistakes() == []
     context.close()
     other.close()
+
+
+def test_a_certificate_that_changes_under_an_overview(chromium, valkey_url):
+    """The overview names both fingerprints and keeps its picture; once the new one is trusted it lives on by itself."""
+    house = harness.InThread(Simulator(speed=10.0))
+    with house as pve:
+        keep = _trusting(house, valkey_url, "changed:", str(pve.address))
+        keep(before := pve.fingerprint)
+        settings = {**SETTINGS, "STORE_PREFIX": "changed:", "PROXMOX_HOST": str(pve.address)}
+        with harness.proxgate(REDIS_URL=valkey_url, **settings) as up:
+            context = chromium.new_context(base_url=up.url)
+            page = browser.card(context.new_page())
+            browser.sign_in(page)
+            page.get_by_role("article").first.wait_for()
+            pve.replace_certificate()
+            house.call(pve.close_door(pve.address))
+            house.call(pve.open_door(pve.address))
+            trouble = page.locator(".pg-trouble").get_by_role("status")
+            expect(trouble).to_contain_text("has changed and is not trusted", timeout=15_000)
+            expect(trouble).to_contain_text(f"Its fingerprint is {pve.fingerprint}.")
+            expect(trouble).to_contain_text(f"Expected was {before}.")
+            expect(trouble).to_contain_text("runs proxgate trust")
+            expect(page.get_by_role("article")).to_have_count(3)
+            keep(pve.fingerprint)
+            expect(trouble).to_be_hidden(timeout=15_000)
+            expect(page.locator(".pg-stale")).to_have_count(0)
+            context.close()
+
+
+def _trusting(house, valkey_url, prefix, address):
+    """Trusts a certificate at this address from now on, as `proxgate trust` does beside a running server."""
+
+    async def keep(fingerprint):
+        store = Store.open(SecretStr(valkey_url), prefix)
+        await Anchors(store, KeyRing(SecretStr(harness.SECRET))).keep(address, Anchor(fingerprint=fingerprint))
+        await store.aclose()
+
+    return lambda fingerprint: house.call(keep(fingerprint))
 
 
 # ------------------------------------------------------------------------------------------------ several nodes, again

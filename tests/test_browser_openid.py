@@ -12,6 +12,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from services.auth.realms import FRESH_SECONDS
 from services.simulator import Account, OpenIdRealm
 from services.simulator.household import ACCOUNTS
 from tests import browser, harness
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.browser
 EXPIRED = "This sign-in took too long, or began in another browser. Please sign in again."
 SSO = "Simulated single sign-on"
 BACK = re.compile(r"/login/openid\?")
+GONE = "Proxmox does not offer this realm any more. Please choose another."
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,7 @@ def pve(mock, gone):
     realms = {
         "mock": OpenIdRealm(issuer=mock, client_id="proxgate", client_secret="a:secret+"),
         "gone": OpenIdRealm(issuer=gone, client_id="proxgate"),
+        "retired": OpenIdRealm(issuer=gone, client_id="proxgate"),
     }
     accounts = (*ACCOUNTS, Account(userid="anna@mock", password=""))
     with harness.simulator(seed=7, speed=10.0, accounts=accounts, provider=True, openid=realms) as running:
@@ -101,6 +104,17 @@ def tab(context):
     watched = browser.Watched(context)
     yield watched
     assert watched.mistakes() == []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def left_open(chromium, site, pve):
+    """A card with two realms that Proxmox has no more, and since when. The tests in between are its patience."""
+    made = opened(chromium, site)
+    page = browser.card(made.new_page(), "/login")
+    for realm in ("retired", "home"):
+        del pve._directory.realms[realm]  # as an administrator may at any time
+    yield page, time.monotonic()
+    made.close()
 
 
 def leave(page, path="/login", realm="sso"):
@@ -294,15 +308,63 @@ def test_the_realm_is_remembered(tab):
     expect(page.get_by_label("Username")).to_be_hidden()
 
 
-def test_the_return_is_limited(tab, context, site, valkey_url):
-    """A return beyond the address's failures is told to wait, and Proxmox is not asked."""
-    address = withheld(leave_for_ours(tab.page))
+def fail_often(site):
+    """As many failures as an address may have."""
     started = time.monotonic()
     with site.client() as stranger:
         for number in range(30):
             answer = stranger.post("/trust", data={"code": str(number)}, headers={"Accept": "application/json"})
             assert answer.status_code == 401
     assert time.monotonic() - started < 15
+
+
+def test_the_next_visit_is_one_key_away(tab):
+    """With a provider's realm remembered its button has the focus, and Enter leads to the provider."""
+    page = leave_for_ours(tab.page)
+    page.get_by_role("button", name="Refuse").click()
+    page.get_by_role("alert").get_by_text("did not let you").wait_for()
+    page.goto("/login")
+    expect(page.get_by_role("button", name=f"Continue with {SSO}")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Simulated provider").wait_for()
+
+
+def test_the_return_is_limited(tab, context, site):
+    """A return beyond the address's failures is told to wait, and Proxmox is not asked."""
+    address = withheld(leave_for_ours(tab.page))
+    fail_often(site)
     tab.page.goto(address)
     expect(tab.page.get_by_role("alert")).to_contain_text("Too many attempts. Try again in")
     assert not is_signed_in(context)
+
+
+def test_a_return_that_has_to_wait_counts_down(tab, site):
+    """The card that a refused return leads to counts the seconds down, and is a card as any other at their end."""
+    page = tab.page
+    address = withheld(leave_for_ours(page))
+    fail_often(site)
+    page.clock.install()
+    page.goto(address)
+    alert, button = page.get_by_role("alert"), page.get_by_role("button", name=f"Continue with {SSO}")
+    expect(button).to_have_attribute("aria-disabled", "true")
+    told = int(alert.get_attribute("data-wait"))
+    assert 20 < told <= 30
+    page.clock.fast_forward(10_000)
+    expect(alert).to_have_text(re.compile(rf"Try again in ({'|'.join(str(told - n) for n in range(10, 15))}) seconds"))
+    page.clock.fast_forward(20_000)
+    expect(alert).to_have_text("")
+    expect(button).to_have_attribute("aria-disabled", "false")
+
+
+def test_a_realm_that_went_while_the_card_was_open(left_open):
+    """Who chooses a realm that Proxmox offers no more, on a card from before, reads that, whatever kind it was."""
+    page, since = left_open
+    time.sleep(max(0.0, since + FRESH_SECONDS + 1 - time.monotonic()))
+    page.get_by_label("Realm").select_option("retired")
+    page.get_by_role("button", name="Continue with retired").click()
+    expect(page.get_by_role("alert")).to_have_text(GONE)
+    page.get_by_label("Realm").select_option("home")
+    browser.fill_card(page, "maria", "home")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("Invalid credentials")
+    expect(page.get_by_role("status").filter(has_text=GONE)).to_be_visible()

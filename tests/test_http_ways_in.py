@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from services.auth.limiter import DEVICE_SECONDS, PER_ACCOUNT, PER_ADDRESS
-from services.errors import Hint, InvalidCredentials
+from services.errors import Hint, InvalidCredentials, ProviderError, ProviderFailed
 from services.simulator import Account, Token
 from services.simulator.household import ACCOUNTS
 from tests import harness
@@ -289,6 +289,14 @@ def test_a_token_answers_with_a_session(jar):
     assert TOKEN in jar.get("/nowhere", headers=PAGE).text
 
 
+def test_a_token_is_shown_with_its_owners_realm(jar):
+    """The header names the token in full; its realm is its owner's, without the token's name."""
+    token(jar)
+    page = jar.get("/nowhere", headers=PAGE).text
+    assert text.SIGNED_IN_AS.format(userid=TOKEN, realm="pve") in page
+    assert "pve!dashboard" not in page.replace(TOKEN, "")
+
+
 def test_a_token_without_scripts(jar):
     """Without scripts a token leads on by 303, and a refused one back to the card."""
     wanted = {"next": "/nowhere"}
@@ -327,10 +335,27 @@ def test_a_return_without_a_trip(jar, pve, valkey_url, query):
     assert (asked(pve), stored(valkey_url)) == before
 
 
+@pytest.mark.parametrize(("word", "reason"), [("access_denied", "denied"), ("server_error", "failed")])
+def test_a_providers_error_without_a_trip_is_told(jar, word, reason):
+    """A provider that says no and forgets to whom still leads to the card with the sentence for that."""
+    answer = jar.get(f"/login/openid?error={word}", headers=PAGE)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next=/&error=provider-{reason}")
+    sentence = text.sentence(ProviderFailed(ProviderError(reason)))
+    assert sentence in jar.get(answer.headers["location"], headers=PAGE).text
+
+
+def test_a_realm_that_has_vanished_is_told(jar):
+    """A trip to a realm that Proxmox does not offer is refused with the sentence for that."""
+    answer = jar.post("/login/openid", data={"realm": "vanished"})
+    assert answer.status_code == 502
+    assert answer.json() == {"error": "Proxmox does not offer this realm any more. Please choose another."}
+
+
 def test_head_of_a_return_creates_nothing(jar):
     """HEAD, as a preview or a scanner sends it, begins no session, and the trip is still there for GET."""
     address = and_back(there(jar))
     answer = jar.head(address, headers=PAGE)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
     assert "proxgate" not in attributes(answer)
     assert jar.get(address, headers=PAGE).headers["location"] == "/"
     assert "proxgate" in jar.cookies

@@ -439,6 +439,19 @@ async def test_members_are_forgotten_with_the_last(inventory, pve):
     assert pve.forgotten == ["alice@pve"]
 
 
+async def test_members_are_forgotten_with_the_right_to_see_them(inventory, desk, pve, monkeypatch):
+    """An account that may see the cluster's members no more forgets them, though not for any other trouble."""
+    monkeypatch.setattr(module, "MEMBERS_PERIOD", 2 * PERIOD)
+    inventory.look(session(), [].append)
+    for trouble in (None, Unreachable(), BadAnswer(), RequestRefused(501)):
+        desk.members_trouble, looks = trouble, desk.looks_at_members
+        await until(lambda looks=looks: desk.looks_at_members > looks)
+    assert pve.forgotten == []
+    desk.members_trouble = PrivilegeMissing("/", "Sys.Audit")
+    await until(lambda: pve.forgotten)
+    assert set(pve.forgotten) == {"alice@pve"}
+
+
 async def test_close_stops_everything(inventory, desk):
     """Closing stops every poller, and who stops looking afterwards breaks nothing."""
     stops = [inventory.look(session(f"user{number}@pve"), [].append) for number in range(5)]

@@ -14,6 +14,7 @@ from services.auth.limiter import (
     DEVICE_SECONDS,
     FIRST_WAIT,
     LONGEST_WAIT,
+    MOST_INSIDE,
     PER_ACCOUNT,
     PER_ADDRESS,
     PER_REALM,
@@ -27,6 +28,7 @@ from services.auth.limiter import (
 )
 from services.errors import (
     BadAnswer,
+    CodeRefused,
     InvalidCredentials,
     NotTrusted,
     Outage,
@@ -675,6 +677,107 @@ async def test_slot_of_the_dead_is_free(limiter, store):
     assert await guess(limiter, outcome=None)
     go.set()
     await asyncio.gather(*under_way)
+
+
+# -------------------------------------------------------------------------------------------------------------- trials
+
+
+async def tried(limiter, address=HERE, outcome=CodeRefused):
+    """One guess at a code that ends so; whether it was let through."""
+    try:
+        async with limiter.trial(address):
+            if outcome is not None:
+                raise outcome  # noqa: TRY301  it ends the trial as the code's own check does
+    except TooManyAttempts:
+        return False
+    except Exception as exc:
+        if outcome is None or type(exc) is not outcome:
+            raise
+    return True
+
+
+async def test_cap_of_refused_codes(limiter, store):
+    """An address may send so many wrong codes and no more; they count with its failed sign-ins, and on no account."""
+    await guess(limiter)
+    reached = [await tried(limiter) for _ in range(PER_ADDRESS + 4)]
+    assert reached == [True] * (PER_ADDRESS - 1) + [False] * 5
+    assert not await guess(limiter, "bob@pve")
+    assert sorted((await counters(store)).values()) == [1, PER_ADDRESS]
+    assert await tried(limiter, "198.51.100.1")
+
+
+@pytest.mark.parametrize("outcome", [None, StoreUnavailable, InvalidCredentials])
+async def test_codes_not_refused_cost_no_try(limiter, store, outcome):
+    """A right code, and one that nobody could judge, cost the address nothing."""
+    for _ in range(3):
+        assert await tried(limiter, outcome=outcome)
+    assert not any((await counters(store)).values())
+
+
+async def test_codes_take_no_slot(limiter, store):
+    """A code is judged by us, so neither does it take one of the slots nor need one to be free."""
+    async with limiter.trial(HERE):
+        assert await counters(store, "slots") == {}
+    go, inside = asyncio.Event(), set()
+    under_way = [asyncio.create_task(hold(limiter, number, go, inside)) for number in range(SLOTS)]
+    await until_inside(inside)
+    assert await tried(limiter)
+    go.set()
+    await asyncio.gather(*under_way)
+
+
+# ------------------------------------------------------------------------------------------------------------ the door
+
+
+@contextlib.contextmanager
+def slow(store):
+    """From now on the store answers nobody until told to go; what it was asked."""
+    run, go, asked = store.run, asyncio.Event(), []
+
+    async def wait(operation):
+        asked.append(operation)
+        await go.wait()
+        return await run(operation)
+
+    store.run = wait
+    try:
+        yield go, asked
+    finally:
+        go.set()
+        del store.run
+
+
+@pytest.mark.parametrize(
+    ("most", "place"), [(MOST_INSIDE, "198.51.100.{}"), (SLOTS, "198.51.100.1"), (SLOTS, "2001:db8::{}")]
+)
+@pytest.mark.parametrize("way", ["attempt", "errand"])
+async def test_burst_is_refused_at_the_door(limiter, store, way, most, place):
+    """Only so many are looked at at once, of one network half of them; the others cost the store not a word."""
+    ask = guess if way == "attempt" else start
+    with slow(store) as (go, asked):
+        inside = [asyncio.create_task(ask(limiter, address=place.format(n), outcome=None)) for n in range(most)]
+        await asyncio.sleep(0)
+        assert len(asked) == most
+        for number in range(most, most + 3):
+            with pytest.raises(TooManyAttempts) as caught:
+                async with limiter.attempt("x@pve", place.format(number)):
+                    raise AssertionError("let through")
+            assert caught.value.retry_after == SLOT_RETRY
+        assert len(asked) == most
+        go.set()
+        await asyncio.gather(*inside)
+    assert await guess(limiter, address=place.format(0), outcome=None)
+
+
+async def test_one_network_leaves_room_for_others(limiter, store):
+    """While one network has all the room that it may, others are still looked at."""
+    with slow(store) as (go, asked):
+        inside = [asyncio.create_task(guess(limiter, outcome=None)) for _ in range(SLOTS)]
+        other = asyncio.create_task(guess(limiter, address="198.51.100.1", outcome=None))
+        await asyncio.sleep(0)
+        assert len(asked) == SLOTS + 1
+        go.set()
+        await asyncio.gather(*inside, other)
 
 
 # ---------------------------------------------------------------------------------------------------------- store down

@@ -4,9 +4,10 @@ import asyncio
 import hashlib
 import logging
 import ssl
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -149,6 +150,37 @@ async def test_a_self_signed_certificate_is_unknown(tmp_path: Path) -> None:
     async with serving(context) as server:
         error = await refused(server, Trust())
     assert (error.reason, error.fingerprint) == (Distrust.UNKNOWN, fingerprint)
+    assert server.received == b""
+
+
+@asynccontextmanager
+async def slowly(server: Server, seconds: float) -> AsyncIterator[Address]:
+    """A way to a server on which every handshake takes so long."""
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+        writer.close()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(seconds)
+        with suppress(OSError):
+            there, back = await asyncio.open_connection(server.address.host, server.address.port)
+            await asyncio.gather(pipe(reader, back), pipe(there, writer))
+
+    async with await asyncio.start_server(handle, HOST, 0) as listener:
+        yield Address(host=HOST, port=listener.sockets[0].getsockname()[1])
+
+
+async def test_a_slow_handshake_that_is_not_trusted_is_told_as_such(tmp_path: Path) -> None:
+    """Refused after 1.7 of its three seconds, a certificate is still looked at, and shown by its fingerprint."""
+    context, fingerprint = self_signed(tmp_path)
+    async with serving(context) as server, slowly(server, 1.7) as slow, Proxmox([slow], Trust()) as proxmox:
+        begun = time.monotonic()
+        with pytest.raises(NotTrusted) as error:
+            await proxmox.realms()
+        assert time.monotonic() - begun > 3.3  # both handshakes were slow
+    assert (error.value.reason, error.value.fingerprint) == (Distrust.UNKNOWN, fingerprint)
     assert server.received == b""
 
 

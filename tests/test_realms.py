@@ -1,6 +1,7 @@
 """The realms: asked for once however many cards are open; a failure is carried, believed for a while, and passes."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -159,6 +160,43 @@ async def test_surprise_passes(directory, pve):
         await directory.get()
     pve.trouble = None
     assert (await directory.get()).realms
+
+
+async def test_lacks_what_proxmox_does_not_offer(directory):
+    """A realm that Proxmox does not list is lacking, and one that it lists is not."""
+    assert [await directory.lacks(realm) for realm in ("gone", "pve")] == [True, False]
+
+
+async def test_lacking_is_unknown_in_trouble(directory, pve, clock):
+    """While Proxmox does not answer no realm is said to be lacking, even if it was not among those last read."""
+    await directory.get()
+    clock.now += FRESH_SECONDS + 1
+    pve.trouble = Unreachable()
+    assert not await directory.lacks("gone")
+
+
+async def test_lacking_is_unknown_while_proxmox_hangs(directory, pve):
+    """Who asks whether a realm is lacking waits two seconds and no longer; the answer is there for the next one."""
+    pve.go.clear()
+    begun = time.monotonic()
+    assert await asyncio.gather(directory.lacks("gone"), directory.is_other("pve")) == [False, False]
+    assert 1.5 < time.monotonic() - begun < 3
+    pve.go.set()
+    assert await directory.lacks("gone")
+    assert pve.asked == 1
+
+
+async def test_forgetting_asks_anew(directory, pve, clock):
+    """What was read, or failed, a moment ago is asked anew once it was forgotten."""
+    pve.trouble = Unreachable()
+    await directory.get()
+    pve.trouble = None
+    directory.forget()
+    assert not await directory.lacks("pve")
+    pve.realms_now = (PAM,)
+    directory.forget()
+    assert await directory.lacks("pve")
+    assert pve.asked == 3
 
 
 async def test_with_proxmox(sim):

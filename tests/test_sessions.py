@@ -27,6 +27,7 @@ from services.keys import KeyRing
 from services.proxmox import ApiToken, Proxmox, Ticket, Trust
 from services.sessions import Limits, Sessions, new_id
 from services.sessions.record import hash_id, unseal
+from services.simulator import Simulator
 from services.store.connection import Store
 
 OLD, NEW = "the older secret of the tests long enough 01", "the newer secret of the tests long enough 02"
@@ -811,6 +812,25 @@ async def test_with_proxmox(store, keys, sim):
                     await client.resources()
         finally:
             sim.enable("maria@home")
+
+
+async def test_renewed_at_a_member(store, keys):
+    """With the configured node down a session goes on, ticket renewed, at the cluster's other nodes."""
+    async with Simulator(speed=60.0, doors=2) as pve:
+        trust = Trust(fingerprints=tuple(pve.fingerprints.values()))
+        async with Proxmox([pve.address], trust) as proxmox:
+            sessions = Sessions(store, keys, proxmox, Limits(renew_ticket=600))
+            first = await proxmox.sign_in("root@pam", SecretStr("demo"))
+            await proxmox.signed_in(first).members()
+            made = await sessions.create(replace(first, issued=first.issued - 600), **WHERE)
+            await pve.close_door(pve.address)
+            pve.requests.clear()
+            async with sessions.credentials(made) as client:
+                assert (await client.resources()).nodes
+                assert client._credential.ticket != first.ticket
+        asked = [(one.path, one.door) for one in pve.requests]
+    member = pve.addresses[1]
+    assert asked == [("/access/ticket", member), ("/cluster/resources", member)]
 
 
 # ------------------------------------------------------------------------------------------------------------- confirm

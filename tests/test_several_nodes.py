@@ -17,6 +17,7 @@ import trustme
 from pydantic import SecretStr
 
 from services.errors import (
+    BadAnswer,
     Distrust,
     InvalidCredentials,
     NotTrusted,
@@ -230,6 +231,58 @@ async def test_a_read_outlives_an_odd_answer(reply: Reply, tls: tuple[ssl.SSLCon
         assert await proxmox.realms() == ()
         assert list(proxmox.troubles()) == [odd.address]
     assert (len(odd.requests), len(good.requests)) == (1, 1)
+
+
+NO_PROXMOX = {
+    "a redirect": say(http(b"", "Location: https://127.0.0.1/", status="301 Moved Permanently")),
+    "a page": say(http(b"<!doctype html><title>Router</title>", "Content-Type: text/html")),
+    "another JSON": say(http(b'{"status":"ok"}', "Content-Type: application/json")),
+}
+
+
+@pytest.mark.parametrize("reply", NO_PROXMOX.values(), ids=NO_PROXMOX)
+async def test_a_read_passes_over_what_is_no_proxmox(reply: Reply, tls: tuple[ssl.SSLContext, Trust]) -> None:
+    """An address that answers like something else is named with that reason, and asked last from then on."""
+    async with (
+        listening(Server([reply]), tls[0]) as other,
+        listening(Server([say(http_json([]))]), tls[0]) as good,
+        Proxmox([other.address, good.address], tls[1]) as proxmox,
+    ):
+        for _ in range(2):
+            assert await proxmox.realms() == ()
+        assert {address: type(why) for address, why in proxmox.troubles().items()} == {other.address: BadAnswer}
+    assert (len(other.requests), len(good.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("reply", NO_PROXMOX.values(), ids=NO_PROXMOX)
+async def test_with_no_proxmox_among_them_that_is_the_reason(reply: Reply, tls: tuple[ssl.SSLContext, Trust]) -> None:
+    """Where everybody who answers answers like something else, that is told, and no outage."""
+    async with (
+        listening(Server([reply]), tls[0]) as one,
+        listening(Server([reply]), tls[0]) as other,
+        Proxmox([one.address, other.address], tls[1]) as proxmox,
+    ):
+        with pytest.raises(BadAnswer):
+            await proxmox.realms()
+        assert set(proxmox.troubles()) == {one.address, other.address}
+    assert (len(one.requests), len(other.requests)) == (1, 1)
+
+
+@pytest.mark.parametrize("reply", NO_PROXMOX.values(), ids=NO_PROXMOX)
+async def test_a_sign_in_that_something_else_has_read_is_not_sent_again(
+    reply: Reply, tls: tuple[ssl.SSLContext, Trust]
+) -> None:
+    """A password that went to what is no Proxmox goes no further; the next one goes to another address first."""
+    async with (
+        listening(Server([reply]), tls[0]) as other,
+        listening(Server([say(http_json({**WHOLE, "username": "root@pam"}))]), tls[0]) as good,
+        Proxmox([other.address, good.address], tls[1]) as proxmox,
+    ):
+        with pytest.raises(BadAnswer):
+            await sign_in(proxmox)
+        assert (len(other.requests), len(good.requests)) == (1, 0)
+        await sign_in(proxmox)
+    assert (len(other.requests), len(good.requests)) == (1, 1)
 
 
 SILENT = {
@@ -572,6 +625,36 @@ async def test_a_member_stays_before_a_node_in_trouble(sim: Simulator) -> None:
         await proxmox.probe()
         await root.version()
     assert asked(sim, "/version") == [1, 1, 0]
+
+
+async def test_members_that_are_not_trusted_explain_nothing(sim: Simulator) -> None:
+    """With the configured node down its own outage is told, and its members' certificates only to who may see them."""
+    async with Proxmox([sim.address], Trust(fingerprints=(sim.fingerprint,))) as proxmox:
+        root = proxmox.signed_in(await sign_in(proxmox))
+        await root.members()
+        await shut(sim, 0)
+        for _ in range(2):  # the configured node is asked first, and then, when all are in trouble, again
+            with pytest.raises(Unreachable) as error:
+                await root.resources()
+            assert error.value.outage is Outage.REFUSED
+        kinds = {address: type(why) for address, why in proxmox.troubles(root.principal).items()}
+        assert kinds == dict(zip(sim.addresses, (Unreachable, NotTrusted, NotTrusted), strict=True))
+        assert set(proxmox.troubles()) == {sim.address}
+    assert asked(sim, "/cluster/resources") == []
+
+
+async def test_a_member_renews_the_ticket_of_who_learnt_of_it(sim: Simulator) -> None:
+    """With the configured node down a ticket is renewed by a member, for who has seen the members and nobody else."""
+    async with Proxmox([sim.address], believing(sim)) as proxmox:
+        root, alice = await sign_in(proxmox), await sign_in(proxmox, "alice@pve")
+        await proxmox.signed_in(root).members()
+        await shut(sim, 0)
+        sim.requests.clear()
+        renewed = await proxmox.renew(root)
+        with pytest.raises(Unreachable):
+            await proxmox.renew(alice)
+        assert asked(sim) == [1]
+        assert await proxmox.signed_in(renewed).version()
 
 
 async def test_members_can_be_forgotten(sim: Simulator) -> None:

@@ -233,7 +233,11 @@ async def test_yubico_otp_signs_in_once(pair: Pair) -> None:
     assert await tried(client, "yuri", f"yubico:{sim.yubico('yuri@pve')}")
 
 
-@pytest.mark.parametrize("otp", ["", KEY_ID, yubico("ccccccbunker"), yubico(KEY_ID)[:-1], yubico(KEY_ID)[:-1] + "a"])
+@pytest.mark.parametrize(
+    "otp",
+    ["", KEY_ID, yubico("ccccccbunker"), yubico(KEY_ID)[:-1], yubico(KEY_ID)[:-1] + "a"],
+    ids=["nothing", "the key alone", "another key", "too short", "no modhex"],
+)
 async def test_other_yubico_otp_is_refused(pair: Pair, otp: str) -> None:
     """A password of another key, of the wrong length or outside modhex is refused."""
     _, client = pair
