@@ -32,6 +32,7 @@
       form.elements[name].disabled = openid;
       form.elements[name].closest(".pg-field").hidden = openid;
     }
+    if (openid && document.activeElement === document.body) form.querySelector(".pg-submit").focus();
     if (!card.isBusy()) setLabel(form, openid ? words().continue.replace("{label}", option(form).textContent) : "");
   }
 

@@ -79,8 +79,8 @@ def test_flipped_bits(client, value, writes):
         for bit in range(8):
             flipped = bytearray(original)
             flipped[place] ^= 1 << bit
-            if flipped[place] in b"\0\r\n\x0b\x0c":
-                continue  # no header can hold it
+            if flipped[place] in b"\0\r\n\x0b\x0c" or (flipped[place:] in (b" ", b"\t")):
+                continue  # no header can hold it, or none ends in it
             answer = visit(client, bytes(flipped))
             no_text = not chr(flipped[place]).isprintable() or flipped[place] > 126
             assert (no_text and answer.status_code == 400) or is_anonymous(answer), (place, bit)

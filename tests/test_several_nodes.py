@@ -236,6 +236,7 @@ async def test_a_read_outlives_an_odd_answer(reply: Reply, tls: tuple[ssl.SSLCon
 NO_PROXMOX = {
     "a redirect": say(http(b"", "Location: https://127.0.0.1/", status="301 Moved Permanently")),
     "a page": say(http(b"<!doctype html><title>Router</title>", "Content-Type: text/html")),
+    "no page": say(http(b"<title>404</title>", "Content-Type: text/html", status="404 Not Found")),
     "another JSON": say(http(b'{"status":"ok"}', "Content-Type: application/json")),
 }
 

@@ -4,7 +4,6 @@ import time
 
 from nicegui import ui
 
-from services.errors import Unreachable
 from services.inventory import Inventory, Picture
 from services.proxmox import Node, Resources
 from ui import text
@@ -76,9 +75,9 @@ class Board:
         self._say_age()
 
     def _show_unreached(self, picture: Picture) -> None:
-        """Addresses that others stand in for; with nobody answering, the sentence above says it all."""
+        """Addresses that others stand in for; with nobody answering, the sentence above says why."""
         told = [f"{address}: {text.trouble(error)}" for address, error in picture.unreached.items()]
-        told = [] if isinstance(picture.error, Unreachable) else told
+        told = [] if picture.error else told
         self._unreached.set_visibility(bool(told))
         if told != self._told:
             self._told = told

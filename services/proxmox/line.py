@@ -265,6 +265,9 @@ class _Sending:
 
 
 async def _refusal(call: Call, response: httpx.Response) -> ProxmoxError | None:
+    page = response.headers.get("content-type", "").lower().startswith("text/html")
+    if page and response.is_client_error and response.status_code != 401:  # a 401 is one, whatever comes with it
+        return BadAnswer("a page for people, which Proxmox's API never gives")
     message = response.reason_phrase
     if status.is_explained(response.status_code, signing_in=call.signing_in):
         message += "\n" + await _explanation(response)
