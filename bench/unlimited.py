@@ -8,6 +8,6 @@ from ui.cli import run
 BOUNDLESS = 10**9
 
 if __name__ == "__main__":
-    for name in ("PER_ACCOUNT", "PER_ADDRESS", "SLOTS"):
+    for name in ("PER_ACCOUNT", "PER_ADDRESS", "SLOTS", "MOST_INSIDE"):
         setattr(limiter, name, BOUNDLESS)
     sys.exit(run(sys.argv[1:]))

@@ -402,13 +402,19 @@ def test_the_overview_moves_by_itself(tab):
 
 
 def test_proxmox_going_away_keeps_the_last_picture(tab, pve):
-    """The last picture stays, greyed, with a sentence; it moves again by itself when Proxmox is back."""
+    """The last picture stays, greyed, with a sentence, in new tabs too; it moves again by itself."""
     page = card(tab)
     browser.sign_in(page)
     page.get_by_role("article").first.wait_for()
     pve.fault = Fault(path="/cluster", status=595)
     expect(page.get_by_role("status").first).to_contain_text("Unable to reach the Proxmox server", timeout=12_000)
     expect(page.get_by_role("article")).to_have_count(3)
+    beside = page.context.new_page()
+    beside.goto("/")
+    expect(beside.get_by_role("article")).to_have_count(3)
+    expect(beside.get_by_role("cell", name="homeassistant")).to_be_visible()
+    expect(beside.get_by_text("may not see any").filter(visible=True)).to_have_count(0)
+    beside.close()
     pve.fault = Fault()
     expect(page.get_by_role("status")).to_have_count(0, timeout=15_000)
 

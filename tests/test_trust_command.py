@@ -390,7 +390,8 @@ async def test_offered_when_proxmox_comes_late(contact, here, monkeypatch):
     await here.close_door(here.address)
     running = asyncio.create_task(first.run())
     await asyncio.sleep(0.5)
-    assert lines == ["WARNING: Unable to reach the Proxmox server"]
+    (line,) = lines
+    assert line.startswith("WARNING: Unable to reach the Proxmox server. It refused the connection. (PROXMOX_HOST")
     await here.open_door(here.address)
     async with asyncio.timeout(5):
         while not codes(lines):

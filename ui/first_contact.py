@@ -40,7 +40,7 @@ class FirstContact:
         try:
             await self._parts.proxmox.realms()
         except ProxmoxError as exc:
-            self._warn(text.sentence(exc))
+            self._warn(exc)
         else:
             return True
         for trouble in self._parts.proxmox.troubles().values():
@@ -48,10 +48,12 @@ class FirstContact:
                 await self._offer(trouble.address, trouble.fingerprint)
         return False
 
-    def _warn(self, sentence: str) -> None:
-        if sentence not in self._warned:
-            self._warned.add(sentence)
-            self._say(f"WARNING: {sentence}")
+    def _warn(self, trouble: ProxmoxError) -> None:
+        told = " ".join(f"{words.rstrip('.')}." for words in (text.sentence(trouble), text.detail(trouble)) if words)
+        if told not in self._warned:
+            self._warned.add(told)
+            addresses = ", ".join(map(str, self._parts.settings.addresses))
+            self._say(f"WARNING: {told} (PROXMOX_HOST is {addresses}; proxgate check says more)")
 
     async def _offer(self, address: str, fingerprint: str) -> None:
         """How to trust at first use, once as long as its code is good. With the store down it is for the next look."""

@@ -4,6 +4,7 @@ import time
 
 from nicegui import ui
 
+from services.errors import NotTrusted
 from services.inventory import Inventory, Picture
 from services.proxmox import Node, Resources
 from ui import text
@@ -31,6 +32,7 @@ class Board:
         self._picture = Picture()
         self._nodes: dict[str, NodeCard] = {}
         self._told: list[str] = []
+        self._drawn = False
         with ui.element("div").classes("pg-trouble") as self._trouble:
             self._state = Tag("p", "", {"role": "status"})
             self._age = Tag("p", "", classes="pg-hint")
@@ -62,13 +64,16 @@ class Board:
         self._board.classes(**{"add" if picture.error else "remove": "pg-stale"})
         self._say()
         self._show_unreached(picture)
-        if picture.taken and not picture.error:
+        if picture.taken and not (picture.error and self._drawn):
+            self._drawn = True
             self._show_resources(resources)
 
     def _say(self) -> None:
         picture, words = self._picture, ""
         if picture.error is not None:
+            refused = isinstance(picture.error, NotTrusted)  # which waits for the administrator
             form = text.LAST_PICTURE if picture.taken else text.NO_PICTURE
+            form = text.LAST_PICTURE_UNTIL if refused else form
             words = form.format(sentence=text.sentence(picture.error).rstrip("."))
         self._state.set_text(words)
         self._trouble.set_visibility(picture.error is not None)

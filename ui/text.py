@@ -149,6 +149,7 @@ NOTHING_VISIBLE = (
     "Your account may sign in, but see neither nodes nor guests. An administrator of Proxmox can give it a role."
 )
 LAST_PICTURE = "{sentence}. This is the last picture; it comes back by itself."
+LAST_PICTURE_UNTIL = "{sentence}. Until then nothing new can be shown."
 NO_PICTURE = "{sentence}. It is tried again by itself."
 NOT_REACHABLE = "Not reachable at the moment:"
 PICTURE_TAKEN = "Taken {age}"
@@ -324,7 +325,8 @@ def _not_trusted(error: NotTrusted) -> str:
     seen = f" Its fingerprint is {error.fingerprint}." if error.fingerprint else ""
     signed = "one signed by the authority with the fingerprint " if by_authority else ""
     expected = f" Expected was {signed}{' or '.join(error.expected)}." if error.expected else ""
-    return f"{fact}{seen}{expected} {_administrator(*mends(error))}"
+    mend = _administrator(*mends(error)).replace(Mend.TRUST, f"{Mend.TRUST} {error.address}".rstrip())
+    return f"{fact}{seen}{expected} {mend}"
 
 
 def _administrator(first: Mend, *others: Mend) -> str:

@@ -4,8 +4,9 @@ from fastapi import Request
 from nicegui import ui
 
 from ui import text
-from ui.addresses import TRUST
+from ui.addresses import LOGIN, TRUST
 from ui.cards import card, field, form, submit
+from ui.theme import Tag
 
 
 def create() -> None:
@@ -13,7 +14,9 @@ def create() -> None:
 
     @ui.page(TRUST, title=f"{text.TRUST_TITLE} · {text.PRODUCT}", reconnect_timeout=10)
     def trust(request: Request) -> None:
-        with card(text.TRUST_TITLE, text.TRUST_WHAT, request), form("trust", TRUST):
-            attributes = {"autocomplete": "off", "spellcheck": "false", "maxlength": "40", "data-first": True}
-            field("code", text.TRUST_CODE, attributes)
-            submit(text.TRUST_IT)
+        with card(text.TRUST_TITLE, text.TRUST_WHAT, request):
+            with form("trust", TRUST):
+                attributes = {"autocomplete": "off", "spellcheck": "false", "maxlength": "40", "data-first": True}
+                field("code", text.TRUST_CODE, attributes)
+                submit(text.TRUST_IT)
+            Tag("a", text.BACK_TO_SIGN_IN, {"href": LOGIN}, classes="pg-link-button")

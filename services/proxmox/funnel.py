@@ -153,7 +153,8 @@ class Funnel:
         if isinstance(outcome, Failure) and isinstance(outcome.error, NotTrusted):
             await self.refresh_trust()
             if line.anchor != before:
-                return await line.ask(call, deadline, patience)
+                outcome = await line.ask(call, deadline, patience)
+        line.tell_of_distrust()
         return outcome
 
     def _turn(self, call: Call, members: Iterable[Address]) -> list[Line]:

@@ -93,6 +93,7 @@ class Line:
         self.anchor = anchor
         self.trouble: Trouble | None = None
         self.skew: float | None = None
+        self._told = ""
         self._transports = transports
         self._url = _url(address)
         self._client = _client(transports.of(anchor))
@@ -128,17 +129,26 @@ class Line:
         self._note(outcome.error if isinstance(outcome, Failure) and failed else None)
         return outcome
 
+    def tell_of_distrust(self) -> None:
+        """Log it once, and not with every call: it holds until the administrator has looked."""
+        told = str(self.trouble) if isinstance(self.trouble, NotTrusted) else ""
+        if told and told != self._told:
+            logger.error("%s", told)
+        self._told = told
+
     def _note(self, trouble: Trouble | None) -> None:
-        if isinstance(trouble, NotTrusted) and str(trouble) != str(self.trouble):
-            logger.error("%s", trouble)  # once, not with every call: it holds until the administrator has looked
         self.trouble = trouble
 
     async def _ask(self, call: Call, deadline: asyncio.Timeout, patience: float | None) -> Answer | Failure:
-        timeout, client = asyncio.timeout(None), self._client
+        timeout, client, anchor = asyncio.timeout(None), self._client, self.anchor
         sending = _Sending(timeout, patience, lambda: self._client is client)
         try:
             async with timeout:
                 opened = await self._open(client, call, deadline, sending)
+                if isinstance(opened, _Trouble):
+                    sending.answering()  # a look at the certificate has a clock of its own
+                    error = await self._not_trusted(opened, anchor, _share_of(deadline, _LOOK))
+                    return Failure(error, sent=False)
                 return await self._read(call, opened, sending) if isinstance(opened, httpx.Response) else opened
         except TimeoutError:  # the deadline's own comes as a CancelledError: this one is ours
             return Failure(Unreachable("no answer in time"), sending.sent)
@@ -147,18 +157,15 @@ class Line:
 
     async def _open(
         self, client: httpx.AsyncClient, call: Call, deadline: asyncio.Timeout, sending: "_Sending"
-    ) -> httpx.Response | Failure:
-        """Connect and send: the head of an answer, or why none came."""
+    ) -> "httpx.Response | Failure | _Trouble":
+        """Connect and send: the head of an answer, or why none came; the trouble where it is with the certificate."""
         request = self._request(call, sending, connect=_share_of(deadline, CONNECT))
         try:
             return await client.send(request, stream=True)
         except (*_BROKEN, RuntimeError) as exc:  # the latter when trust changed while we waited for a connection
             trouble = _Trouble.of(exc)
             sent = sending.sent or not isinstance(exc, (*_NOT_CONNECTED, RuntimeError))
-        if trouble.distrust is not None:
-            sending.answering()  # a look at the certificate has a clock of its own
-            return Failure(await self._not_trusted(trouble, _share_of(deadline, _LOOK)), sent=False)
-        return Failure(trouble.unreachable(), sent)
+        return trouble if trouble.distrust is not None else Failure(trouble.unreachable(), sent)
 
     def _request(self, call: Call, sending: "_Sending", *, connect: float) -> httpx.Request:
         headers = dict(call.headers)
@@ -191,7 +198,7 @@ class Line:
             trouble = _Trouble.of(exc)
         return Failure(trouble.unreachable(), sent=True)
 
-    async def _not_trusted(self, trouble: "_Trouble", limit: float) -> NotTrusted:
+    async def _not_trusted(self, trouble: "_Trouble", anchor: Anchor | None, limit: float) -> NotTrusted:
         """With the fingerprint that was seen; OpenSSL keeps no certificate that it refused, so it takes a second look.
 
         That look may meet another certificate, and then tells of the later one: nothing is ever trusted by it.
@@ -200,7 +207,7 @@ class Line:
         if not shown:
             with suppress(OSError):
                 shown = fingerprint(await certificate_shown(self.address, limit))
-        return self._transports.trust.refusal(self.address, shown, trouble.distrust or Distrust.UNKNOWN, self.anchor)
+        return self._transports.trust.refusal(self.address, shown, trouble.distrust or Distrust.UNKNOWN, anchor)
 
 
 @dataclass(frozen=True, slots=True)
