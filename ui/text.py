@@ -325,8 +325,7 @@ def _not_trusted(error: NotTrusted) -> str:
     seen = f" Its fingerprint is {error.fingerprint}." if error.fingerprint else ""
     signed = "one signed by the authority with the fingerprint " if by_authority else ""
     expected = f" Expected was {signed}{' or '.join(error.expected)}." if error.expected else ""
-    mend = _administrator(*mends(error)).replace(Mend.TRUST, f"{Mend.TRUST} {error.address}".rstrip())
-    return f"{fact}{seen}{expected} {mend}"
+    return f"{fact}{seen}{expected} {_administrator(*mends(error))}"  # no address: strangers read it too
 
 
 def _administrator(first: Mend, *others: Mend) -> str:
