@@ -99,12 +99,18 @@ class Outage(StrEnum):
 
 
 class Unreachable(ProxmoxError):
-    """No address gave a usable answer within the deadline; `status` where one answered with a 5xx, else 0."""
+    """No address gave a usable answer within the deadline; `status` where one answered with a 5xx, else 0.
 
-    def __init__(self, why: str = "no answer", outage: Outage = Outage.SILENT, status: int = 0) -> None:
+    `sent` is False only where the request has certainly not left.
+    """
+
+    def __init__(
+        self, why: str = "no answer", outage: Outage = Outage.SILENT, status: int = 0, *, sent: bool = True
+    ) -> None:
         super().__init__(why)
         self.outage = outage
         self.status = status
+        self.sent = sent
 
 
 class Distrust(StrEnum):

@@ -877,10 +877,20 @@ async def test_silence_is_forgiven_so_often(limiter):
     assert reached == [True] * 2 * PER_ACCOUNT + [False]
 
 
-async def test_other_outages_cost_nothing(limiter):
+@pytest.mark.parametrize("outage", [Unreachable("", Outage.REFUSED), Unreachable("", Outage.SILENT, sent=False)])
+async def test_other_outages_cost_nothing(limiter, outage):
     """However often no connection could be made, nobody has to wait."""
     for _ in range(3 * PER_ACCOUNT):
-        assert await guess(limiter, outcome=Unreachable("refused", Outage.REFUSED))
+        assert await guess(limiter, outcome=outage)
+
+
+async def test_silence_at_one_return_is_nobody_elses(limiter):
+    """Who comes back from a provider to a silent Proxmox is forgiven by address, and uses up no one else's part."""
+    silent = Unreachable("", Outage.SILENT)
+    for number in range(3 * PER_ACCOUNT):
+        assert await guess(limiter, "", f"192.0.2.{number}", silent)
+    addresses = [name for name in await counters(limiter._store) if b":address:" in name]
+    assert addresses == []
 
 
 async def test_trips_that_ended_are_not_under_way(limiter):

@@ -725,3 +725,17 @@ async def test_a_cluster_cannot_name_endless_members(tls: tuple[ssl.SSLContext, 
 
 def _somebody_else() -> Ticket:
     return Ticket(userid="b@pve", ticket=SecretStr("PVE:b@pve:1::s"), csrf_token=SecretStr("1:x"), issued=0.0)
+
+
+@pytest.mark.parametrize(("reply", "sent"), [(None, False), (say_and("hang"), True)], ids=["no handshake", "no answer"])
+async def test_an_outage_tells_whether_the_password_left(
+    reply: Reply | None, sent: bool, tls: tuple[ssl.SSLContext, Trust]
+) -> None:
+    """What certainly never left is told from what Proxmox may have judged."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        async with listening(Server([reply] if reply else []), tls[0]) as server:
+            address = server.address if reply else Address(host="127.0.0.1", port=int(mute.getsockname()[1]))
+            async with Proxmox([address], tls[1], deadline=1.0) as proxmox:
+                with pytest.raises(Unreachable) as caught:
+                    await proxmox.sign_in("root@pam", SecretStr("x"))
+    assert caught.value.sent is sent

@@ -36,7 +36,7 @@ class Tabs:
     """Who has which tab open on this replica."""
 
     def __init__(self) -> None:
-        self._being_built: list[str] = []
+        self._being_built: list[Visit] = []
 
     def visit(self, client_id: str) -> Visit | None:
         """The visit that built the tab, None for a tab that is not there (any more)."""
@@ -61,30 +61,33 @@ class Tabs:
     @contextmanager
     def building(self, visit: Visit) -> Generator[bool]:
         """Around building one page; yields whether there is room for it."""
-        owner = visit.session.hash if visit.session else network(visit.address)
-        room = self._has_room_for_page(owner) if visit.session else self._has_room_for_card(owner)
+        room = self._has_room_for_page(visit.session.hash) if visit.session else self._has_room_for_card(visit)
         if not room:
             yield False
             return
-        self._being_built.append(owner)
+        self._being_built.append(visit)
         try:
             yield True
         finally:
-            self._being_built.remove(owner)
+            self._being_built[:] = [one for one in self._being_built if one is not visit]
 
     def _has_room_for_page(self, session: str) -> bool:
-        waiting = [visit.session.hash for client, visit in self._all() if visit.session and _waits(client)]
-        return (waiting + self._being_built).count(session) < WAITING_PER_SESSION
+        return sum(_owner(visit) == session for visit in self._waiting()) < WAITING_PER_SESSION
 
-    def _has_room_for_card(self, place: str) -> bool:
-        cards = [(client, network(visit.address)) for client, visit in self._all() if visit.session is None]
-        waiting = [of for client, of in cards if _waits(client)] + self._being_built
+    def _has_room_for_card(self, visit: Visit) -> bool:
+        place, waiting = _owner(visit), [_owner(one) for one in self._waiting() if one.session is None]
+        cards = [_owner(one) for _, one in self._all() if one.session is None]
         return (
             len(waiting) < WAITING_IN_ALL
             and waiting.count(place) < WAITING_PER_ADDRESS
             and len(cards) < LOGIN_IN_ALL
-            and sum(of == place for _, of in cards) < LOGIN_PER_ADDRESS
+            and cards.count(place) < LOGIN_PER_ADDRESS
         )
+
+    def _waiting(self) -> list[Visit]:
+        """Who waits for a socket: tabs that are built, and those being built, which may be among them already."""
+        built = [visit for client, visit in self._all() if _waits(client)]
+        return [one for one in built if not any(one is other for other in self._being_built)] + self._being_built
 
     def forget_unconnected(self) -> None:
         """Drop tabs whose socket never came; NiceGUI drops those that have lost theirs."""
@@ -96,6 +99,11 @@ class Tabs:
 
     def _all(self) -> Iterator[tuple[Client, Visit]]:
         return ((client, visit_of(client.request.scope)) for client in tuple(Client.instances.values()))
+
+
+def _owner(visit: Visit) -> str:
+    """Whom a tab is counted for: its session, else the network that it came from."""
+    return visit.session.hash if visit.session else network(visit.address)
 
 
 def _waits(client: Client) -> bool:

@@ -117,7 +117,8 @@ class Limiter:
 
     @asynccontextmanager
     async def attempt(self, account: str, address: str, device: str = "") -> AsyncGenerator[None]:
-        """Around one question to Proxmox; only if that raises InvalidCredentials does the try stay counted.
+        """Around one question to Proxmox; if that raises InvalidCredentials the try stays counted, else it does not,
+        but for what Proxmox left unanswered more than PER_ACCOUNT times in a window.
 
         Without an `account`, as for who returns from an OpenID provider, only the address counts. Raises
         TooManyAttempts or StoreError before Proxmox is asked.
@@ -133,7 +134,8 @@ class Limiter:
                     tried.stays = True
                     raise
                 except Unreachable as exc:
-                    tried.stays = exc.outage is Outage.SILENT and not await self._forgives(account)
+                    unanswered = exc.sent and exc.outage is Outage.SILENT
+                    tried.stays = unanswered and not await self._forgives(account or network(address))
                     raise
 
     @asynccontextmanager
@@ -183,10 +185,10 @@ class Limiter:
             self._inside[place] -= 1
             self._inside += Counter()  # forgets who is at zero
 
-    async def _forgives(self, account: str) -> bool:
-        """Whether a question that Proxmox did not answer in time costs nothing: it may have been a wrong guess."""
+    async def _forgives(self, who: str) -> bool:
+        """Whether a question that Proxmox got and did not answer in time costs nothing: it may have been a guess."""
         silent = _Counter(
-            key=self._store.key("limit", "silent", _hash(_normalised(account))),
+            key=self._store.key("limit", "silent", _hash(_normalised(who))),
             limit=PER_ACCOUNT, first=WINDOW, longest=WINDOW,
         )  # fmt: skip
         with suppress(StoreError):

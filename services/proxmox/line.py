@@ -151,7 +151,7 @@ class Line:
                     return Failure(error, sent=False)
                 return await self._read(call, opened, sending) if isinstance(opened, httpx.Response) else opened
         except TimeoutError:  # the deadline's own comes as a CancelledError: this one is ours
-            return Failure(Unreachable("no answer in time"), sending.sent)
+            return Failure(Unreachable("no answer in time", sent=sending.sent), sending.sent)
         except BadAnswer as exc:
             return Failure(exc.with_traceback(None), sent=True)
 
@@ -165,7 +165,7 @@ class Line:
         except (*_BROKEN, RuntimeError) as exc:  # the latter when trust changed while we waited for a connection
             trouble = _Trouble.of(exc)
             sent = sending.sent or not isinstance(exc, (*_NOT_CONNECTED, RuntimeError))
-        return trouble if trouble.distrust is not None else Failure(trouble.unreachable(), sent)
+        return trouble if trouble.distrust is not None else Failure(trouble.unreachable(sent=sent), sent)
 
     def _request(self, call: Call, sending: "_Sending", *, connect: float) -> httpx.Request:
         headers = dict(call.headers)
@@ -196,7 +196,7 @@ class Line:
                 return Answer(data=data, peer=Peer(address=self.address, ip=_ip(response)))
         except _BROKEN as exc:
             trouble = _Trouble.of(exc)
-        return Failure(trouble.unreachable(), sent=True)
+        return Failure(trouble.unreachable(sent=True), sent=True)
 
     async def _not_trusted(self, trouble: "_Trouble", anchor: Anchor | None, limit: float) -> NotTrusted:
         """With the fingerprint that was seen; OpenSSL keeps no certificate that it refused, so it takes a second look.
@@ -309,9 +309,9 @@ class _Trouble:
                 return cls(cause=cause, outage=outage, distrust=distrust_of(link))
         return cls(cause=cause, outage=outage)
 
-    def unreachable(self) -> Unreachable:
+    def unreachable(self, *, sent: bool) -> Unreachable:
         """As an error of ours, its cause set by hand: `raise from` would come too late for one that is returned."""
-        failure = Unreachable(f"{self.outage}: {self.cause}", self.outage)
+        failure = Unreachable(f"{self.outage}: {self.cause}", self.outage, sent=sent)
         failure.__cause__ = self.cause
         return failure
 
