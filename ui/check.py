@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from services.anchors import Anchors
+from services.auth.sign_in import SKEW_SECONDS
 from services.errors import (
     BadAnswer,
     CheckFailed,
@@ -27,9 +28,6 @@ from services.vouching import VouchedBy, distrust, look, names, vouched_by
 from ui import text
 from ui.server import open_keys, open_store
 from ui.text import Mend
-
-SKEW_SECONDS = 300
-"""A node of Proxmox takes tickets from so far in its future, as by another node's clock."""
 
 DEADLINE = 35.0
 """Proxmox's own proxy waits 30 seconds for a daemon that hangs, and then says so."""

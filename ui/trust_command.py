@@ -18,7 +18,7 @@ from services.errors import CheckFailed, Distrust, ProxmoxError, SettingsError
 from services.proxmox import Address, Anchor, ApiToken, Challenge, Credential, Proxmox, ProxmoxClient, Trust
 from services.proxmox.certificate import fingerprint, is_in_date
 from services.proxmox.trust import CLUSTER, pin
-from services.settings import Settings, parse_address
+from services.settings import Settings, is_ip, parse_address
 from services.vouching import VouchedBy, authority, distrust, look, vouched_by
 from ui.check import trouble, untrusted
 from ui.server import open_parts
@@ -249,7 +249,7 @@ def _address(server: str, settings: Settings) -> Address:
             raise SettingsError("HOST", "name one server, as in PROXMOX_HOST: proxgate trust HOST")
         return settings.addresses[0]
     address = _parsed(server, settings)
-    if address in settings.addresses or not settings.addresses or _is_ip(address.host):
+    if address in settings.addresses or not settings.addresses or is_ip(address.host):
         return address
     listed = ", ".join(map(str, settings.addresses))
     raise CheckFailed(f"{address} is not in PROXMOX_HOST ({listed}), so trusting it would change nothing")
@@ -261,15 +261,9 @@ def _parsed(server: str, settings: Settings) -> Address:
         address = parse_address(server, settings.proxmox_port)
     except SettingsError as exc:
         raise SettingsError("HOST", exc.mend) from exc
-    if address in settings.addresses or not _is_ip(address.host):
+    if address in settings.addresses or not is_ip(address.host):
         return address
     return Address(host=str(ipaddress.ip_address(address.host)), port=address.port)
-
-
-def _is_ip(host: str) -> bool:
-    with suppress(ValueError):
-        return bool(ipaddress.ip_address(host))
-    return False
 
 
 def _pin(text: str) -> str:
