@@ -15,6 +15,7 @@
     ├── StoreError                what the session store answered
     │   ├── StoreUnavailable          down, too slow, read-only or full: never "not signed in"
     │   └── StoreCorrupt              the key holds something that is not ours
+    │       └── KeyUnknown                or was written with a secret that we were not given
     ├── SessionEnded              the session is over: carries why
     ├── StepExpired               a sign-in of several steps took too long, or began in another browser
     ├── CodeRefused               not the code that was printed for the administrator, or used already
@@ -190,6 +191,10 @@ class StoreUnavailable(StoreError):
 
 class StoreCorrupt(StoreError):
     """A key of ours holds something that we did not write."""
+
+
+class KeyUnknown(StoreCorrupt):
+    """A value is sealed with a secret that we were not given: another replica may have it."""
 
 
 class EndReason(StrEnum):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from services.errors import StoreCorrupt
+from services.errors import KeyUnknown, StoreCorrupt
 from services.keys import KEY_ID_BYTES, Key, KeyRing
 
 VERSION = 1
@@ -27,12 +27,19 @@ def seal_bytes(plain: bytes, key: Key, aes_key: bytes, place: str) -> bytes:
 
 
 def unseal_bytes(value: bytes, keys: KeyRing, aes_key: Callable[[Key], bytes], place: str) -> bytes:
-    """Decrypt what `seal_bytes` wrote for the same place. Raises StoreCorrupt."""
+    """Decrypt what `seal_bytes` wrote for the same place. Raises StoreCorrupt, or KeyUnknown."""
     header, rest = value[:_HEADER_BYTES], value[_HEADER_BYTES:]
-    key = keys.by_id(header[1:])
-    if header[:1] != bytes([VERSION]) or key is None:
-        raise StoreCorrupt("unknown format or key")
+    key = keys.by_id(key_id_of(value))
+    if header[:1] != bytes([VERSION]) or len(header) < _HEADER_BYTES:
+        raise StoreCorrupt("unknown format")
+    if key is None:
+        raise KeyUnknown("sealed with a key that SESSION_SECRET does not hold")
     try:
         return AESGCM(aes_key(key)).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], header + place.encode())
     except (InvalidTag, ValueError) as exc:
         raise StoreCorrupt("does not decrypt") from exc
+
+
+def key_id_of(value: bytes) -> bytes:
+    """The id of the key that a value names as its own."""
+    return value[1:_HEADER_BYTES]

@@ -3,10 +3,12 @@
 from services.sessions.cookie import CookieSigner, Opened, new_id
 from services.sessions.index import ListedSession
 from services.sessions.limits import Limits
-from services.sessions.sessions import Session, Sessions
+from services.sessions.session import Session
+from services.sessions.sessions import Life, Sessions
 
 __all__ = [
     "CookieSigner",
+    "Life",
     "Limits",
     "ListedSession",
     "Opened",

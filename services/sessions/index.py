@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,13 +16,13 @@ from services.keys import KeyRing
 from services.sealing import seal_bytes, unseal_bytes
 from services.sessions.limits import Limits
 from services.sessions.record import record_key
+from services.sessions.session import short
 from services.store.connection import Store
 
 logger = logging.getLogger(__name__)
 
-_NO_KEY = -2  # the store's answer to TTL for a key that is not there
+_NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
-FINGERPRINT_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ class ListedSession:
     @property
     def fingerprint(self) -> str:
         """What names the session to people: it opens nothing."""
-        return self.hash[:FINGERPRINT_LENGTH]
+        return short(self.hash)
 
 
 class Index:
@@ -63,9 +64,27 @@ class Index:
         """Where a principal's index lies."""
         return self._store.key("index", hashlib.sha256(principal.encode()).hexdigest())
 
-    def seal(self, entry: Entry, hash: str) -> bytes:
-        """Encrypt an entry for its place."""
-        return seal_entry(entry, self._keys, f"{self.key(entry.principal)} {hash}")
+    async def add(self, entry: Entry, hash: str) -> int:
+        """List a session; how many there are then. The index lives as long as the last one may."""
+        index = self.key(entry.principal)
+        value = seal_entry(entry, self._keys, f"{index} {hash}")
+
+        async def add(client: Redis) -> int:
+            async with client.pipeline(transaction=True) as pipe:
+                pipe.hset(index, hash, value)
+                pipe.expire(index, self._limits.longest)
+                pipe.hlen(index)
+                return int((await pipe.execute())[2])
+
+        with suppress(StoreCorrupt):
+            return await self._store.run(add)
+        await self._drop(index)  # it is none, which must keep nobody out
+        return await self._store.run(add)
+
+    async def remove(self, principal: str, hash: str) -> None:
+        """List a session no more."""
+        with suppress(StoreCorrupt):
+            await self._forget(self.key(principal), [hash])
 
     async def list(self, principal: str) -> tuple[ListedSession, ...]:
         """The principal's live sessions, newest first."""
@@ -85,11 +104,6 @@ class Index:
     async def hashes(self, principal: str) -> Collection[str]:
         """What stands for the principal's sessions, those too whose entries cannot be read."""
         return await self._entries(self.key(principal))
-
-    async def tidy(self, principal: str) -> None:
-        """Take out the entries whose sessions are gone."""
-        index = self.key(principal)
-        await self._lifetimes(index, await self._entries(index))
 
     async def _scan(self, cursor: int) -> tuple[int, Collection[str]]:
         """One batch of the store's keys: a large store that others share takes many, each within its deadline."""
@@ -124,12 +138,12 @@ class Index:
         return tuple(sorted(alive, key=lambda one: -one.started))
 
     async def _lifetimes(self, index: str, hashes: Collection[str]) -> dict[str, int]:
-        """Seconds until each session falls idle, -1 for never; entries whose sessions are gone are taken out."""
+        """Milliseconds until each session falls idle, -1 for never; entries whose sessions are gone are taken out."""
 
         async def ask(client: Redis) -> list[int]:
             async with client.pipeline(transaction=False) as pipe:
                 for hash in hashes:
-                    pipe.ttl(record_key(self._store, hash))
+                    pipe.pttl(record_key(self._store, hash))
                 return await pipe.execute()
 
         left = dict(zip(hashes, await self._store.run(ask) if hashes else [], strict=True))
@@ -140,9 +154,9 @@ class Index:
         try:
             entry = unseal_entry(value, self._keys, f"{index} {hash}")
         except StoreCorrupt as exc:
-            logger.error("unreadable index entry session=%s: %s", hash[:FINGERPRINT_LENGTH], exc)  # noqa: TRY400
+            logger.error("unreadable index entry session=%s: %s", short(hash), exc)  # noqa: TRY400
             return None
-        used = time.time() - (self._limits.idle - ttl) if ttl >= 0 else entry.started
+        used = time.time() - self._limits.idle + ttl / 1000 if ttl >= 0 else entry.started
         return ListedSession(
             hash=hash,
             principal=entry.principal,

@@ -14,13 +14,13 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError
 from services.errors import StoreCorrupt
 from services.keys import Key, KeyRing, derive
 from services.proxmox import ApiToken, Credential, Ticket
-from services.sealing import seal_bytes, unseal_bytes
+from services.sealing import key_id_of, seal_bytes, unseal_bytes
 from services.store.connection import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What the store keeps of a session. Times are Unix seconds."""
+    """What the store keeps of a session. Times are Unix seconds by the store's clock, a ticket's `issued` too."""
 
     created: float
     credential: Credential
@@ -38,7 +38,7 @@ def hash_id(id: str) -> str:
 
 def record_key(store: Store, hash: str) -> str:
     """Where the record of a session lies."""
-    return store.key("session", hash)
+    return store.key("session", f"{{{hash}}}")
 
 
 def seal(record: Record, keys: KeyRing, id: str, store_key: str) -> bytes:
@@ -49,6 +49,11 @@ def seal(record: Record, keys: KeyRing, id: str, store_key: str) -> bytes:
 def unseal(value: bytes, keys: KeyRing, id: str, store_key: str) -> Record:
     """Decrypt what lies at a session's key. Raises StoreCorrupt for anything that we did not write there."""
     return _load(unseal_bytes(value, keys, lambda key: _record_key(key, id), store_key))
+
+
+def sealed_with_first(value: bytes, keys: KeyRing) -> bool:
+    """Whether a sealed record needs no sealing anew."""
+    return key_id_of(value) == keys.first.id
 
 
 class _Stored(BaseModel):

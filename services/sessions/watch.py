@@ -1,18 +1,19 @@
 """Knows, of the sessions in use on this replica, whether each was alive less than a second ago.
 
 One question to the store every 0.4 s for all of them, with a deadline of 0.4 s: what is not confirmed in time counts
-as unknown, and unknown is never alive.
+as unknown, and unknown is never alive. What the store tells of ends in between makes it ask at once.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from services.errors import EndReason, SessionEnded, StoreError
-from services.sessions.sessions import Session, Sessions
+from services.sessions.session import Session
+from services.sessions.sessions import Life, Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -21,20 +22,32 @@ DEADLINE = 0.4
 FRESH = 1.0
 """Seconds for which a confirmation counts."""
 
+_SURE = 1.0
+"""A record gone more than so many seconds before its idle end did not fall idle: somebody has taken it away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Seconds that a live session has: until it falls idle if nothing is done, and until its longest age."""
+
+    idle: float
+    age: float
+
 
 @dataclass(slots=True, kw_only=True)
 class _Entry:
-    """What is known of one watched session."""
+    """What is known of one watched session. Times are of `time.monotonic()`."""
 
-    ends: float
+    session: Session
     confirmed: float
+    idle_at: float
     tabs: int = 0
     reason: EndReason | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def alive(self) -> bool:
-        fresh = time.monotonic() - self.confirmed < FRESH
-        return fresh and self.reason is None and time.time() < self.ends
+        now = time.monotonic()
+        return self.reason is None and now - self.confirmed < FRESH and now < self.session.deadline
 
     def tell(self) -> None:
         """Wake whoever waits for news, and make room for the next."""
@@ -49,6 +62,7 @@ class Watch:
         self._sessions = sessions
         self._entries: dict[str, _Entry] = {}
         self._listeners: list[Callable[[str, EndReason], None]] = []
+        self._burying: set[asyncio.Future[None]] = set()
 
     def on_end(self, listener: Callable[[str, EndReason], None]) -> None:
         """Call `listener(hash, reason)` when a watched session is found to have ended."""
@@ -58,7 +72,7 @@ class Watch:
     def watching(self, session: Session) -> Generator[None]:
         """Keep a session, read just now, in the watch."""
         now = time.monotonic()
-        entry = self._entries.setdefault(session.hash, _Entry(ends=session.ends, confirmed=now))
+        entry = self._entries.setdefault(session.hash, _Entry(session=session, confirmed=now, idle_at=now))
         entry.confirmed = now
         entry.tabs += 1
         try:
@@ -73,6 +87,18 @@ class Watch:
         """Whether the session was confirmed less than a second ago."""
         entry = self._entries.get(hash)
         return entry is not None and entry.alive()
+
+    def left(self, hash: str) -> Left | None:
+        """How long a session that is alive has; None for any other."""
+        entry = self._entries.get(hash)
+        if entry is None or not entry.alive():
+            return None
+        now = time.monotonic()
+        return Left(idle=entry.idle_at - now, age=entry.session.deadline - now)
+
+    def sessions(self) -> tuple[Session, ...]:
+        """Those that are watched and have not ended, as far as is known."""
+        return tuple(entry.session for entry in self._entries.values() if entry.reason is None)
 
     async def confirmed(self, hash: str) -> None:
         """Return once the session is known to live; wait while the store is silent. Raises SessionEnded."""
@@ -105,25 +131,49 @@ class Watch:
         asked = time.monotonic()
         try:
             async with asyncio.timeout(DEADLINE):
-                answers = await self._sessions.confirm(tuple(self._entries))
+                answers = await self._sessions.confirm([entry.session for entry in self._entries.values()])
         except (StoreError, TimeoutError):
             return
-        for hash, reason in answers.items():
-            if entry := self._entries.get(hash):
-                self._note(hash, entry, reason, asked)
+        for hash, life in answers.items():
+            if (entry := self._entries.get(hash)) and entry.reason is None:
+                self._note(entry, life, asked)
 
-    def _note(self, hash: str, entry: _Entry, reason: EndReason | None, asked: float) -> None:
-        if entry.reason is not None:
-            return
-        entry.confirmed = max(entry.confirmed, asked) if reason is None else entry.confirmed
-        entry.reason = EndReason.AGE if time.time() >= entry.ends and reason in {None, EndReason.IDLE} else reason
-        if entry.reason is not None:
-            self._tell_listeners(hash, entry.reason)
-        entry.tell()
+    def heard(self, hash: str, reason: EndReason) -> None:
+        """Take another replica's word for an end, if the session is watched here: an end is never unsafe to believe."""
+        if (entry := self._entries.get(hash)) and entry.reason is None:
+            self._end(entry, reason)
 
-    def _tell_listeners(self, hash: str, reason: EndReason) -> None:
+    def _note(self, entry: _Entry, life: Life, asked: float) -> None:
+        reason = self._judged(entry, life)
+        if reason is None:
+            entry.confirmed = max(entry.confirmed, asked)
+            entry.idle_at = asked + life.left
+            return entry.tell()
+        if not life.buried:  # nobody has told it: the record ran out, or was taken away
+            self._bury(entry.session, reason)
+        return self._end(entry, reason)
+
+    def _judged(self, entry: _Entry, life: Life) -> EndReason | None:
+        now = time.monotonic()
+        if now >= entry.session.deadline and life.reason in {None, EndReason.IDLE}:
+            return EndReason.AGE
+        vanished = life.reason is EndReason.IDLE and not life.buried and now < entry.idle_at - _SURE
+        return EndReason.ENDED if vanished else life.reason
+
+    def _end(self, entry: _Entry, reason: EndReason) -> None:
+        entry.reason = reason
         for listener in self._listeners:
             try:
-                listener(hash, reason)
+                listener(entry.session.hash, reason)
             except Exception:  # one that fails must not keep the others from being told
                 logger.exception("a listener of the watch failed")
+        entry.tell()
+
+    def _bury(self, session: Session, reason: EndReason) -> None:
+        task = asyncio.ensure_future(self._bury_now(session, reason))
+        self._burying.add(task)
+        task.add_done_callback(self._burying.discard)
+
+    async def _bury_now(self, session: Session, reason: EndReason) -> None:
+        with suppress(StoreError):  # it is gone in any case
+            await self._sessions.end(session, reason)

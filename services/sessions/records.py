@@ -1,0 +1,240 @@
+"""The records in the store, and the tombstones of those that have ended. Ages go by the store's clock, not by ours.
+
+    session:{<hash>}    the sealed record; its TTL is the idle limit
+    ended:{<hash>}      why the session is over: with it no record opens, whoever brings one back
+    renewing:{<hash>}   the lock of a renewal
+    browser:<hash>      the session that a browser has
+
+The braces keep a session's three keys in one slot of a Cluster.
+"""
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from services.errors import EndReason, StoreCorrupt
+from services.keys import KeyRing
+from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
+from services.sealing import seal_bytes, unseal_bytes
+from services.store.connection import Store
+
+_READ = """
+local value, ended = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
+local left = redis.call('PTTL', KEYS[1])
+if value and not ended and ARGV[1] ~= '' then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+local clock = redis.call('TIME')
+return {value, ended, left, clock[1], clock[2]}
+"""
+
+_NOW = "return redis.call('TIME')"
+
+_BURY = """
+local first = redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2], 'NX')
+redis.call('DEL', KEYS[1])
+return first and 1 or 0
+"""
+
+_PAUSED = b"paused"
+
+_REPLACE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'XX', 'KEEPTTL')
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What lay there: the record, and when it was read, by the store's clock."""
+
+    record: Record
+    now: float
+    """Unix seconds."""
+
+    left: float
+    """Seconds that were left of the idle limit; infinite where somebody has taken the limit away."""
+
+
+class Records:
+    """Reads and writes them. Every method raises StoreUnavailable when the store is down."""
+
+    def __init__(self, store: Store, keys: KeyRing) -> None:
+        self._store = store
+        self._keys = keys
+
+    async def now(self, id: str) -> float:
+        """The store's clock, in Unix seconds, where the session with this id lies."""
+        key = self._key(hash_id(id))
+
+        async def ask(client: Redis) -> list[Any]:
+            return await client.eval(_NOW, 1, key)
+
+        return _seconds(*await self._store.run(ask))
+
+    async def read(self, id: str, *, idle: int | None = None) -> Found | EndReason:
+        """The record of the session with this id, or why there is none; `idle` sets the idle limit anew, in seconds.
+
+        Raises StoreCorrupt for something there that we did not write.
+        """
+        hash = hash_id(id)
+        keys = (self._key(hash), self._ended_key(hash))
+
+        async def read(client: Redis) -> list[Any]:
+            # The touch is the read: no second round trip, and a record that is gone stays gone.
+            return await client.eval(_READ, 2, *keys, "" if idle is None else idle)
+
+        value, ended, left, *clock = await self._store.run(read)
+        if value is None or ended is not None:  # a record that came back after its end opens nothing
+            return reason_of(ended)
+        record = unseal(value, self._keys, id, keys[0])
+        if idle is not None and not sealed_with_first(value, self._keys):
+            await self._seal_anew(id, value, record)
+        return Found(record=record, now=_seconds(*clock), left=left / 1000 if left >= 0 else float("inf"))
+
+    async def write(self, id: str, record: Record, idle: int) -> None:
+        """Write a new record, for `idle` seconds."""
+        key = self._key(hash_id(id))
+        value = seal(record, self._keys, id, key)
+
+        async def write(client: Redis) -> None:
+            await client.set(key, value, ex=idle)
+
+        await self._store.run(write)
+
+    async def rewrite(self, id: str, record: Record) -> bool:
+        """Put another record in the place of one that is there; False, and nothing written, where none is."""
+        key = self._key(hash_id(id))
+        value = seal(record, self._keys, id, key)
+
+        async def write(client: Redis) -> bool:
+            # XX: a record that was ended meanwhile is never brought back.
+            return bool(await client.set(key, value, xx=True, keepttl=True))
+
+        return await self._store.run(write)
+
+    async def bury(self, hash: str, reason: EndReason, seconds: int) -> bool:
+        """Take a record away and leave the reason for so long; whether this was its end, and not the second one.
+
+        On a store with replicas it returns once one of them knows.
+        """
+
+        keys = (self._key(hash), self._ended_key(hash))
+
+        async def bury(client: Redis) -> bool:
+            return bool(await client.eval(_BURY, 2, *keys, reason.value, seconds))
+
+        return await self._store.run(bury)
+
+    async def drop(self, hash: str) -> None:
+        """Take away what cannot be read."""
+
+        async def delete(client: Redis) -> None:
+            await client.delete(self._key(hash), self._ended_key(hash))
+
+        await self._store.run(delete)
+
+    async def change_browser(self, browser: str, whose: str, seconds: int) -> str:
+        """Note `whose` a browser is, for so long; what was noted before, empty if nothing that can be read."""
+        key, first = self._store.key("browser", hash_id(browser)), self._keys.first
+        value = seal_bytes(whose.encode(), first, first.index, key)
+
+        async def write(client: Redis) -> bytes | None:
+            return await client.set(key, value, ex=seconds, get=True)
+
+        with suppress(StoreCorrupt):
+            before = await self._store.run(write)
+            return unseal_bytes(before, self._keys, lambda made: made.index, key).decode() if before else ""
+        await self._overwrite(key, value, seconds)
+        return ""
+
+    async def lock(self, hash: str, milliseconds: int) -> bool:
+        """Take the lock of a renewal, unless somebody has it."""
+
+        async def lock(client: Redis) -> bool:
+            return bool(await client.set(self._lock_key(hash), b"", nx=True, px=milliseconds))
+
+        return await self._store.run(lock)
+
+    async def unlock(self, hash: str) -> None:
+        """Give the lock back."""
+
+        async def unlock(client: Redis) -> None:
+            await client.delete(self._lock_key(hash))
+
+        await self._store.run(unlock)
+
+    async def pause(self, hash: str, milliseconds: int) -> None:
+        """Keep the lock for so long, and say that nobody works behind it."""
+
+        async def pause(client: Redis) -> None:
+            await client.set(self._lock_key(hash), _PAUSED, px=milliseconds)
+
+        await self._store.run(pause)
+
+    async def under_way(self, hash: str) -> bool:
+        """Whether somebody works behind the lock."""
+
+        async def ask(client: Redis) -> object:
+            return await client.get(self._lock_key(hash))
+
+        return await self._store.run(ask) not in {None, _PAUSED}
+
+    async def ask_all(self, asked: Iterable[tuple[str, str]]) -> list[Any]:
+        """For each hash and the index that lists it: milliseconds left, why it ended, whether it is listed.
+
+        In one round trip; an exception where a key cannot be read, so that it blinds us to no other.
+        """
+        pairs = tuple(asked)
+
+        async def ask(client: Redis) -> list[Any]:
+            async with client.pipeline(transaction=False) as pipe:
+                for hash, index in pairs:
+                    pipe.pttl(self._key(hash))
+                    pipe.get(self._ended_key(hash))
+                    pipe.hexists(index, hash)
+                return await pipe.execute(raise_on_error=False)
+
+        answers = await self._store.run(ask) if pairs else []
+        return list(zip(answers[::3], answers[1::3], answers[2::3], strict=True))
+
+    async def _overwrite(self, key: str, value: bytes, seconds: int) -> None:
+        """Whatever lies there must keep nobody out."""
+
+        async def write(client: Redis) -> None:
+            await client.set(key, value, ex=seconds)
+
+        await self._store.run(write)
+
+    async def _seal_anew(self, id: str, before: bytes, record: Record) -> None:
+        """With today's first key, unless somebody has written another record meanwhile."""
+        key = self._key(hash_id(id))
+        value = seal(record, self._keys, id, key)
+
+        async def replace(client: Redis) -> None:
+            await client.eval(_REPLACE, 1, key, before, value)
+
+        await self._store.run(replace)
+
+    def _key(self, hash: str) -> str:
+        return record_key(self._store, hash)
+
+    def _ended_key(self, hash: str) -> str:
+        return self._store.key("ended", f"{{{hash}}}")
+
+    def _lock_key(self, hash: str) -> str:
+        return self._store.key("renewing", f"{{{hash}}}")
+
+
+def reason_of(ended: object) -> EndReason:
+    """Why a session is gone: as it was left for its tabs, else it ran out for idleness."""
+    if ended is None:
+        return EndReason.IDLE
+    words = ended.decode("ascii", "replace") if isinstance(ended, bytes) else ""
+    return EndReason(words) if words in set(EndReason) else EndReason.ENDED
+
+
+def _seconds(seconds: Any, micros: Any) -> float:
+    return int(seconds) + int(micros) / 1_000_000

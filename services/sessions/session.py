@@ -1,0 +1,45 @@
+"""A session as the rest of the program knows it: who, since when, until when. It holds no ticket."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from services.sessions.record import hash_id
+
+FINGERPRINT_LENGTH = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A session that was live when it was read: `Sessions.credentials` fetches its ticket when it is used."""
+
+    id: str = field(repr=False)
+    principal: str
+    created: float
+    """Unix seconds, by the store's clock."""
+
+    deadline: float = field(compare=False)
+    """When it reaches its longest age, by `time.monotonic()`: whoever sets our clock does not move it."""
+
+    @property
+    def hash(self) -> str:
+        """What stands for the id in the store and in memory."""
+        return hash_id(self.id)
+
+    @property
+    def fingerprint(self) -> str:
+        """What names the session in logs and lists: it opens nothing."""
+        return short(self.hash)
+
+
+class Named(Protocol):
+    """What ending a session needs to know of it."""
+
+    @property
+    def hash(self) -> str: ...
+    @property
+    def principal(self) -> str: ...
+
+
+def short(hash: str) -> str:
+    """A session's hash as people and logs see it."""
+    return hash[:FINGERPRINT_LENGTH]
