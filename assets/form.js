@@ -114,6 +114,11 @@ const card = (() => {
   });
   greeting.observe(document.body, { childList: true, subtree: true });
 
+  // Whose session had ended, and who has signed in again in another tab, need not do so here as well.
+  if (new URLSearchParams(window.location.search).has("ended")) {
+    new BroadcastChannel("proxgate").onmessage = () => window.location.reload();
+  }
+
   // A card that the browser kept for its Back button is not busy any more.
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) window.location.reload();

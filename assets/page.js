@@ -1,7 +1,24 @@
 // What every protected page needs besides NiceGUI.
 "use strict";
-(() => {
+const proxgate = (() => {
   const RETRY_MS = 1000;
+
+  // Covers the page while the session store is silent: nothing done here has any effect, and nothing is lost.
+  function cover(on) {
+    document.getElementById("pg-cover").hidden = !on;
+    document.getElementById("app").inert = on;
+    for (const dialog of document.querySelectorAll("[id^=q-portal]")) dialog.inert = on;
+  }
+
+  // The name of a page that was kept for its person has done its work once the page is there.
+  const address = new URL(window.location.href);
+  if (address.searchParams.has("kept")) {
+    address.searchParams.delete("kept");
+    window.history.replaceState(null, "", address);
+  }
+
+  // Cards of tabs whose session had ended go on by themselves once somebody has signed in in another tab.
+  new BroadcastChannel("proxgate").postMessage("signed-in");
 
   // A page that the browser kept for its Back button is asked for anew: it may show what has ended.
   window.addEventListener("pageshow", (event) => {
@@ -15,8 +32,12 @@
       // Nothing lives at this address: the guard answers 401 without a session, and builds no page with one.
       const answer = await fetch("/_nicegui_ws/", { cache: "no-store", redirect: "manual" });
       if (answer.status === 401) window.location.reload();
+      cover(answer.status === 503);
     } catch {
       // Proxgate itself is away: NiceGUI says so and tries again.
     }
   }, RETRY_MS);
+
+  return { cover };
 })();
+window.proxgate = proxgate;

@@ -22,18 +22,20 @@ from services.auth.realms import RealmDirectory
 from services.inventory import Inventory
 from services.keys import KeyRing
 from services.proxmox import Proxmox
-from services.sessions import Limits, Sessions
+from services.sessions import Limits, Sessions, upkeep
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store
 from ui import login, overview, routes, strays, text, trust, verify, ways_in
+from ui.clocks import Clocks
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
 from ui.guard import Guard
-from ui.layout import set_banners
+from ui.layout import set_banners, set_clocks
 from ui.messages import Messages
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
+from ui.timers import guard_timers
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ def compose(parts: Parts) -> ASGIApp:
 
     inner = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
-        lifespan=_lifespan(parts, watch, tabs, inventory),
+        lifespan=_lifespan(parts, sessions, watch, tabs, inventory),
     )  # fmt: skip
     # Routes before NiceGUI, whose mount at / hides later ones.
     routes.create(inner, sessions, watch, cookies)
@@ -81,8 +83,9 @@ def compose(parts: Parts) -> ASGIApp:
         directory=directory,
         public=origin_of(urlsplit(settings.public_url)) if settings.public_url else "",
     ))  # fmt: skip
+    set_clocks(Clocks(sessions, watch))
     set_banners(demo=settings.demo, unverified=_trusts_anybody(settings))
-    login.create(directory, first_use=settings.trust.uses_anchors)
+    login.create(directory, tabs.kept, first_use=settings.trust.uses_anchors)
     verify.create(sign_in, cookies)
     trust.create()
     overview.create(inventory)
@@ -93,15 +96,18 @@ def compose(parts: Parts) -> ASGIApp:
         show_welcome_message=False, reconnect_timeout=3.0, favicon=(files("assets") / "icon.svg").read_text(),
     )  # fmt: skip
     Messages(sessions, watch).guard_handlers()
+    guard_timers(watch)
     gate = SocketGate(inner, watch, tabs)
     return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate), settings), minimum_size=600)
 
 
-def _lifespan(parts: Parts, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:
+def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         tasks = [
             asyncio.create_task(watch.run()),
+            asyncio.create_task(upkeep.listen(sessions, watch, parts.store)),
+            asyncio.create_task(upkeep.keep_fresh(sessions, watch)),
             asyncio.create_task(_every(1, tabs.forget_unconnected)),
             asyncio.create_task(_every(TRUST_SECONDS, parts.proxmox.refresh_trust)),
             asyncio.create_task(_every(PROBE_SECONDS, parts.proxmox.probe)),

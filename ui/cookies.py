@@ -1,5 +1,7 @@
 """The cookies: the session's, and three that open nothing: a browser's, a device's, and that of a second step."""
 
+import time
+
 from starlette.types import Scope
 
 from services.auth.limiter import DEVICE_SECONDS
@@ -13,9 +15,10 @@ BROWSER = "proxgate-browser"
 DEVICE = "proxgate-device"
 STEP = "proxgate-step"
 
-BROWSER_SECONDS = 43200
-TELLING_SECONDS = 86400
-"""A cookie whose session has reached its longest age is still read for a day, to tell its owner so."""
+DAY_SECONDS = 86400
+"""A cookie whose session has reached its longest age is still read for a day, to tell its owner so. A browser's is
+signed anew after a day, and read for a day after any session it began: by it a browser comes back to its old pages.
+"""
 
 
 class Cookies:
@@ -24,8 +27,8 @@ class Cookies:
     def __init__(self, keys: KeyRing, *, longest: int, demo: bool) -> None:
         self._suffix = "-demo" if demo else ""
         self._signers = {
-            SESSION: CookieSigner(keys, "session", longest + TELLING_SECONDS),
-            BROWSER: CookieSigner(keys, "browser", BROWSER_SECONDS),
+            SESSION: CookieSigner(keys, "session", longest + DAY_SECONDS),
+            BROWSER: CookieSigner(keys, "browser", longest + 2 * DAY_SECONDS),
             DEVICE: CookieSigner(keys, "device", DEVICE_SECONDS),
             STEP: CookieSigner(keys, "step", CHALLENGE_SECONDS),
         }
@@ -53,10 +56,13 @@ class Cookies:
         """The Set-Cookie header that takes the cookie away."""
         return self._header(visit, kind, "", "; Max-Age=0")
 
-    def new_browser(self, visit: Visit) -> tuple[bytes, bytes]:
-        """Give a browser its pre-login id, in the visit and as a Set-Cookie header."""
-        visit.browser = new_id()
-        return self.write(visit, BROWSER, visit.browser)
+    def browser(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        """The Set-Cookie header that gives a browser its pre-login id, or signs it anew; none where neither is due."""
+        visit, opened = visit_of(scope), self.read(scope, BROWSER)
+        if opened and not opened.stale and time.time() < opened.given + DAY_SECONDS:
+            return []
+        visit.browser = opened.id if opened else new_id()
+        return [self.write(visit, BROWSER, visit.browser)]
 
     def _name(self, visit: Visit, kind: str) -> str:
         return f"{'__Host-' if visit.https else ''}{kind}{self._suffix}"

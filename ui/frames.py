@@ -5,6 +5,7 @@ that the socket outlives the silence.
 """
 
 import asyncio
+import json
 from collections import deque
 
 from starlette.types import Message, Receive, Send
@@ -97,6 +98,11 @@ class Valve:
 def _is_too_much(held: deque[Message]) -> bool:
     size = sum(len(message.get("text") or message.get("bytes") or "") for message in held) if len(held) > 1 else 0
     return len(held) > MOST_HELD or size > MOST_BYTES
+
+
+def frame(event: str, data: dict[str, object]) -> str:
+    """One of NiceGUI's own messages to a page, as its socket carries it."""
+    return "42" + json.dumps([event, data])
 
 
 def is_data(message: Message) -> bool:

@@ -6,20 +6,23 @@ Only what is named here is open to strangers; the rest needs a live session, HTT
 import logging
 import re
 import time
+from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 import nicegui
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import EndReason, SessionEnded, StoreError
-from services.sessions import Sessions
+from services.sessions import Opened, Sessions
 from ui import text
 from ui.addresses import LOGIN, LOGOUT, OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next, wanted_address
 from ui.answers import answer, answer_json, redirect, store_down
 from ui.cookies import BROWSER, SESSION, Cookies
+from ui.kept import name_in, without_name
 from ui.sockets import SOCKET_PATH, SOCKETS, SocketGate
 from ui.tabs import Tabs
-from ui.visit import Visit, header, headers, visit_of
+from ui.visit import header, headers, visit_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +79,21 @@ class Guard:
             if path != SOCKET_PATH:
                 return await answer(send, 404)
             return await self._gate.poll(scope, receive, send)
+        if name_in(_address(scope)) and scope["method"] == "GET":
+            return await self._come_back(scope, receive, send)
         with self._tabs.building(visit_of(scope)) as room:
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             return await self.app(scope, receive, self._signing_again(scope, send))
+
+    async def _come_back(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """To a page that was frozen when its session expired; where there is none, to a new one."""
+        address = _address(scope)
+        client = self._tabs.kept.thaw(address, visit_of(scope))
+        if client is None:
+            return await redirect(send, safe_next(without_name(address)))
+        response = client.build_response(Request(scope))
+        return await response(scope, receive, self._signing_again(scope, send))
 
     async def _find_session(self, scope: Scope) -> EndReason | None:
         """Write the live session and the browser's id into the visit; tells why a session is no longer live."""
@@ -87,19 +101,22 @@ class Guard:
         if browser := self._cookies.read(scope, BROWSER):
             visit.browser = browser.id
         if opened := self._cookies.read(scope, SESSION):
-            if time.time() > opened.given + 1 + self._sessions.limits.longest:  # given is in whole seconds
-                return EndReason.AGE
             try:
                 visit.session = await self._sessions.read(opened.id, touch=not _is_background(scope))
             except SessionEnded as exc:
-                return exc.reason
+                return self._reason(exc.reason, opened)
         return None
+
+    def _reason(self, reason: EndReason, opened: Opened) -> EndReason:
+        """Of a record that is gone nobody knows more than that it ran out: the cookie tells whether of age."""
+        aged = time.time() > opened.given + self._sessions.limits.longest
+        return EndReason.AGE if aged and reason is EndReason.IDLE else reason
 
     async def _card(self, scope: Scope, receive: Receive, send: Send, ended: EndReason | None) -> None:
         """A card of strangers, or what it posts."""
         visit = visit_of(scope)
         if scope["method"] == "POST" or scope["path"] == OPENID:
-            return await self.app(scope, receive, self._knowing_browser(visit, send))
+            return await self.app(scope, receive, self._knowing_browser(scope, send))
         if visit.session is not None:
             return await redirect(send, safe_next(_query_value(scope, "next")))
         clear = [self._cookies.clear(visit, SESSION)] if ended else []
@@ -110,7 +127,7 @@ class Guard:
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             await self._sessions.ping()
-            return await self.app(scope, receive, self._knowing_browser(visit, send, clear))
+            return await self.app(scope, receive, self._knowing_browser(scope, send, clear))
 
     async def _stranger(self, scope: Scope, send: Send, ended: EndReason | None) -> None:
         if not _is_navigation(scope):
@@ -125,10 +142,9 @@ class Guard:
         await self._find_session(scope)
         return await self._gate.socket(scope, receive, send)
 
-    def _knowing_browser(self, visit: Visit, send: Send, extra: list[tuple[bytes, bytes]] | None = None) -> Send:
-        """Send the pre-login cookie along to a browser that has none."""
-        cookies = [*(extra or []), *([] if visit.browser else [self._cookies.new_browser(visit)])]
-        return _adding(send, cookies)
+    def _knowing_browser(self, scope: Scope, send: Send, extra: Iterable[tuple[bytes, bytes]] = ()) -> Send:
+        """Send the pre-login cookie along to a browser that has none, or one of long ago."""
+        return _adding(send, [*extra, *self._cookies.browser(scope)])
 
     def _signing_again(self, scope: Scope, send: Send) -> Send:
         """Sign the cookie with today's key when an older one had signed it."""
@@ -164,6 +180,12 @@ def _is_navigation(scope: Scope) -> bool:
 def _is_background(scope: Scope) -> bool:
     """Sockets and polls come by themselves: they do not say that somebody is there."""
     return scope["type"] == "websocket" or scope["path"].startswith(SOCKETS)
+
+
+def _address(scope: Scope) -> str:
+    """What was asked for, its query included."""
+    query = scope["query_string"].decode("latin-1")
+    return f"{scope['path']}?{query}" if query else scope["path"]
 
 
 def _note(ended: EndReason | None) -> dict[str, str]:

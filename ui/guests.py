@@ -46,8 +46,8 @@ class GuestTable:
         with ui.element("div").classes("pg-search"):
             icon("search", size=18)
             words = {"placeholder": text.SEARCH_GUESTS, "aria-label": text.SEARCH_GUESTS, "autocomplete": "off"}
-            search = Tag("input", "", {"type": "search", **words})
-            search.on("input", self._search, throttle=0.2, js_handler="(event) => emit(event.target.value)")
+            self._box = Tag("input", "", {"type": "search", **words})
+            self._box.on("input", self._search, throttle=0.2, js_handler="(event) => emit(event.target.value)")
         self._table = ui.table(columns=_columns(), rows=[], row_key="vmid", pagination=0).classes("pg-guests")
         self._table.props(f'flat hide-pagination no-data-label="{text.NO_GUESTS}" no-results-label="{text.NO_MATCH}"')
         self._table.add_slot("body", _ROW)
@@ -61,6 +61,8 @@ class GuestTable:
 
     def _search(self, event: Any) -> None:
         self._table.filter = str(event.args or "")
+        with self._box.props.suspend_updates():  # the browser has it; a page that is drawn anew needs it
+            self._box.props["value"] = self._table.filter
 
 
 def _columns() -> list[dict[str, Any]]:

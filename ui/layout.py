@@ -14,26 +14,28 @@ from nicegui import ui
 from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import text
+from ui.clocks import Clocks
 from ui.theme import Tag, head, icon, logo
-from ui.visit import visit_of
+from ui.visit import current_session, visit_of
+
+_COVER = f'<div id="pg-cover" role="alert" hidden><p>{text.STORE_DOWN_TITLE}</p><p>{text.STORE_SILENT}</p></div>'
+"""Over the page while the store is silent: `assets/page.js` shows it."""
 
 NAVIGATION = ((text.OVERVIEW, "/", "overview"),)
 
 _banners: list[tuple[str, str]] = []
+_clocks: list[Clocks] = []
+
+
+def set_clocks(clocks: Clocks) -> None:
+    """What tells every protected page that its session runs out."""
+    _clocks[:] = [clocks]
 
 
 def set_banners(*, demo: bool, unverified: bool) -> None:
     """What every page says at its top: a simulated Proxmox, certificates that are not checked."""
     told = ((demo, text.DEMO_BANNER, ""), (unverified, text.INSECURE_BANNER, "pg-banner-bad"))
     _banners[:] = [(words, classes) for wanted, words, classes in told if wanted]
-
-
-def current_session() -> Session:
-    """The session that this page was built for; the guard let nobody else through."""
-    session = visit_of(ui.context.client.request.scope).session
-    if session is None:
-        raise RuntimeError("a protected page was built without a session")
-    return session
 
 
 @contextmanager
@@ -54,11 +56,14 @@ def frame(title: str) -> Generator[None]:
         _account(session)
     with ui.context.client.layout:
         Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
+    ui.add_body_html(_COVER)
     banners()
     _proxy_banner()
     with Tag("div", "", {"id": "content", "tabindex": "-1"}, classes="pg-page"):
         Tag("h1", title, classes="pg-title")
         yield
+    for clocks in _clocks:
+        clocks.draw()
 
 
 def banners() -> None:

@@ -13,15 +13,18 @@ from services.proxmox import Realm
 from ui import text
 from ui.addresses import LOGIN, TOKEN, TRUST, login_address, safe_next
 from ui.cards import card, field, form, submit
+from ui.kept import KeptTabs, name_in
 from ui.theme import Tag, icon
+from ui.visit import visit_of
 
 PATIENCE = 1.5
 """Seconds the card waits for the realms before it is shown with those that every Proxmox has."""
 
 HEAL_SECONDS = 5
+KEPT_LOOK_SECONDS = 5
 
 
-def create(directory: RealmDirectory, *, first_use: bool) -> None:
+def create(directory: RealmDirectory, kept: KeptTabs, *, first_use: bool) -> None:
     """Register the page. `first_use` when a certificate can be trusted by the code that was printed."""
 
     @ui.page(LOGIN, title=f"{text.SIGN_IN} · {text.PRODUCT}", reconnect_timeout=10)
@@ -29,6 +32,7 @@ def create(directory: RealmDirectory, *, first_use: bool) -> None:
         wanted = safe_next(request.query_params.get("next"))
         with card(text.PRODUCT, text.TAGLINE, request, "login.js"):
             notice = Notice(first_use=first_use)
+            _tell_kept(kept, wanted)
             if request.query_params.get("with") == "token":
                 _token(wanted)
                 await _watch(directory, notice.show)
@@ -72,6 +76,15 @@ def _token(wanted: str) -> None:
 
 def _other_way(label: str, address: str) -> None:
     Tag("a", label, {"href": address}, classes="pg-link-button")
+
+
+def _tell_kept(kept: KeptTabs, wanted: str) -> None:
+    """Whether the page that an expired session had open waits for its person, and still does."""
+    if not name_in(wanted):
+        return
+    visit = visit_of(ui.context.client.request.scope)
+    words = Tag("p", "", {"role": "status"}, classes="pg-notice")
+    ui.timer(KEPT_LOOK_SECONDS, lambda: words.set_text(text.KEPT if kept.awaits(wanted, visit) else text.NOT_KEPT))
 
 
 class Notice:

@@ -9,7 +9,8 @@ from services.inventory import Inventory, Picture
 from services.proxmox import Node, Resources
 from ui import text
 from ui.guests import GuestTable
-from ui.layout import current_session, frame
+from ui.lasting import lasting
+from ui.layout import frame
 from ui.theme import Tag
 from ui.units import ago, percent, share, size, uptime
 
@@ -21,8 +22,7 @@ def create(inventory: Inventory) -> None:
     def overview() -> None:
         with frame(text.OVERVIEW):
             board = Board()
-        client = ui.context.client
-        client.on_delete(inventory.look(current_session(), board.show))
+        lasting(lambda session: inventory.look(session, board.show))
 
 
 class Board:

@@ -26,7 +26,7 @@ def create(app: FastAPI, sessions: Sessions, watch: Watch, cookies: Cookies) -> 
     async def logout(request: Request) -> Response:
         visit = visit_of(request.scope)
         if visit.session is not None:
-            await sessions.end(visit.session, EndReason.SIGNED_OUT)
+            await sessions.end(visit.session, EndReason.SIGNED_OUT, visit.address)
         response = RedirectResponse("/login", 303, background=BackgroundTask(watch.check))
         response.raw_headers.append(cookies.clear(visit, SESSION))
         if cookies.has(request.scope, STEP):

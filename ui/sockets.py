@@ -2,7 +2,7 @@
 
 NiceGUI checks a socket once, accepts any origin and obeys any client id; here a socket belongs to one tab, the tab to
 one session, and every frame passes only while that session was confirmed less than a second ago. With the store
-silent, frames wait. When the session ends the last frame takes the tab to the login card.
+silent, frames wait, and the page is covered. When the session ends the last frame takes the tab to the login card.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.auth.limiter import network
 from services.errors import EndReason, SessionEnded
 from services.sessions import Session
-from services.sessions.watch import Watch
+from services.sessions.watch import PERIOD, Watch
 from ui import text
 from ui.addresses import login_address
 from ui.answers import answer
-from ui.frames import Valve
+from ui.frames import Valve, frame
 from ui.messages import CLIENT, client_of_transport
 from ui.tabs import Tabs
 from ui.visit import header, visit_of
@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 SOCKETS = "/_nicegui_ws"
 SOCKET_PATH = f"{SOCKETS}/socket.io/"
 _WANTED = "proxgate.wanted"
+_COVER, _UNCOVER = "proxgate.cover(true)", "proxgate.cover(false)"  # of assets/page.js
 OWN_WAY_SECONDS = 0.5
 SOCKETS_PER_CARD = 2
 GONE_PER_ADDRESS, GONE_IN_ALL = 20, 100
@@ -63,12 +64,16 @@ class SocketGate:
             return await self._stranger(scope, receive, send)
         valve = Valve(self._watch, session.hash, receive, send)
         with self._watch.watching(session):
-            farewell = asyncio.create_task(self._farewell(session, scope, send))
+            asides = [
+                asyncio.create_task(self._farewell(session, scope, send)),
+                asyncio.create_task(self._tell_silence(session, send)),
+            ]
             try:
                 await self._app(scope, valve.receive, valve.send)
             finally:
                 valve.close()
-                farewell.cancel()
+                for aside in asides:
+                    aside.cancel()
 
     async def poll(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A long poll of a signed-in tab: the transport of those whose websockets are blocked."""
@@ -87,7 +92,7 @@ class SocketGate:
                     {work, end}, timeout=POLL_SECONDS[scope["method"]], return_when=asyncio.FIRST_COMPLETED
                 )
                 if end.done() and not work.done():
-                    await answer(send, 200, _open_frame(scope, end.result()))
+                    await answer(send, 200, self._open_frame(scope, end.result()))
                 elif not work.done():
                     await answer(send, 400, text.NO_SUCH_TAB)
                 else:
@@ -166,8 +171,27 @@ class SocketGate:
         if reason is EndReason.SIGNED_OUT:  # the tab that signed out is on its way already
             await asyncio.sleep(OWN_WAY_SECONDS)
         with suppress(Exception):
-            await send({"type": "websocket.send", "text": _open_frame(scope, reason)})
+            await send({"type": "websocket.send", "text": self._open_frame(scope, reason)})
             await send({"type": "websocket.close", "code": 1000})
+
+    async def _tell_silence(self, session: Session, send: Send) -> None:
+        """Have the page covered while the store is silent; until then nothing that is done there has any effect."""
+        with suppress(Exception):
+            while True:
+                await asyncio.sleep(PERIOD)
+                if self._watch.alive(session.hash):
+                    continue
+                await send({"type": "websocket.send", "text": frame("run_javascript", {"code": _COVER})})
+                await self._watch.confirmed(session.hash)
+                await send({"type": "websocket.send", "text": frame("run_javascript", {"code": _UNCOVER})})
+
+    def _open_frame(self, scope: Scope, reason: EndReason) -> str:
+        """NiceGUI's own word for "go there", as its socket carries it: the tab itself is gone, or frozen, by now."""
+        if reason is EndReason.SIGNED_OUT:
+            address = login_address()
+        else:
+            address = login_address(self._tabs.way_back(scope[CLIENT], scope[_WANTED]), ended=reason.value)
+        return frame("open", {"path": address, "new_tab": False})
 
 
 async def _load_anew(receive: Receive, send: Send) -> None:
@@ -190,13 +214,6 @@ async def _load_anew(receive: Receive, send: Send) -> None:
             await send({"type": "websocket.send", "text": '44{"message":"Implicit handshake failed"}'})
             await receive()
     await send({"type": "websocket.close", "code": 1000})
-
-
-def _open_frame(scope: Scope, reason: EndReason) -> str:
-    """NiceGUI's own word for "go there", as its socket carries it: the tab itself is deleted by now."""
-    own = reason is EndReason.SIGNED_OUT
-    address = login_address() if own else login_address(scope[_WANTED], ended=reason.value)
-    return "42" + json.dumps(["open", {"path": address, "new_tab": False}])
 
 
 def _query(scope: Scope, name: str) -> str:

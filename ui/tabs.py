@@ -3,18 +3,18 @@
 Nothing is kept twice: a client remembers its request, the request its visit, the visit its session.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
 
 from nicegui import Client
 
 from services.auth.limiter import network
 from services.errors import EndReason
 from ui.addresses import wanted_address
+from ui.clients import end_client, is_ending, spare
+from ui.kept import KeptTabs
 from ui.visit import Visit, visit_of
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class Tabs:
     """Who has which tab open on this replica."""
 
     def __init__(self) -> None:
+        self.kept = KeptTabs()
         self._being_built: list[Visit] = []
 
     def visit(self, client_id: str) -> Visit | None:
@@ -49,14 +50,24 @@ class Tabs:
         return "" if client is None else wanted_address(client.request.url.path, client.request.url.query.encode())
 
     def of_session(self, hash: str) -> list[Client]:
-        """The tabs of a session, by the hash of its id."""
-        return [client for client, visit in self._all() if visit.session and visit.session.hash == hash]
+        """The open tabs of a session, by the hash of its id."""
+        return [
+            client
+            for client, visit in self._all()
+            if visit.session and visit.session.hash == hash and client not in self.kept
+        ]
+
+    def way_back(self, client_id: str, address: str) -> str:
+        """Where a tab that showed `address` goes after a new sign-in: to its old page, if that is kept."""
+        return self.kept.way_back(client_id) or address
 
     def close_session(self, hash: str, reason: EndReason) -> None:
-        """Forget the tabs of a session that has ended: their timers stop, their pushes find nobody."""
+        """Forget the tabs of a session that has ended, or freeze them for its person's return if it has expired."""
         for client in self.of_session(hash):
             logger.debug("tab closed session=%s reason=%s", hash[:12], reason)
-            _delete(client)
+            expired = reason in {EndReason.IDLE, EndReason.AGE} and client.has_socket_connection
+            if not (expired and self.kept.freeze(client, self.address(client.id))):
+                end_client(client)
 
     @contextmanager
     def building(self, visit: Visit) -> Generator[bool]:
@@ -86,16 +97,20 @@ class Tabs:
 
     def _waiting(self) -> list[Visit]:
         """Who waits for a socket: tabs that are built, and those being built, which may be among them already."""
-        built = [visit for client, visit in self._all() if _waits(client)]
+        built = [visit for client, visit in self._all() if _waits(client) and client not in self.kept]
         return [one for one in built if not any(one is other for other in self._being_built)] + self._being_built
 
     def forget_unconnected(self) -> None:
         """Drop tabs whose socket never came; NiceGUI drops those that have lost theirs."""
         now = time.time()
+        self.kept.forget_old()
         for client, visit in list(self._all()):
+            if client in self.kept:
+                spare(client)
+                continue
             patience = PAGE_SECONDS if visit.session else CARD_SECONDS
-            if _waits(client) and not _ending(client) and client.created < now - patience:
-                _delete(client)
+            if _waits(client) and not is_ending(client) and client.created < now - patience:
+                end_client(client)
 
     def _all(self) -> Iterator[tuple[Client, Visit]]:
         return ((client, visit_of(client.request.scope)) for client in tuple(Client.instances.values()))
@@ -108,15 +123,3 @@ def _owner(visit: Visit) -> str:
 
 def _waits(client: Client) -> bool:
     return not client.has_socket_connection
-
-
-def _delete(client: Client) -> None:
-    """End a tab now; NiceGUI would end one that has lost its socket a second time, and stumble."""
-    for task in _ending(client).values():
-        task.cancel()
-    client.delete()
-
-
-def _ending(client: Client) -> dict[str, asyncio.Task[None]]:
-    """NiceGUI's own plans to end the tab, since it has lost its socket. The name is private: the version is held."""
-    return cast(Any, client)._delete_tasks

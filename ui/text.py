@@ -116,6 +116,24 @@ UNDECLARED_PROXY = (
 )
 LOADING = "Loading…"
 
+# The session's clocks
+ENDING = {
+    EndReason.IDLE: (
+        "Are you still there?",
+        "You have not done anything for a while. Your session is about to end.",
+        "Stay signed in",
+    ),
+    EndReason.AGE: (
+        "Your session reaches its longest age",
+        "Sign in again now, and what you have entered here stays.",
+        "Sign in again now",
+    ),
+}
+LATER = "Later"
+STORE_SILENT = "Proxgate waits for its session store. You are still signed in; this page comes back by itself."
+KEPT = "Your page is kept for a quarter of an hour. Sign in with the same account to go on where you were."
+NOT_KEPT = "The page you had open could not be kept. What you had entered there is lost."
+
 # Units
 DAYS_HOURS = "{days} d {hours} h"
 HOURS_MINUTES = "{hours} h {minutes} min"

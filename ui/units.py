@@ -46,3 +46,9 @@ def ago(seconds: float) -> str:
     if minutes < 2:
         return text.MINUTE_AGO
     return text.MINUTES_AGO.format(count=minutes) if minutes < 120 else text.HOURS_AGO.format(count=minutes // 60)
+
+
+def countdown(seconds: float) -> str:
+    """What is left as 1:59."""
+    left = max(0, round(seconds))
+    return f"{left // 60}:{left % 60:02}"

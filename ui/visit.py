@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from nicegui import ui
 from starlette.types import Scope
 
 from services.sessions import Session
@@ -27,6 +28,14 @@ class Visit:
 def visit_of(scope: Scope) -> Visit:
     """The visit that the edge wrote into this scope."""
     return scope[_KEY]
+
+
+def current_session() -> Session:
+    """The session of the tab that is being built, or whose event or timer runs; the guard let nobody else through."""
+    session = visit_of(ui.context.client.request.scope).session
+    if session is None:
+        raise RuntimeError("a protected page without a session")
+    return session
 
 
 def put_visit(scope: Scope, visit: Visit) -> None:

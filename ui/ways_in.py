@@ -152,7 +152,7 @@ async def _welcome(ways: WaysIn, coming: Coming, outcome: Session | Step, wanted
         response.raw_headers.append(ways.cookies.write(visit, STEP, outcome.id))
         return response
     if visit.session is not None:  # a new id at every sign-in; the one that came along is dead from here on
-        await ways.sessions.end(visit.session, EndReason.SIGNED_OUT)
+        await ways.sessions.end(visit.session, EndReason.SIGNED_OUT, visit.address)
     device = coming.visitor.device or new_id()
     await ways.sign_in.remember(outcome, device)
     response = _go(coming, wanted)

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 
 from services.errors import EndReason, StoreCorrupt
 from services.keys import KeyRing
-from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
 from services.sealing import seal_bytes, unseal_bytes
+from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
 from services.store.connection import Store
 
 _READ = """
@@ -142,7 +142,8 @@ class Records:
         value = seal_bytes(whose.encode(), first, first.index, key)
 
         async def write(client: Redis) -> bytes | None:
-            return await client.set(key, value, ex=seconds, get=True)
+            before: Any = await client.set(key, value, ex=seconds, get=True)
+            return before
 
         with suppress(StoreCorrupt):
             before = await self._store.run(write)

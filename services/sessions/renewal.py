@@ -98,7 +98,7 @@ class Renewals:
     async def _wait(self, hash: str) -> None:
         """Until whoever has the lock is done, but not for long."""
         until = time.monotonic() + WAIT_SECONDS
-        while time.monotonic() < until and await self._records.under_way(hash):
+        while time.monotonic() < until and await self._records.under_way(hash):  # noqa: ASYNC110 - it is no task here
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _tell(self, session: Session, error: ProxmoxError) -> None:

@@ -140,7 +140,7 @@ class Sessions:
         found = await self._found(session)
         return await self._renewals.renewed(session) if self._renewals.due(found) else found
 
-    async def confirm(self, sessions: Iterable[Session]) -> dict[str, Life]:
+    async def confirm(self, sessions: Iterable[Named]) -> dict[str, Life]:
         """For each session, by the hash of its id, whether it lives and else why it ended; in one round trip."""
         asked = tuple(sessions)
         answers = await self._records.ask_all((one.hash, self._index.key(one.principal)) for one in asked)
@@ -157,9 +157,7 @@ class Sessions:
 
     def _session(self, id: str, record: Record, now: float) -> Session:
         left = record.created + self.limits.longest - now
-        return Session(
-            id=id, principal=record.principal, created=record.created, deadline=time.monotonic() + left
-        )
+        return Session(id=id, principal=record.principal, created=record.created, deadline=time.monotonic() + left)
 
     async def _found(self, session: Session) -> Found:
         return await self._read(session.id, touch=False)
@@ -211,8 +209,9 @@ class Sessions:
         """End what this browser had before."""
         before = await self._records.change_browser(browser, f"{session.hash} {session.principal}", self.limits.longest)
         hash, _, principal = before.partition(" ")
-        if hash and hash != session.hash:
-            await self.end(_Named(hash=hash, principal=principal), EndReason.SIGNED_OUT)
+        named = _Named(hash=hash, principal=principal)
+        if hash and (await self.confirm([named]))[hash].reason is not EndReason.IDLE:  # which has run out already
+            await self.end(named, EndReason.SIGNED_OUT)
 
     async def _make_room(self, session: Session) -> None:
         """End those that were idle for longest, beyond the most that a principal may have."""

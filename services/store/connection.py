@@ -87,6 +87,7 @@ class Store:
     async def publish(self, channel: str, message: bytes) -> None:
         async def publish(client: Redis) -> None:
             await client.publish(self._prefix + channel, message)
+
         await self.run(publish)
 
     async def listen(self, channel: str):

@@ -1,0 +1,35 @@
+"""Ending a NiceGUI client, and keeping NiceGUI from doing so. The names used here are private: the version is held."""
+
+import asyncio
+from typing import Any, cast
+
+from nicegui import Client
+
+
+def end_client(client: Client) -> None:
+    """End a tab now; NiceGUI would end one that has lost its socket a second time, and stumble."""
+    spare(client)
+    client.delete()
+
+
+def spare(client: Client) -> None:
+    """Take back NiceGUI's own plans to end a tab that has lost its socket."""
+    for task in _ending(client).values():
+        task.cancel()
+    _ending(client).clear()
+
+
+def is_ending(client: Client) -> bool:
+    """Whether NiceGUI plans to end the tab."""
+    return bool(_ending(client))
+
+
+def make_ready(client: Client) -> None:
+    """Let a new page of the browser join an old client: what was meant for the old page is in the new one's HTML."""
+    client.outbox.messages.clear()
+    client.outbox.message_history.clear()
+    cast(Any, client)._pinned_tab_id = None
+
+
+def _ending(client: Client) -> dict[str, asyncio.Task[None]]:
+    return cast(Any, client)._delete_tasks

@@ -1,0 +1,118 @@
+"""Tabs whose session has expired. Their pages lie frozen on the server, for the same account to come back to.
+
+Nothing of them is left in the browser, which shows the login card. Whoever signs in there as the same account, in the
+same browser, gets the page as it was, with all that was typed into it; anybody else gets a new one. The address that
+the card goes on to names the page: `/guests?kept=<random>`.
+"""
+
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+from nicegui import Client
+
+from ui.clients import end_client, make_ready
+from ui.lasting import pause, resume
+from ui.visit import Visit, visit_of
+
+KEPT_SECONDS = 900
+MOST_PER_SESSION = 20
+MOST = 200
+"""Frozen tabs, of one session and in all; more are forgotten at once."""
+
+_NAME = "kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    client: Client
+    address: str
+    until: float
+
+
+class KeptTabs:
+    """The frozen tabs of this replica, each under a random name."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+
+    def freeze(self, client: Client, address: str) -> bool:
+        """Keep a tab, which shows `address`, if there is room for it."""
+        of_sessions = Counter(_owner(one.client) for one in self._kept.values())
+        if len(self._kept) >= MOST or of_sessions[_owner(client)] >= MOST_PER_SESSION:
+            return False
+        pause(client)
+        client.created = float("inf")  # NiceGUI ends tabs that have been without a socket for too long
+        self._kept[secrets.token_urlsafe(16)] = _Kept(
+            client=client, address=address, until=time.monotonic() + KEPT_SECONDS
+        )
+        return True
+
+    def __contains__(self, client: Client) -> bool:
+        return any(one.client is client for one in self._kept.values())
+
+    def way_back(self, client_id: str) -> str:
+        """The address that leads back to a frozen tab; empty for a tab that is none."""
+        for name, kept in self._kept.items():
+            if kept.client.id == client_id:
+                return f"{kept.address}{'&' if '?' in kept.address else '?'}{_NAME}={name}"
+        return ""
+
+    def awaits(self, address: str, visit: Visit) -> bool:
+        """Whether that address leads to a tab that was frozen in this browser."""
+        kept = self._kept.get(name_in(address))
+        return kept is not None and _same_browser(kept.client, visit)
+
+    def thaw(self, address: str, visit: Visit) -> Client | None:
+        """The tab that the address leads to, now of the visit's session; None unless it is this account's own.
+
+        Another account in the same browser makes it go for good.
+        """
+        name = name_in(address)
+        kept = self._kept.get(name)
+        if kept is None or visit.session is None or not _same_browser(kept.client, visit):
+            return None
+        if kept.address != without_name(address):
+            return None
+        del self._kept[name]
+        own = visit_of(kept.client.request.scope)
+        if own.session is None or own.session.principal != visit.session.principal:
+            end_client(kept.client)
+            return None
+        own.session = visit.session
+        kept.client.created = time.time()
+        make_ready(kept.client)
+        resume(kept.client, visit.session)
+        return kept.client
+
+    def forget_old(self) -> None:
+        """Let go of those whose person has not come back in time."""
+        for name, kept in list(self._kept.items()):
+            if kept.until < time.monotonic():
+                del self._kept[name]
+                end_client(kept.client)
+
+
+def name_in(address: str) -> str:
+    """The name of a frozen tab in an address, else empty."""
+    names = parse_qs(address.partition("?")[2]).get(_NAME, [])
+    return names[0] if len(names) == 1 else ""
+
+
+def without_name(address: str) -> str:
+    """The address of the page itself."""
+    path, _, query = address.partition("?")
+    rest = "&".join(part for part in query.split("&") if not part.startswith(f"{_NAME}="))
+    return f"{path}?{rest}" if rest else path
+
+
+def _owner(client: Client) -> str:
+    session = visit_of(client.request.scope).session
+    return session.hash if session else ""
+
+
+def _same_browser(client: Client, visit: Visit) -> bool:
+    own = visit_of(client.request.scope).browser
+    return bool(own) and own == visit.browser
