@@ -26,12 +26,18 @@ const proxgate = (() => {
   });
 
   // A page that has lost its socket may have lost its session too, as on a laptop that slept: then it must not stay.
+  let socket = null;
+  let leaving = false;
   setInterval(async () => {
-    if (document.getElementById("popup")?.ariaHidden !== "false") return;
+    if (window.socket && window.socket !== socket) {
+      socket = window.socket;
+      socket.on("open", () => (leaving = true)); // on the way to the login card: not to be cut short below
+    }
+    if (leaving || document.getElementById("popup")?.ariaHidden !== "false") return;
     try {
       // Nothing lives at this address: the guard answers 401 without a session, and builds no page with one.
       const answer = await fetch("/_nicegui_ws/", { cache: "no-store", redirect: "manual" });
-      if (answer.status === 401) window.location.reload();
+      if (answer.status === 401 && !leaving) window.location.reload();
       cover(answer.status === 503);
     } catch {
       // Proxgate itself is away: NiceGUI says so and tries again.

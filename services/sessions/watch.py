@@ -155,7 +155,7 @@ class Watch:
 
     def _judged(self, entry: _Entry, life: Life) -> EndReason | None:
         now = time.monotonic()
-        if now >= entry.session.deadline and life.reason in {None, EndReason.IDLE}:
+        if now >= entry.session.deadline and (life.reason is None or not life.buried):
             return EndReason.AGE
         vanished = life.reason is EndReason.IDLE and not life.buried and now < entry.idle_at - _SURE
         return EndReason.ENDED if vanished else life.reason
