@@ -84,17 +84,6 @@ class Store:
 
         await self.run(ping)
 
-    async def publish(self, channel: str, message: bytes) -> None:
-        async def publish(client: Redis) -> None:
-            await client.publish(self._prefix + channel, message)
-
-        await self.run(publish)
-
-    async def listen(self, channel: str):
-        while True:
-            await asyncio.sleep(3600)
-            yield b""
-
     async def eviction_policy(self) -> str:
         """What the store does when it is full: `noeviction` is the one that drops no session."""
 
