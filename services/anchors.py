@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 from services.errors import CodeRefused, StoreCorrupt, StoreError
 from services.keys import Key, KeyRing, derive
@@ -109,20 +108,17 @@ class Anchors:
         """
         key = self._code_key(_normalised(code))
 
-        async def spend(pipe: Pipeline) -> _StoredOffer:
-            found: Any = await pipe.get(key)
+        async def redeem(client: Redis) -> _StoredOffer:
+            found: Any = await client.get(key)
             offer = self._opened(key, found)
-            if await pipe.hexists(self._key, offer.address):
+            anchor = self._sealed(offer.address, Anchor(fingerprint=offer.fingerprint))
+            # The keys may lie on two servers, which share no transaction: of two at once one finds the address free.
+            if not await client.hsetnx(self._key, offer.address, anchor):
                 raise CodeRefused
-            pipe.multi()  # of two at once one begins anew, and finds no code any more
-            pipe.hset(self._key, offer.address, self._sealed(offer.address, Anchor(fingerprint=offer.fingerprint)))
-            pipe.delete(key)
+            await client.delete(key)
             return offer
 
-        async def redeem(client: Redis) -> Any:
-            return await client.transaction(spend, key, self._key, value_from_callable=True)
-
-        offer: _StoredOffer = await self._store.run(redeem)
+        offer = await self._store.run(redeem)
         logger.warning("a code was redeemed: %s of %s is trusted from now on", offer.fingerprint, offer.address)
         return offer.address
 

@@ -78,9 +78,9 @@ class Index:
                 return int((await pipe.execute())[2])
 
         with suppress(StoreCorrupt):
-            return await self._store.run(add)
+            return await self._store.run(add, settle=True)
         await self._drop(index)  # it is none, which must keep nobody out
-        return await self._store.run(add)
+        return await self._store.run(add, settle=True)
 
     async def remove(self, principal: str, hash: str) -> None:
         """List a session no more."""
@@ -94,27 +94,13 @@ class Index:
     async def list_all(self) -> tuple[ListedSession, ...]:
         """Every live session, by principal."""
         found: list[ListedSession] = []
-        cursor = 0
-        while True:
-            cursor, indexes = await self._scan(cursor)
-            for index in indexes:
-                found += await self._list(index)
-            if not cursor:
-                return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
+        async for index in self._store.scan("index:*"):
+            found += await self._list(index)
+        return tuple(sorted(found, key=lambda listed: (listed.principal, -listed.started)))
 
     async def hashes(self, principal: str) -> Collection[str]:
         """What stands for the principal's sessions, those too whose entries cannot be read."""
         return await self._entries(self.key(principal))
-
-    async def _scan(self, cursor: int) -> tuple[int, Collection[str]]:
-        """One batch of the store's keys: a large store that others share takes many, each within its deadline."""
-
-        async def scan(client: Redis) -> tuple[int, list[bytes]]:
-            answer: Any = await client.scan(cursor, match=self._store.key("index", "*"), count=1000)
-            return answer[0], answer[1]
-
-        cursor, names = await self._store.run(scan)
-        return cursor, [name.decode() for name in names]
 
     async def _entries(self, index: str) -> dict[str, bytes]:
         """The index as it lies there; one that is none of ours is dropped."""

@@ -118,7 +118,7 @@ class Records:
     async def bury(self, hash: str, reason: EndReason, seconds: int) -> bool:
         """Take a record away and leave the reason for so long; whether this was its end, and not the second one.
 
-        On a store with replicas it returns once one of them knows.
+        Where a replica may take the primary's place, it knows by then, if any answers.
         """
 
         keys = (self._key(hash), self._ended_key(hash))
@@ -126,7 +126,7 @@ class Records:
         async def bury(client: Redis) -> bool:
             return bool(await client.eval(_BURY, 2, *keys, reason.value, seconds))
 
-        return await self._store.run(bury)
+        return await self._store.run(bury, settle=True)
 
     async def drop(self, hash: str) -> None:
         """Take away what cannot be read."""

@@ -1,73 +1,148 @@
 """The one funnel to Redis or Valkey."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Self, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from typing import Any, Self, TypeVar, cast
 
 from pydantic import SecretStr
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from services.errors import SettingsError, StoreCorrupt, StoreUnavailable
+from services.errors import StoreCorrupt, StoreUnavailable
+from services.store.address import parse
+from services.store.channel import messages, subscribed
+from services.store.clients import (
+    CONNECTIONS,
+    close_client,
+    look_again,
+    may_fail_over,
+    one_connection,
+    open_client,
+    primaries,
+    reached_a_replica,
+)
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 DEADLINE = 1.0
 """Seconds in which every operation answers or fails."""
 
-CONNECTIONS = 32
+SETTLE_SECONDS = 0.5
+"""For so long a write waits for a replica."""
+
+SAFE_POLICY = "noeviction"
+
+_BATCH = 1000
 
 _ERROR_CODE = re.compile(r"\b[A-Z]{3,}\b")
 _NONSENSE = (TypeError, ValueError, IndexError, AttributeError)
-_TLS_FILES = {"ca_file": "ssl_ca_certs", "cert_file": "ssl_certfile", "key_file": "ssl_keyfile"}
 
 
 class Store:
-    """A bounded pool of connections, and `run`, through which every operation goes."""
+    """A bounded number of connections, and `run`, through which every operation goes."""
 
-    def __init__(self, client: Redis, prefix: str = "proxgate:") -> None:
+    def __init__(self, client: Redis, prefix: str = "proxgate:", *, exposed: bool = False) -> None:
         self._client = client
         self._prefix = prefix
+        self._room = asyncio.Semaphore(CONNECTIONS)
         self._pinging: asyncio.Future[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._settling = True
+        self.exposed = exposed
+        """Whether others on a network may use it without showing anything first."""
 
     @classmethod
     def open(cls, url: SecretStr, prefix: str = "proxgate:") -> Self:
-        """Prepare for a `redis://`, `rediss://` or `unix://` address. Connects at first use, not here.
+        """Prepare for an address of any kind that `services.store.address` knows. Connects at first use, not here.
 
         Raises SettingsError for an address that cannot be read; its text holds no password.
         """
-        try:
-            pool = BlockingConnectionPool.from_url(
-                _with_tls_files(url.get_secret_value()),
-                max_connections=CONNECTIONS,
-                timeout=DEADLINE / 2,
-                socket_timeout=DEADLINE,
-                socket_connect_timeout=DEADLINE,
-                retry=Retry(NoBackoff(), 1),  # a connection that the server closed meanwhile costs nobody an error
-            )
-            pool.connection_class(**pool.connection_kwargs)  # connects nothing, and knows every wrong parameter
-        except (ValueError, TypeError):
-            mend = "use redis://, rediss:// or unix:// as in rediss://user:password@host:6379/0?ca_file=/path/ca.pem"
-            raise SettingsError("REDIS_URL", mend) from None
-        return cls(Redis(connection_pool=pool), prefix)
+        address = parse(url)
+        return cls(open_client(address, DEADLINE), prefix, exposed=address.exposed)
 
     def key(self, *parts: str) -> str:
         """A key of ours: the prefix, then the parts with colons between."""
         return self._prefix + ":".join(parts)
 
-    async def run(self, operation: Callable[[Redis], Awaitable[T]]) -> T:
-        """Do one operation within the deadline.
+    async def run(self, operation: Callable[[Redis], Awaitable[T]], *, settle: bool = False) -> T:
+        """Do one operation within the deadline. In a Cluster, a transaction or script of it may touch one slot only.
+
+        Where Sentinels may put a replica in the primary's place, `settle` waits up to SETTLE_SECONDS until one of them
+        has what was written; going on without is logged and no error, since a primary alone must serve too. A store
+        that shall rather refuse has `min-replicas-to-write` set.
 
         Raises StoreUnavailable when the store is down, slow, full or refuses, StoreCorrupt when a key of ours is
-        of another type.
+        of another type. Of the errors in a pipeline's list of answers only those of the second kind are left there.
+        """
+        try:
+            async with _translated(), self._room:
+                wait = settle and may_fail_over(self._client)
+                return _sound(await (self._settled(operation) if wait else operation(self._client)))
+        except StoreUnavailable:
+            self._look_again()
+            raise
+
+    async def _settled(self, operation: Callable[[Redis], Awaitable[T]]) -> T:
+        async with one_connection(self._client) as (client, connection):
+            answer = await operation(client)
+            settled = await reached_a_replica(connection, int(SETTLE_SECONDS * 1000))
+        if self._settling and not settled:
+            logger.warning("no replica of the store confirms what is written: a failover would lose it")
+        self._settling = settled
+        return answer
+
+    def _look_again(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(look_again(self._client))
+
+    async def scan(self, pattern: str) -> AsyncGenerator[str]:
+        """Every key that matches the prefix and this pattern, once; in batches, each within its deadline."""
+        match, seen = self._prefix + pattern, set[str]()
+        for server in await self.run(primaries):
+            cursor = 0
+            while True:
+                cursor, names = await self._batch(server, cursor, match)
+                for name in names:
+                    if name not in seen:
+                        seen.add(name)
+                        yield name
+                if not cursor:
+                    break
+
+    async def _batch(self, server: Any, cursor: int, match: str) -> tuple[int, list[str]]:
+        async def scan(_: Redis) -> tuple[int, list[bytes]]:
+            answer: Any = await server.execute_command("SCAN", cursor, "MATCH", match, "COUNT", _BATCH)
+            return answer[0], answer[1]
+
+        following, names = await self.run(scan)
+        return following, [name.decode() for name in names]
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        """Tell whoever listens just now. Nothing is kept."""
+
+        async def publish(client: Redis) -> None:
+            await client.publish(self._prefix + channel, message)
+
+        await self.run(publish)
+
+    async def listen(self, channel: str) -> AsyncGenerator[bytes]:
+        """What is published from now on, over a connection of its own.
+
+        Raises StoreUnavailable when there is none or it is lost: what was published meanwhile is lost with it.
         """
         async with _translated():
-            return await operation(self._client)
+            connection = await subscribed(self._client, self._prefix + channel)
+        try:
+            async with _translated(None):
+                async for message in messages(connection, DEADLINE):
+                    yield message
+        finally:
+            await connection.disconnect(nowait=True)
 
     async def ping(self) -> None:
         """Raises StoreUnavailable unless the store answers; one question for all who ask at the same time."""
@@ -88,18 +163,22 @@ class Store:
         """What the store does when it is full: `noeviction` is the one that drops no session."""
 
         async def info(client: Redis) -> str:
-            memory: dict[str, object] = await client.info("memory")
-            return str(memory.get("maxmemory_policy", "unknown"))
+            found = [await server.execute_command("INFO", "memory") for server in await primaries(client)]
+            policies = [str(memory.get("maxmemory_policy", "unknown")) for memory in found]
+            return next((policy for policy in policies if policy != SAFE_POLICY), SAFE_POLICY)
 
         return await self.run(info)
 
     async def aclose(self) -> None:
         """Close every connection."""
-        await self._client.aclose(close_connection_pool=True)
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await close_client(self._client)
 
 
 @asynccontextmanager
-async def _translated(deadline: float = DEADLINE) -> AsyncGenerator[None]:
+async def _translated(deadline: float | None = DEADLINE) -> AsyncGenerator[None]:
     """Turn whatever the store's client raises into our own errors."""
     try:
         async with asyncio.timeout(deadline):
@@ -115,8 +194,10 @@ async def _translated(deadline: float = DEADLINE) -> AsyncGenerator[None]:
         raise StoreUnavailable(type(exc).__name__) from exc
 
 
-def _with_tls_files(url: str) -> str:
-    """Spell `ca_file`, `cert_file` and `key_file` as redis-py does."""
-    parts = urlsplit(url)
-    query = [(_TLS_FILES.get(name, name), value) for name, value in parse_qsl(parts.query, keep_blank_values=True)]
-    return urlunsplit(parts._replace(query=urlencode(query)))
+def _sound(answer: T) -> T:
+    """Raise the first error in a pipeline's answers that is not of one key alone: a part of the store is silent."""
+    answers = cast(list[Any], answer) if isinstance(answer, list) else []
+    for one in answers:
+        if isinstance(one, Exception) and "WRONGTYPE" not in str(one):
+            raise one
+    return cast(T, answer)

@@ -1,0 +1,168 @@
+"""What redis-py has for each kind of store, behind one face: whatever differs between the kinds stands here."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from services.store.address import Kind, StoreAddress, wrong_address
+
+CONNECTIONS = 32
+"""At once; of a Cluster, to each of its servers."""
+
+_SENTINEL_SECONDS = 0.3
+"""For so long one Sentinel is waited for, so that there is time left for the next."""
+
+
+def open_client(address: StoreAddress, deadline: float) -> Redis:
+    """A client of any kind; it connects at first use. Raises SettingsError where the address has a wrong parameter.
+
+    What operations of ours use of a RedisCluster is spelt as in Redis, and so it passes for one.
+    """
+    # A connection that the server closed meanwhile costs nobody an error, and there is no waiting in between.
+    options: dict[str, Any] = {
+        **address.options,
+        "socket_timeout": deadline,
+        "socket_connect_timeout": deadline,
+        "protocol": 2,  # nothing to say at the start of a connection, least of all about maintenance
+        "driver_info": None,
+        "retry": Retry(NoBackoff(), 1),
+    }
+    try:
+        match address.kind:
+            case Kind.SERVER:
+                return _pooled(ConnectionPool(**options))
+            case Kind.SENTINEL:
+                return _pooled(_watched(address, options))
+            case Kind.CLUSTER:
+                return cast(Redis, _cluster(address, options))
+    except (ValueError, TypeError):
+        raise wrong_address() from None
+
+
+def _pooled(pool: ConnectionPool) -> Redis:
+    pool.make_connection()  # connects nothing, and knows every wrong parameter
+    return Redis(connection_pool=pool)
+
+
+def _watched(address: StoreAddress, options: dict[str, Any]) -> SentinelConnectionPool:
+    tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    sentinel = Sentinel(
+        address.nodes,
+        sentinel_kwargs={
+            **tls,
+            **address.sentinel_login,
+            "ssl": address.tls,
+            "socket_timeout": _SENTINEL_SECONDS,
+            "socket_connect_timeout": _SENTINEL_SECONDS,
+            "protocol": 2,
+            "driver_info": None,
+            "retry": Retry(NoBackoff(), 1),
+        },
+    )
+    return SentinelConnectionPool(address.service, sentinel, ssl=address.tls, **options)
+
+
+def _cluster(address: StoreAddress, options: dict[str, Any]) -> RedisCluster:
+    nodes = [ClusterNode(host, port) for host, port in address.nodes]
+    # Twice as many as are used at once: one that breaks is put back only a little later.
+    return RedisCluster(startup_nodes=nodes, ssl=address.tls, max_connections=2 * CONNECTIONS, **options)
+
+
+async def close_client(client: Redis) -> None:
+    """Close every connection."""
+    if isinstance(client, RedisCluster):
+        await client.aclose()
+        for nodes in ("nodes_cache", "startup_nodes"):  # it leaves them open where it has just lost one
+            await client.nodes_manager.aclose(nodes)
+        return
+    await client.aclose(close_connection_pool=True)
+    if isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.sentinel_manager.aclose()
+
+
+async def look_again(client: Redis) -> None:
+    """Find out anew which server of a Cluster has which keys; the other kinds do so by themselves.
+
+    A silent server is not told from a slow one by our deadlines, and redis-py would ask it for ever.
+    """
+    if isinstance(client, RedisCluster):
+        with suppress(RedisError, OSError):  # the next failure looks again
+            await client.nodes_manager.initialize()
+
+
+async def primaries(client: Redis) -> Sequence[Any]:
+    """Whom to ask about all that is there, each with an `execute_command`: one, or every primary of a Cluster."""
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        return client.get_primaries()
+    return (client,)
+
+
+async def connection_of_its_own(client: Redis) -> AbstractConnection:
+    """Connected, outside the bounds of the others; to be closed by the caller with `disconnect`."""
+    if isinstance(client, RedisCluster):
+        await client.initialize()
+        node = client.get_random_primary_node()
+        connection = node.connection_class(**node.connection_kwargs)
+    else:
+        connection = client.connection_pool.make_connection()
+    try:
+        await connection.connect()
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+    return connection
+
+
+# Replicas
+
+
+class _Lender(ConnectionPool):
+    """A pool of the one connection that it was given."""
+
+    def __init__(self, pool: ConnectionPool, connection: AbstractConnection) -> None:
+        super().__init__(**pool.connection_kwargs)
+        self._connection = connection
+
+    async def get_connection(self, *_: Any, **__: Any) -> AbstractConnection:
+        await self._connection.connect()
+        return self._connection
+
+    async def release(self, connection: AbstractConnection) -> None:
+        """It is the borrower's for longer than one command."""
+
+
+def may_fail_over(client: Redis) -> bool:
+    """Whether a replica may take the primary's place, and then lacks what it had not heard of."""
+    return isinstance(client.connection_pool, SentinelConnectionPool)
+
+
+@asynccontextmanager
+async def one_connection(client: Redis) -> AsyncGenerator[tuple[Redis, AbstractConnection]]:
+    """The same store with all commands over one connection, and that connection."""
+    pool = client.connection_pool
+    connection = await pool.get_connection()
+    try:
+        yield Redis(connection_pool=_Lender(pool, connection)), connection
+    finally:
+        await pool.release(connection)
+
+
+async def reached_a_replica(connection: AbstractConnection, milliseconds: int) -> bool:
+    """Whether one replica at least has what was written over this connection; waits for so long.
+
+    Never over a new connection: nothing was written there, and so all of nothing has reached every replica.
+    """
+    if not connection.is_connected:
+        return False
+    await connection.send_command("WAIT", 1, milliseconds)
+    replicas = cast(int, await connection.read_response())
+    return replicas >= 1
