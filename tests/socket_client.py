@@ -30,6 +30,8 @@ import time
 
 from nicegui import ui
 
+from ui.layout import frame
+
 
 def ran(name):
     return lambda: print(f"ran {name} {time.time()}", flush=True)
@@ -64,6 +66,15 @@ def lab():
     ui.element("button").props("data-name=ask").on("click", ask)
 
 
+@ui.page("/form")
+def form():
+    with frame("Form"):
+        ticks = ui.label("0").props("data-name=ticks")
+        ui.timer(0.1, lambda: ticks.set_text(str(int(ticks.text) + 1)))
+        ui.input("Note")
+        ui.checkbox("Agreed")
+
+
 from ui.__main__ import main
 
 main()
@@ -71,10 +82,10 @@ main()
 
 
 @contextlib.contextmanager
-def laboratory(**settings: str) -> Iterator[harness.Running]:
+def laboratory(*, port: int = 0, **settings: str) -> Iterator[harness.Running]:
     """The program with the page `/lab`, as its own process."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
-        port, log = harness.free_port(), Path(directory) / "log"
+        port, log = port or harness.free_port(), Path(directory) / "log"
         script = Path(directory) / "laboratory.py"
         script.write_text(LAB)
         settings = {"PROXGATE_DATA_DIR": f"{directory}/data", "SESSION_SECRET": harness.SECRET, **settings}

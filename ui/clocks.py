@@ -59,8 +59,9 @@ class _Warning:
         self._clocks = clocks
         self._shown: EndReason | None = None
         self._later = False
-        labels = {"role": "alertdialog", "aria-labelledby": "ending-title", "aria-describedby": "ending-words"}
-        with ui.dialog().props("persistent") as self._dialog, Tag("div", "", labels, classes="pg-dialog"):
+        labels = "role=alertdialog aria-labelledby=ending-title aria-describedby=ending-words"
+        self._dialog = ui.dialog().props(f"persistent {labels}")
+        with self._dialog, ui.element("div").classes("pg-dialog"):
             self._title = Tag("h2", "", {"id": "ending-title"})
             self._words = Tag("p", "", {"id": "ending-words"})
             self._digits = Tag("p", "", {"role": "timer", "aria-live": "off"}, classes="pg-countdown")
