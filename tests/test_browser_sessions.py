@@ -189,7 +189,8 @@ def test_sign_out_keeps_nothing(lab, visitor):
         one.wait_for_url(CARD)
         assert "kept" not in one.url
     sign_in(other)
-    other.wait_for_url(FORM)
+    other.get_by_role("heading", name="Overview").wait_for()
+    other.goto("/form")
     expect(other.get_by_label("Note")).to_have_value("")
 
 

@@ -1,10 +1,11 @@
 """What every protected tab says before its session runs out, while there is time to do something about it."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from nicegui import ui
 
-from services.errors import EndReason
+from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import Session, Sessions
 from services.sessions.watch import Left, Watch
 from ui import text
@@ -96,11 +97,12 @@ class _Warning:
 
     async def _accept(self) -> None:
         session = current_session()
-        if self._shown is EndReason.IDLE:
-            await self._clocks.stay(session)
-            self._hide()
-        elif self._shown is EndReason.AGE:
-            await self._clocks.finish(session, visit_of(ui.context.client.request.scope).address)
+        with suppress(SessionEnded, StoreError):  # the page says so by itself
+            if self._shown is EndReason.IDLE:
+                await self._clocks.stay(session)
+                self._hide()
+            elif self._shown is EndReason.AGE:
+                await self._clocks.finish(session, visit_of(ui.context.client.request.scope).address)
 
     def _decline(self) -> None:
         self._later = True
