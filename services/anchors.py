@@ -29,6 +29,10 @@ logger = logging.getLogger(__name__)
 CODE_SECONDS = 24 * 3600
 """For so long a code is good."""
 
+_REPLACE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+"""
+
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's: what looks alike is the same
 _ALIKE = str.maketrans("OIL", "011")
 _CODE = re.compile(rf"[{_ALPHABET}]{{16}}")  # 80 bits
@@ -166,12 +170,7 @@ class Anchors:
         renewed = self._seal(self._unseal(_StoredAnchor, value, self._entry(place)), self._entry(place))
 
         async def renew(client: Redis) -> None:
-            async with client.pipeline(transaction=True) as pipe:
-                await pipe.watch(self._key)
-                if await pipe.hget(self._key, place) == value:
-                    pipe.multi()
-                    pipe.hset(self._key, place, renewed)
-                    await pipe.execute()
+            await client.eval(_REPLACE, 1, self._key, place, value, renewed)
 
         with suppress(StoreError):  # the next one who reads will do it
             await self._store.run(renew)

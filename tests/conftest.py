@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 from pydantic import SecretStr
+from redis.asyncio import Redis
 
 from services.keys import KeyRing
 from services.store.connection import Store
@@ -14,9 +15,15 @@ from tests.socket_client import signed_in
 
 @pytest.fixture(scope="session")
 def valkey_url():
-    """A real Valkey, on a unix socket."""
+    """A real Valkey, on a unix socket, for a user who may do no more than the README says."""
     with harness.valkey() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def valkey_admin(valkey_url):
+    """The same for the administrator."""
+    return harness.admin_url(valkey_url)
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +53,7 @@ def client(server, valkey_url):
 
 def forget_failures(url):
     """Take every limiter's counters out of the store."""
-    import redis
-
-    with redis.Redis.from_url(url) as store:
+    with harness.admin(url) as store:
         if keys := store.keys("*:limit:*") + store.keys("limit:*"):
             store.delete(*keys)
 
@@ -74,10 +79,11 @@ def keys():
 
 
 @pytest.fixture
-async def store(valkey_url):
-    """The real store, with a prefix of the test's own."""
+async def store(valkey_url, valkey_admin):
+    """The real store, with a prefix of the test's own; its `admin` may do everything."""
     opened = Store.open(SecretStr(valkey_url), f"{uuid.uuid4().hex}:")
-    yield opened
+    async with Redis.from_url(valkey_admin) as opened.admin:
+        yield opened
     await opened.aclose()
 
 

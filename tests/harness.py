@@ -13,11 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import redis
 
 from services.simulator import Simulator
 from services.store.embedded import EmbeddedStore
+from tests.privileges import set_user
 
 START_SECONDS = 20
+STORE_USER, STORE_PASSWORD = "suite", "canary-of-the-store"
 SECRET = "a secret of the tests that is long enough 0123456789"
 
 
@@ -53,10 +56,23 @@ def simulator(**options) -> Iterator[Simulator]:
 
 @contextlib.contextmanager
 def valkey() -> Iterator[str]:
-    """A real Valkey on a unix socket; its address."""
+    """A real Valkey on a unix socket; its address, for a user who may do no more than the README says."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
         with InThread(EmbeddedStore(Path(directory) / "d")) as store:
-            yield store.url
+            with admin(store.url) as client:
+                client.execute_command(*set_user(STORE_USER, STORE_PASSWORD).split())
+            yield store.url.replace("unix://", f"unix://{STORE_USER}:{STORE_PASSWORD}@")
+
+
+def admin_url(url: str) -> str:
+    """The same store for the administrator, who needs no password there."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def admin(url: str) -> redis.Redis:
+    """That store in the administrator's hand, for a `with`."""
+    return redis.Redis.from_url(admin_url(url))
 
 
 class Running:

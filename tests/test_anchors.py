@@ -34,7 +34,7 @@ def raw(store):
     """The store as somebody with its password sees it."""
 
     def do(name, *arguments):
-        return store.run(lambda client: getattr(client, name)(*arguments))
+        return getattr(store.admin, name)(*arguments)
 
     return do
 
@@ -159,7 +159,7 @@ async def test_store_down(keys):
 
 
 async def _keys(store, pattern):
-    found = await store.run(lambda client: client.keys(store.key(pattern)))
+    found = await store.admin.keys(store.key(pattern))
     for key in found:
         yield key
 

@@ -91,7 +91,7 @@ class House:
     async def stored(self):
         """The keys in the store that are not the limiter's, without the test's own prefix."""
         prefix = self.store.key("").encode()
-        names = [name.removeprefix(prefix).decode() for name in await self.store._client.keys(prefix + b"*")]
+        names = [name.removeprefix(prefix).decode() for name in await self.store.admin.keys(prefix + b"*")]
         return [name for name in names if not name.startswith("limit:")]
 
     async def fail(self, times, account="", address="192.0.2.7", device=""):

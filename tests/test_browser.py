@@ -165,12 +165,11 @@ def test_signing_out_empties_every_tab_and_the_back_button(tab, context):
 
 def test_a_session_ended_elsewhere_says_so(tab, site, valkey_url):
     """A tab whose session the administrator ends is on the card within two seconds, with the reason."""
-    import redis
 
     page = card(tab)
     browser.sign_in(page)
     page.get_by_role("article").first.wait_for()
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         for key in store.keys("browser:session:*"):
             store.set(key.replace(b"session", b"ended"), "ended")
             store.delete(key)
@@ -449,14 +448,13 @@ def test_names_from_proxmox_are_words_and_no_script(chromium, valkey_url, monkey
 
 def test_a_tab_that_slept_through_the_end_of_its_session_shows_nothing(tab, context, valkey_url):
     """A page without socket, session and pre-login cookie finds to the card by itself when the network is back."""
-    import redis
 
     page = card(tab)
     browser.sign_in(page)
     page.get_by_role("article").first.wait_for()
     context.set_offline(True)
     page.locator("#popup[aria-hidden=false]").wait_for(timeout=20_000)
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         store.delete(*store.keys("browser:session:*"))
     context.clear_cookies(name="proxgate-browser")
     context.set_offline(False)

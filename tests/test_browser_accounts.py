@@ -5,7 +5,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import redis
 from playwright.sync_api import expect
 from pydantic import SecretStr
 
@@ -272,7 +271,7 @@ EXPIRED = "This sign-in took too long, or began in another browser. Please sign 
 
 def forget_steps(valkey_url):
     """As after five minutes."""
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         store.delete(*store.keys(f"{PREFIX}challenge:*"))
 
 

@@ -419,9 +419,8 @@ def test_check_store(tmp_path, punctual):
 
 def test_check_eviction(tmp_path, punctual, valkey_url):
     """check fails on a store that may drop sessions when it is full."""
-    import redis
 
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         store.config_set("maxmemory-policy", "allkeys-lru")
         try:
             done = command("check", cwd=tmp_path, REDIS_URL=valkey_url, **harness.for_proxmox(punctual))

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-import redis
 from pydantic import SecretStr
 
 from services.auth.limiter import DEVICE_SECONDS
@@ -57,7 +56,7 @@ def value(server):
 @pytest.fixture
 def writes(valkey_url):
     """How many commands that write have reached the store since the test began."""
-    store = redis.Redis.from_url(valkey_url)
+    store = harness.admin(valkey_url)
     names = ("set", "getex", "del", "hset", "hdel", "expire", "incr", "decr", "zadd")
 
     def count():
@@ -395,7 +394,7 @@ def aged(brief, valkey_url):
 
     For each its cookie, the answer it then got and the seconds it lived.
     """
-    with brief.client() as jar, redis.Redis.from_url(valkey_url) as store:
+    with brief.client() as jar, harness.admin(valkey_url) as store:
         sign_in(jar)
         cookies = [jar.cookies["proxgate"]]
         jar.cookies.clear()
@@ -458,7 +457,7 @@ def test_forgotten_by_the_store(client, valkey_url):
     from services.sessions.record import hash_id
 
     sign_in(client)
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         assert store.delete("server:session:" + hash_id(client.cookies["proxgate"].partition(".")[0])) == 1
     assert client.get("/", headers=PAGE).status_code == 303
 
@@ -472,7 +471,7 @@ def test_wrong_record(client, server, valkey_url, case):
         return "server:session:" + hash_id(jar.cookies["proxgate"].partition(".")[0])
 
     sign_in(client, "alice", "pve")
-    with redis.Redis.from_url(valkey_url) as store, server.client() as other:
+    with harness.admin(valkey_url) as store, server.client() as other:
         sign_in(other)
         key, good, others = place(client), store.get(place(client)), store.get(place(other))
         if case == "another type":

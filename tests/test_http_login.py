@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import redis
 
 from services.auth.limiter import DEVICE_SECONDS, PER_ACCOUNT, PER_ADDRESS
 from services.certificate import self_signed
@@ -52,7 +51,7 @@ def fault(sim):
 
 def records(valkey_url, prefix="server:"):
     """The sessions in the store."""
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         return {*store.keys(f"{prefix}session:*"), *store.keys(f"{prefix}index:*")}
 
 
@@ -267,7 +266,7 @@ def test_outage_is_no_failure(client, fault):
 def test_limit_that_expires_meanwhile(client, fault, valkey_url):
     """A try that is given back after its window has ended leaves no credit for the next window."""
     fault(path="/access/ticket", status=595, delay=0.6)
-    with ThreadPoolExecutor(4) as pool, redis.Redis.from_url(valkey_url) as store:
+    with ThreadPoolExecutor(4) as pool, harness.admin(valkey_url) as store:
         tries = [pool.submit(sign_in, client) for _ in range(4)]
         counters = until(lambda: store.keys("server:limit:account:*"))
         until(lambda: _tries(store, counters[0]) == 4)
@@ -284,7 +283,7 @@ def _tries(store, key):
 def test_counters_end(client, valkey_url):
     """Each counter in the store has an end, and its name tells no account."""
     sign_in(client, password="wrong")
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         counters = store.keys("server:limit:a*")
         assert len(counters) == 2
         assert all(0 < store.ttl(key) <= 910 for key in counters)
@@ -541,9 +540,9 @@ class Leash:
     """A name for the store's socket that can be taken away, and every connection with it."""
 
     def __init__(self, url, directory):
-        self.real = url.removeprefix("unix://")
+        login, _, self.real = url.removeprefix("unix://").rpartition("@")
         self.name = Path(directory, "store.sock")
-        self.url = f"unix://{self.name}"
+        self.url = f"unix://{login}@{self.name}"
         self.join()
 
     def join(self):
@@ -551,7 +550,7 @@ class Leash:
 
     def cut(self):
         self.name.unlink()
-        with redis.Redis.from_url(f"unix://{self.real}") as store:
+        with harness.admin(f"unix://{self.real}") as store:
             store.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
-import redis
 
 from services.auth.limiter import DEVICE_SECONDS, PER_ACCOUNT, PER_ADDRESS
 from services.errors import Hint, InvalidCredentials, ProviderError, ProviderFailed
@@ -75,12 +74,12 @@ every_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.path)
 
 def stored(valkey_url):
     """What lies in the store, the limiter's counters apart."""
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         return {name for name in store.keys(f"{PREFIX}*") if b":limit:" not in name}
 
 
 def counters(valkey_url):
-    with redis.Redis.from_url(valkey_url) as store:
+    with harness.admin(valkey_url) as store:
         return {name for name in store.keys(f"{PREFIX}limit:*") if not name.endswith(b"slots")}
 
 

@@ -82,16 +82,16 @@ async def counters(store, *kinds):
     names = [
         name
         for kind in kinds or ("account", "address", "device", "errand")
-        for name in await store._client.keys(store.key("limit", f"{kind}*"))
+        for name in await store.admin.keys(store.key("limit", f"{kind}*"))
     ]
-    return {name: await store._client.zcard(name) for name in names}
+    return {name: await store.admin.zcard(name) for name in names}
 
 
 async def later(store, seconds):
     """Let so much time pass: everything counted happened so much longer ago."""
-    for name in await store._client.keys(store.key("limit", "*")):
-        for member in await store._client.zrange(name, 0, -1):
-            await store._client.zincrby(name, -seconds, member)
+    for name in await store.admin.keys(store.key("limit", "*")):
+        for member in await store.admin.zrange(name, 0, -1):
+            await store.admin.zincrby(name, -seconds, member)
 
 
 async def test_cap_of_an_account(limiter):
@@ -208,7 +208,7 @@ async def test_every_counter_ends(limiter, store):
     await guess(limiter)
     await guess(limiter, device=DEVICE)
     async with limiter.errand(HERE, "sso"), limiter.attempt(ALICE, HERE):
-        lives = {name: await store._client.ttl(name) for name in await store._client.keys(store.key("*"))}
+        lives = {name: await store.admin.ttl(name) for name in await store.admin.keys(store.key("*"))}
     counted = {"account": WINDOW, "address": WINDOW, "device": WINDOW, "errand": WINDOW, "trips": TRIP_SECONDS}
     counted |= {"known": DEVICE_SECONDS, "slots": SLOT_SECONDS}
     found = {kind for kind in counted for name in lives if f":limit:{kind}" in name.decode()}
@@ -396,7 +396,7 @@ async def test_guesses_refused_while_the_window_passes_add_nothing(limiter, stor
     waiting = asyncio.gather(*(guess(limiter) for _ in range(50)))
     for _ in range(20):
         await asyncio.sleep(0)
-    await store._client.delete(*await counters(store))
+    await store.admin.delete(*await counters(store))
     await waiting
     assert await allowed(limiter) <= PER_ACCOUNT
 
@@ -452,8 +452,8 @@ async def test_counters_name_nobody(limiter, store):
     await guess(limiter, device=DEVICE)
     async with limiter.errand(HERE, "sso"):
         pass
-    names = await store._client.keys(store.key("*"))
-    held = b"".join(names + [one for name in names for one in await store._client.zrange(name, 0, -1)])
+    names = await store.admin.keys(store.key("*"))
+    held = b"".join(names + [one for name in names for one in await store.admin.zrange(name, 0, -1)])
     assert len(names) == 6
     for secret in (ALICE, HERE, DEVICE):
         assert secret.encode() not in held
@@ -641,7 +641,7 @@ async def test_slots(limiter, store):
     go.set()
     await asyncio.gather(*under_way)
     assert await guess(limiter, outcome=None)
-    assert await store._client.zcard(store.key("limit", "slots")) == 0
+    assert await store.admin.zcard(store.key("limit", "slots")) == 0
 
 
 async def test_no_slot_costs_no_try(limiter, store):
@@ -663,7 +663,7 @@ async def test_slot_is_given_back(limiter, store):
             async with limiter.attempt(f"x{outcome}@pve", HERE):
                 if outcome:
                     raise outcome
-    assert await store._client.zcard(store.key("limit", "slots")) == 0
+    assert await store.admin.zcard(store.key("limit", "slots")) == 0
 
 
 async def test_slot_of_the_dead_is_free(limiter, store):
@@ -814,12 +814,12 @@ async def test_poisoned_counter_lets_nobody_through(limiter, store, kind):
     await limiter.remember(ALICE, DEVICE)
     device = "" if kind == "account" else DEVICE
     async with limiter.attempt(ALICE, HERE, device):
-        (name,) = await store._client.keys(store.key("limit", f"{kind}*"))
-    await store._client.set(name, "many", ex=60)
+        (name,) = await store.admin.keys(store.key("limit", f"{kind}*"))
+    await store.admin.set(name, "many", ex=60)
     with pytest.raises(StoreCorrupt):
         async with limiter.attempt(ALICE, HERE, device):
             raise AssertionError("let through")
-    assert await store._client.delete(name)
+    assert await store.admin.delete(name)
     assert await counters(store, "account", "address", "device", "slots") == {}
 
 
@@ -827,7 +827,7 @@ async def test_poisoned_errands(limiter, store):
     """A counter of a wrong type lets no trip start."""
     await start(limiter)
     (name,) = await counters(store)
-    await store._client.set(name, "many", ex=60)
+    await store.admin.set(name, "many", ex=60)
     with pytest.raises(StoreCorrupt):
         async with limiter.errand(HERE, "sso"):
             raise AssertionError("let through")

@@ -42,7 +42,7 @@ def pending(store, keys):
 
 async def only_key(store):
     """The one key in the store."""
-    (key,) = await store._client.keys(store.key("*"))
+    (key,) = await store.admin.keys(store.key("*"))
     return key
 
 
@@ -70,7 +70,7 @@ async def test_forgotten_challenge(pending, store):
     await pending.forget_challenge(id, BROWSER)
     with pytest.raises(StepExpired):
         await pending.challenge(id, BROWSER)
-    assert await store._client.keys(store.key("*")) == []
+    assert await store.admin.keys(store.key("*")) == []
     await pending.forget_challenge(id, BROWSER)
 
 
@@ -105,7 +105,7 @@ async def test_trip_ends_once(pending, store):
     browser = new_id()
     await pending.keep_trip(browser, trip())
     await pending.trip(STATE, browser, take=True)
-    assert await store._client.keys(store.key("*")) == []
+    assert await store.admin.keys(store.key("*")) == []
     with pytest.raises(StepExpired):
         await pending.trip(STATE, browser, take=True)
 
@@ -166,18 +166,18 @@ async def test_lifetime(pending, store, kind, seconds):
     """A challenge lies in the store for five minutes, a trip for ten, and to read a challenge makes it no younger."""
     read = await kept(pending, kind)
     key = await only_key(store)
-    assert seconds - 5 < await store._client.ttl(key) <= seconds
+    assert seconds - 5 < await store.admin.ttl(key) <= seconds
     if kind == "challenge":
-        await store._client.expire(key, 100)
+        await store.admin.expire(key, 100)
         await read()
-        assert await store._client.ttl(key) <= 100
+        assert await store.admin.ttl(key) <= 100
 
 
 @pytest.mark.parametrize("kind", ["challenge", "trip"])
 async def test_expired(pending, store, kind):
     """What has run out in the store is a step that took too long."""
     read = await kept(pending, kind)
-    await store._client.pexpire(await only_key(store), 1)
+    await store.admin.pexpire(await only_key(store), 1)
     await asyncio.sleep(0.01)
     with pytest.raises(StepExpired):
         await read()
@@ -188,10 +188,10 @@ async def test_nothing_in_clear(pending, store):
     id, browser = new_id(), new_id()
     await pending.keep_challenge(id, BROWSER, CHALLENGE)
     await pending.keep_trip(browser, trip())
-    keys = await store._client.keys(store.key("*"))
+    keys = await store.admin.keys(store.key("*"))
     assert len(keys) == 2
     for key in keys:
-        seen = key + await store._client.get(key)
+        seen = key + await store.admin.get(key)
         for word in (id, browser, "SECRET", "tfa", "bob", "sso", "csrf", "192.0.2.2", "example", "overview"):
             assert word.encode() not in seen
 
@@ -210,8 +210,8 @@ async def test_copied_to_another_key(pending, store):
     await pending.keep_challenge(mine, BROWSER, CHALLENGE)
     place = await only_key(store)
     await pending.keep_challenge(theirs, BROWSER, CHALLENGE)
-    (other,) = [key for key in await store._client.keys(store.key("*")) if key != place]
-    await store._client.copy(place, other, replace=True)
+    (other,) = [key for key in await store.admin.keys(store.key("*")) if key != place]
+    await store.admin.copy(place, other, replace=True)
     with pytest.raises(StepExpired):
         await pending.challenge(theirs, BROWSER)
     assert await pending.challenge(mine, BROWSER) == CHALLENGE
@@ -224,7 +224,7 @@ async def test_one_kind_is_not_the_other(pending, store):
         await pending.trip(STATE, BROWSER, take=True)
     await pending.keep_trip(BROWSER, trip())
     id = f"{STATE} {BROWSER}"
-    await store._client.copy(pending._key("trip", id), pending._key("challenge", id), replace=True)
+    await store.admin.copy(pending._key("trip", id), pending._key("challenge", id), replace=True)
     with pytest.raises(StepExpired):
         await pending.challenge(STATE, BROWSER)
 
@@ -264,7 +264,7 @@ async def test_garbage(pending, store, kind, spoil):
     """What lies in the store and is not what we wrote there is a step that took too long, and no crash."""
     read = await kept(pending, kind)
     key = await only_key(store)
-    value = await store._client.get(key)
+    value = await store.admin.get(key)
     spoilt = {
         "empty": b"",
         "text": b'{"userid":"root@pam"}',
@@ -273,7 +273,7 @@ async def test_garbage(pending, store, kind, spoil):
         "version": b"\x02" + value[1:],
         "zeros": bytes(len(value)),
     }[spoil]
-    await store._client.set(key, spoilt)
+    await store.admin.set(key, spoilt)
     with pytest.raises(StepExpired):
         await read()
 
@@ -283,8 +283,8 @@ async def test_key_of_another_type(pending, store, kind):
     """A list where a step should lie is a step that took too long."""
     read = await kept(pending, kind)
     key = await only_key(store)
-    await store._client.delete(key)
-    await store._client.rpush(key, b"x")
+    await store.admin.delete(key)
+    await store.admin.rpush(key, b"x")
     with pytest.raises(StepExpired):
         await read()
 

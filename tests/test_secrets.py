@@ -8,13 +8,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-import redis
 
 from services.simulator.accounts import Account, Grant
 from services.simulator.household import ACCOUNTS
 from services.simulator.privileges import ADMINISTRATOR
 from tests import harness
 from tests.harness import PAGE, sign_in, until
+from tests.privileges import set_user
 
 PASSWORD = "canary-password-1f0a22c3"
 WRONG_PASSWORD = "canary-wrong-9d4e07b1"
@@ -71,9 +71,10 @@ def stage(tmp_path_factory):
     """A server with a store that asks for a password, after a first round of everything."""
     place = tmp_path_factory.mktemp("stage")
     with harness.simulator(accounts=(*ACCOUNTS, CANARY)) as house, harness.valkey() as url:
-        with redis.Redis.from_url(url) as admin:
-            admin.execute_command("ACL", "SETUSER", "gate", "on", f">{STORE_PASSWORD}", "~*", "&*", "+@all")
-            (place / "url").write_text(url.replace("unix://", f"unix://gate:{STORE_PASSWORD}@"))
+        with harness.admin(url) as admin:
+            admin.execute_command(*set_user("gate", STORE_PASSWORD).split())
+            url = harness.admin_url(url).replace("unix://", f"unix://gate:{STORE_PASSWORD}@")
+            (place / "url").write_text(url)
             (place / "url").chmod(0o600)
             tickets = _Tickets(house)
             settings = harness.for_proxmox(house) | {"REDIS_URL_FILE": str(place / "url"), "LOG_LEVEL": "debug"}

@@ -90,12 +90,12 @@ def ended(reason=None):
 
 async def raw(store, *command):
     """One command, straight to the store."""
-    return await store._client.execute_command(*command)
+    return await store.admin.execute_command(*command)
 
 
 async def names(store, kind=""):
     """Every key of this test in the store."""
-    return [name.decode() for name in await store._client.keys(store.key(kind) + "*")]
+    return [name.decode() for name in await store.admin.keys(store.key(kind) + "*")]
 
 
 async def count_trips(store, work):

@@ -8,7 +8,6 @@ import time
 import uuid
 
 import pytest
-import redis
 import websockets
 
 from services.simulator.simulator import Fault
@@ -411,7 +410,7 @@ async def test_command_ends_a_session(lab, root, store, proxmox):
     """`proxgate sessions end` takes the session's tabs to the login card, which says that it was ended."""
     async with contextlib.AsyncExitStack() as stack:
         tabs = await _open_tabs(stack, lab, root)
-        with redis.Redis.from_url(store) as client:
+        with harness.admin(store) as client:
             [ours] = _sessions_of(client, lab)[-1:]
         await asyncio.to_thread(_command, store, proxmox, "sessions", "end", ours[:12])
         await _assert_ended(lab, tabs, time.monotonic(), "ended", ENDED_WITHIN)
@@ -436,7 +435,7 @@ async def test_deleting_the_record_by_hand_ends_the_session(lab, root, store):
     """An administrator's DEL in the store takes the session's tabs to the login card."""
     async with contextlib.AsyncExitStack() as stack:
         tabs = await _open_tabs(stack, lab, root)
-        with redis.Redis.from_url(store) as client:
+        with harness.admin(store) as client:
             [ours] = _sessions_of(client, lab)[-1:]
             assert client.delete(f"lab:session:{ours}") == 1
         await _assert_ended(lab, tabs, time.monotonic(), "idle")
@@ -446,7 +445,7 @@ async def test_emptying_the_store_ends_every_session(lab, root, kid, store):
     """FLUSHALL in the store takes every tab to the login card, and no request passes from then on."""
     async with contextlib.AsyncExitStack() as stack:
         tabs = [*await _open_tabs(stack, lab, root), *await _open_tabs(stack, lab, kid)]
-        with redis.Redis.from_url(store) as client:
+        with harness.admin(store) as client:
             client.flushall()
         began = time.monotonic()
         assert root.get("/", headers=harness.PAGE).status_code == 303

@@ -24,6 +24,7 @@ from services.keys import KeyRing
 from services.proxmox import Address, Anchor, Proxmox, Realm
 from services.proxmox.certificate import fingerprint
 from services.settings import Settings
+from services.store.worries import worries
 from services.vouching import VouchedBy, distrust, look, names, vouched_by
 from ui import text
 from ui.server import open_keys, open_store
@@ -32,7 +33,6 @@ from ui.text import Mend
 DEADLINE = 35.0
 """Proxmox's own proxy waits 30 seconds for a daemon that hangs, and then says so."""
 
-_SAFE_POLICIES = {"noeviction", "volatile-ttl"}
 _NEXT = "\n      "
 
 _OUTAGES = {
@@ -99,12 +99,12 @@ class _Doctor:
 
     async def store(self) -> str:
         async with open_store(self._settings, share=True) as store:
-            policy = await store.eviction_policy()
+            found = await worries(store)
             if self._keys:
                 self._kept = await Anchors(store, self._keys).read()
-        if policy not in _SAFE_POLICIES:
-            raise CheckFailed(f"its eviction policy {policy} may drop sessions; set noeviction")
-        return f"answers, eviction policy {policy}"
+        if found:
+            raise CheckFailed(_NEXT.join(found))
+        return "answers, drops nothing when it is full"
 
     async def examine(self, address: Address) -> None:
         """A block of lines for one address."""

@@ -31,6 +31,7 @@ from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
 from services.store.place import own_directory, settings_error
 from services.store.process import has_binary
+from services.store.worries import tell_worries
 from ui.application import Parts, compose
 from ui.first_contact import FirstContact
 from ui.protocol import BoundedHead
@@ -105,7 +106,8 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         server = _Server(_config(compose(parts), settings, tls))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, tls)}  (stop with Ctrl-C)")
         first_contact = FirstContact(parts, _origin(settings, tls), say)
-        stack.push_async_callback(_cancel, asyncio.create_task(first_contact.run()))
+        for errand in (first_contact.run(), tell_worries(parts.store)):
+            stack.push_async_callback(_cancel, asyncio.create_task(errand))
         await server.serve(sockets=[bound])
 
 

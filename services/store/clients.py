@@ -142,7 +142,7 @@ class _Lender(ConnectionPool):
 
 def may_fail_over(client: Redis) -> bool:
     """Whether a replica may take the primary's place, and then lacks what it had not heard of."""
-    return isinstance(client.connection_pool, SentinelConnectionPool)
+    return isinstance(getattr(client, "connection_pool", None), SentinelConnectionPool)
 
 
 @asynccontextmanager

@@ -35,8 +35,6 @@ DEADLINE = 1.0
 SETTLE_SECONDS = 0.5
 """For so long a write waits for a replica."""
 
-SAFE_POLICY = "noeviction"
-
 _BATCH = 1000
 
 _ERROR_CODE = re.compile(r"\b[A-Z]{3,}\b")
@@ -159,13 +157,12 @@ class Store:
 
         await self.run(ping)
 
-    async def eviction_policy(self) -> str:
-        """What the store does when it is full: `noeviction` is the one that drops no session."""
+    async def eviction_policies(self) -> frozenset[str]:
+        """What its servers do when they are full: `noeviction` is the one that drops no session."""
 
-        async def info(client: Redis) -> str:
-            found = [await server.execute_command("INFO", "memory") for server in await primaries(client)]
-            policies = [str(memory.get("maxmemory_policy", "unknown")) for memory in found]
-            return next((policy for policy in policies if policy != SAFE_POLICY), SAFE_POLICY)
+        async def info(client: Redis) -> frozenset[str]:
+            told = [await server.execute_command("INFO", "memory") for server in await primaries(client)]
+            return frozenset(str(memory.get("maxmemory_policy", "unknown")) for memory in told)
 
         return await self.run(info)
 
