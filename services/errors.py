@@ -6,6 +6,7 @@
     ├── ProxmoxError              what Proxmox VE, or the way to it, answered
     │   ├── InvalidCredentials        401 at the sign-in: may carry a hint that tells nothing of accounts
     │   ├── TicketRejected            401 later on: Proxmox no longer takes this ticket or token
+    │   ├── ClockOff                  401 by a server to whose clock the ticket is not in its time, though it is by ours
     │   ├── PrivilegeMissing          403: names the path and the privilege
     │   ├── RequestRefused            another 4xx or 501: the request, not the person, is wrong
     │   ├── Unreachable               no address gave a usable answer in time: carries why
@@ -68,6 +69,10 @@ class InvalidCredentials(ProxmoxError):
 
 class TicketRejected(ProxmoxError):
     """Proxmox no longer accepts this ticket or token."""
+
+
+class ClockOff(ProxmoxError):
+    """Proxmox refused a ticket for its time, though by our clock it is good; another node may take it."""
 
 
 class PrivilegeMissing(ProxmoxError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from services.errors import (
     BadAnswer,
+    ClockOff,
     PrivilegeMissing,
     ProxmoxError,
     RequestRefused,
@@ -134,7 +135,7 @@ class _Poller:
             return
         self._members_due = time.monotonic() + MEMBERS_PERIOD
         try:
-            with suppress(Unreachable, BadAnswer, RequestRefused):
+            with suppress(Unreachable, BadAnswer, RequestRefused, ClockOff):
                 await proxmox.members()
         except PrivilegeMissing:
             self._proxmox.forget_members(self._principal)

@@ -14,7 +14,8 @@ import unicodedata
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,6 +29,7 @@ from pydantic import SecretStr
 
 from services.errors import (
     BadAnswer,
+    ClockOff,
     InvalidCredentials,
     PrivilegeMissing,
     ProxmoxError,
@@ -39,6 +41,7 @@ from services.errors import (
 from services.proxmox import Address, ApiToken, Challenge, Guest, Node, Proxmox, Realm, Ticket, Trust
 from services.proxmox.credentials import headers as headers_of
 from services.proxmox.userid import check_userid
+from services.simulator import Simulator
 
 MIB = 1024 * 1024
 BASE = "https://pve.test:8006/api2/json"
@@ -401,6 +404,102 @@ async def test_a_refusal_stands_though_its_body_is_broken(wire: Wire) -> None:
         _, proxmox = await wire(reply)
         with pytest.raises(TicketRejected):
             await proxmox.signed_in(TICKET).version()
+
+
+# ------------------------------------------------------------------------------------------ which 401 is the ticket's
+
+
+@pytest.fixture
+async def pve() -> AsyncIterator[Simulator]:
+    async with Simulator(speed=60.0) as running:
+        yield running
+
+
+@asynccontextmanager
+async def signed_in_at(pve: Simulator) -> AsyncIterator[tuple[Proxmox, Ticket]]:
+    """A client of a simulated Proxmox, and alice's ticket."""
+    async with Proxmox([pve.address], Trust(fingerprints=(pve.fingerprint,))) as client:
+        ticket = await client.sign_in("alice@pve", SecretStr("demo"))
+        assert isinstance(ticket, Ticket)
+        yield client, ticket
+
+
+async def _use(proxmox: Proxmox, ticket: Ticket, how: str) -> object:
+    return await (proxmox.renew(ticket) if how == "renew" else proxmox.signed_in(ticket).version())
+
+
+@pytest.mark.parametrize("how", ["read", "renew"])
+@pytest.mark.parametrize("skew", [-86_400, -310, 7_210, 86_400])
+async def test_a_clock_that_is_off_is_no_rejection(skew: int, how: str, pve: Simulator) -> None:
+    """A ticket that is out of its time by Proxmox's clock, and not by ours, is ClockOff, and good again later."""
+    async with signed_in_at(pve) as (proxmox, ticket):
+        pve.skew = skew
+        with pytest.raises(ClockOff):
+            await _use(proxmox, ticket, how)
+        pve.skew = 0
+        assert await _use(proxmox, ticket, how)
+
+
+@pytest.mark.parametrize("how", ["read", "renew"])
+@pytest.mark.parametrize("skew", [-280, 0, 7_100])
+async def test_a_ticket_in_its_time_is_rejected(skew: int, how: str, pve: Simulator) -> None:
+    """A refusal of a ticket that is in its time by Proxmox's own clock is a rejection, whatever the clocks."""
+    async with signed_in_at(pve) as (proxmox, ticket):
+        pve.skew = skew
+        pve.disable("alice@pve")
+        with pytest.raises(TicketRejected):
+            await _use(proxmox, ticket, how)
+
+
+@pytest.mark.parametrize("how", ["read", "renew"])
+async def test_a_ticket_that_outlived_its_time_is_rejected(how: str, pve: Simulator) -> None:
+    """A ticket that is too old by both clocks is rejected."""
+    async with signed_in_at(pve) as (proxmox, ticket):
+        pve.advance(7_210)
+        with pytest.raises(TicketRejected):
+            await _use(proxmox, replace(ticket, issued=ticket.issued - 7_210), how)
+
+
+async def test_a_token_knows_no_clock(pve: Simulator) -> None:
+    """A refused API token is a rejection, however wrong the clock."""
+    pve.skew = 86_400
+    async with signed_in_at(pve) as (proxmox, _):
+        with pytest.raises(TicketRejected):
+            await proxmox.signed_in(ApiToken(tokenid="alice@pve!ci", secret=SecretStr("wrong"))).version()
+
+
+async def test_a_wrong_csrf_token_is_no_rejection(pve: Simulator) -> None:
+    """Proxmox's 401 for a CSRF token is RequestRefused, and the ticket is good as before."""
+    async with signed_in_at(pve) as (proxmox, ticket):
+        wrong = proxmox.signed_in(replace(ticket, csrf_token=SecretStr("0:wrong")))
+        with pytest.raises(RequestRefused) as error:
+            await wrong._ask("POST", "/nodes/pve1/qemu/100/status/stop", cap=1024)
+        assert error.value.status == 401
+        assert await wrong.version()
+
+
+def _stamped(userid: str, stamp: float) -> Ticket:
+    ticket = SecretStr(f"PVE:{userid}:{int(stamp):08X}::a+b/==")
+    return Ticket(userid=userid, ticket=ticket, csrf_token=SecretStr("c"), issued=time.time())
+
+
+@pytest.mark.parametrize("date", [None, "nonsense", "Fri, 99 Dec 9999 00:00:00 GMT"])
+async def test_without_a_date_a_refusal_is_a_rejection(
+    date: str | None, api: respx.MockRouter, proxmox: Proxmox
+) -> None:
+    """Where the answer shows no time, no clock is an excuse."""
+    api.get("/version").mock(httpx.Response(401, headers={"Date": date} if date else {}))
+    with pytest.raises(TicketRejected):
+        await proxmox.signed_in(_stamped(USER, time.time() + 86_400)).version()
+
+
+@pytest.mark.parametrize("userid", ["PVE:00000001::x@pve", "o'FFFFFFFF:: \n@pve", "a:FFFFFFFF@b@pve", "ü::@pve"])
+async def test_a_tickets_time_stands_before_its_signature(userid: str, api: respx.MockRouter, proxmox: Proxmox) -> None:
+    """The time of a ticket is read from its end, whatever stands in the userid before it."""
+    api.get("/version").mock(httpx.Response(401, headers={"Date": formatdate(usegmt=True)}))
+    for stamp, error in ((time.time(), TicketRejected), (time.time() + 400, ClockOff)):
+        with pytest.raises(error):
+            await proxmox.signed_in(_stamped(userid, stamp)).version()
 
 
 # ---------------------------------------------------------------------------------------------------------- sign-in

@@ -89,7 +89,7 @@ class _Tickets:
 
     def __init__(self, house):
         self.given = set()
-        tickets = house._tickets
+        (tickets,) = house._tickets.values()
         for name in ("login", "challenge", "csrf"):
             setattr(tickets, name, self._heard(getattr(tickets, name)))
 

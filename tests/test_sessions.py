@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from services.errors import (
     BadAnswer,
+    ClockOff,
     EndReason,
     ProxgateError,
     RequestRefused,
@@ -824,6 +825,7 @@ async def test_renewed_at_a_member(store, keys):
             await proxmox.signed_in(first).members()
             made = await sessions.create(replace(first, issued=first.issued - 600), **WHERE)
             await pve.close_door(pve.address)
+            pve.advance(1)  # two tickets of one second are the same
             pve.requests.clear()
             async with sessions.credentials(made) as client:
                 assert (await client.resources()).nodes
@@ -831,6 +833,25 @@ async def test_renewed_at_a_member(store, keys):
         asked = [(one.path, one.door) for one in pve.requests]
     member = pve.addresses[1]
     assert asked == [("/access/ticket", member), ("/cluster/resources", member)]
+
+
+async def test_neither_a_clock_nor_a_csrf_token_ends_a_session(store, keys):
+    """A ticket refused for Proxmox's clock, or a call for its CSRF token, leaves the session alive."""
+    async with Simulator(speed=60.0) as pve, Proxmox([pve.address], Trust(fingerprints=(pve.fingerprint,))) as proxmox:
+        sessions = Sessions(store, keys, proxmox, Limits(renew_ticket=600))
+        given = await proxmox.sign_in("root@pam", SecretStr("demo"))
+        made = await sessions.create(
+            replace(given, csrf_token=SecretStr("0:wrong"), issued=given.issued - 600), **WHERE
+        )
+        pve.skew = -400
+        with pytest.raises(ClockOff):  # the renewal that is due goes wrong quietly, and the call then says why
+            async with sessions.credentials(made) as client:
+                await client.version()
+        pve.skew = 0
+        with pytest.raises(RequestRefused):
+            async with sessions.credentials(made) as client:
+                await client._ask("POST", "/nodes/pve1/qemu/100/status/stop", cap=1024)
+        assert (await sessions.read(made.id)).principal == "root@pam"
 
 
 # ------------------------------------------------------------------------------------------------------------- confirm

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from services.errors import (
     BadAnswer,
+    ClockOff,
     Distrust,
     InvalidCredentials,
     NotTrusted,
@@ -464,6 +465,40 @@ async def test_all_nodes_down_is_an_outage_and_heals(sim: Simulator, proxmox: Pr
     assert set(proxmox.troubles()) == set(sim.addresses)
     await reopen(sim, 2)
     assert await turn_of(proxmox, sim) == 2
+
+
+# ----------------------------------------------------------------------------------------------- a clock that is off
+
+
+@pytest.mark.parametrize("skew", [-400, 7_300])
+async def test_a_read_passes_over_a_clock_that_is_off(skew: int, sim: Simulator, proxmox: Proxmox) -> None:
+    """A node by whose clock the ticket is out of its time is named with that reason, and asked last from then on."""
+    client = proxmox.signed_in(await sign_in(proxmox))
+    sim.skews[sim.address] = skew
+    for _ in range(2):
+        assert await client.version()
+    assert asked(sim, "/version") == [0, 1, 1]
+    assert {address: type(why) for address, why in proxmox.troubles().items()} == {sim.address: ClockOff}
+
+
+async def test_a_renewal_refused_for_the_clock_goes_elsewhere_the_next_time(sim: Simulator, proxmox: Proxmox) -> None:
+    """A renewal at a node whose clock is off is no rejection, and the next one is asked of another node."""
+    ticket = await sign_in(proxmox)
+    sim.skews[sim.address] = -400
+    with pytest.raises(ClockOff):
+        await proxmox.renew(ticket)
+    assert await proxmox.renew(ticket)
+    assert asked(sim, "/access/ticket") == [0, 0, 1]
+
+
+async def test_the_clock_of_who_refused_counts(sim: Simulator, proxmox: Proxmox) -> None:
+    """After a node whose clock is off, a refusal by one whose clock is right is a rejection."""
+    client = proxmox.signed_in(await sign_in(proxmox))
+    sim.skews[sim.address] = -400
+    sim.forget_keys()
+    with pytest.raises(TicketRejected):
+        await client.version()
+    assert asked(sim, "/version") == [0, 1]
 
 
 # ------------------------------------------------------------------------------------------------- the second factor

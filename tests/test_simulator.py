@@ -117,10 +117,20 @@ async def test_ticket_lives_two_hours_and_tolerates_five_minutes_of_future(age: 
         assert (await get(client, "/version", ticket)).status_code == status
 
 
+async def test_tickets_may_live_shorter() -> None:
+    """With `ticket_seconds` a ticket holds that long by a clock that `speed` does not hurry."""
+    async with simulated(speed=10_000.0, ticket_seconds=1_000) as (sim, client):
+        ticket = (await signed_in(client))["ticket"]
+        await asyncio.sleep(0.2)
+        for age, status in ((0, 200), (900, 200), (120, 401)):
+            sim.advance(age)
+            assert (await get(client, "/version", ticket)).status_code == status
+
+
 async def test_two_logins_of_one_second_give_the_same_ticket() -> None:
     """A ticket depends on user and second alone."""
     async with simulated(speed=1.0) as (sim, client):
-        sim.advance(1 - sim.now() % 1)
+        sim.advance(1 - time.time() % 1)
         first, second = await signed_in(client), await signed_in(client)
         sim.advance(1)
         third = await signed_in(client)

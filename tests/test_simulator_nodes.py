@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import ssl
+import time
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -351,11 +352,26 @@ async def test_fault_at_one_door_leaves_the_others_alone(sim: Simulator) -> None
     assert seen == [596, 599, 599]
 
 
-async def test_skew_moves_the_date_header_and_no_ticket(sim: Simulator) -> None:
-    """A skewed node shows another time and makes its tickets as before."""
+async def test_skew_sets_every_clock_wrong(sim: Simulator) -> None:
+    """Nodes that are wrong together show that time, make their tickets in it and take each other's."""
     sim.skew = -7_000.0
     async with at(sim.address) as client:
         answer = await client.post("/access/ticket", data={"username": "root@pam", "password": "demo"})
+        headers = await ticket(client)
     told = parsedate_to_datetime(answer.headers["date"]).timestamp()
     stamp = int(answer.json()["data"]["ticket"].split(":")[2], 16)
-    assert abs(told + 7_000 - stamp) < 60
+    assert abs(told - stamp) < 60
+    assert abs(told + 7_000 - time.time()) < 60
+    assert (await read(sim.addresses[1], "/version", headers)).status_code == 200
+
+
+@pytest.mark.parametrize(("skew", "status"), [(-290, 200), (-310, 401), (7_100, 200), (7_205, 401)])
+async def test_a_node_judges_tickets_by_its_own_clock(skew: int, status: int, sim: Simulator) -> None:
+    """A ticket holds at a node from 300 s before until 7200 s after its time by that node's clock, as it shows it."""
+    async with at(sim.address) as client:
+        headers = await ticket(client)
+    sim.skews[sim.addresses[1]] = skew
+    answer = await read(sim.addresses[1], "/version", headers)
+    assert answer.status_code == status
+    assert abs(parsedate_to_datetime(answer.headers["date"]).timestamp() - skew - time.time()) < 60
+    assert (await read(sim.address, "/version", headers)).status_code == 200

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 
 from services.anchors import Anchors
-from services.auth.sign_in import SKEW_SECONDS
 from services.errors import (
     BadAnswer,
     CheckFailed,
@@ -23,6 +22,7 @@ from services.errors import (
 from services.keys import KeyRing
 from services.proxmox import Address, Anchor, Proxmox, Realm
 from services.proxmox.certificate import fingerprint
+from services.proxmox.clock import SKEW_SECONDS
 from services.settings import Settings
 from services.store.worries import worries
 from services.vouching import VouchedBy, distrust, look, names, vouched_by

@@ -5,6 +5,7 @@ from itertools import product
 
 from services.errors import (
     BadAnswer,
+    ClockOff,
     CodeRefused,
     Distrust,
     EndReason,
@@ -239,6 +240,7 @@ class Mend(StrEnum):
 INVALID_CREDENTIALS = "Invalid credentials"
 UNREACHABLE = "Unable to reach the Proxmox server"
 NOT_PROXMOX = "The server at that address does not answer like Proxmox VE"
+CLOCK_OFF = "The clocks of Proxmox and Proxgate do not agree. An administrator can set them; then sign in anew."
 LACKS_PRIVILEGE = "Your account lacks a privilege for this"
 STEP_EXPIRED = "This sign-in took too long, or began in another browser. Please sign in again."
 CODE_REFUSED = "That code is not valid. Each works once, for a day."
@@ -285,6 +287,8 @@ def sentence(error: ProxgateError) -> str:
             return _not_trusted(error)
         case BadAnswer():
             return NOT_PROXMOX
+        case ClockOff():
+            return CLOCK_OFF
         case ProviderFailed():
             return _PROVIDER[error.reason]
         case PrivilegeMissing():
@@ -385,6 +389,8 @@ def code(error: ProxgateError) -> str:
             return f"certificate-{error.reason}-{error.held}{'-set' * error.by_setting}".replace(" ", "-")
         case BadAnswer():
             return "answer"
+        case ClockOff():
+            return "clock"
         case RequestRefused():
             return "refused"
         case PrivilegeMissing():
@@ -409,6 +415,7 @@ _CODED = {
             for reason, held, by_setting in product(Distrust, Held, (False, True))
         ),
         BadAnswer(),
+        ClockOff(),
         RequestRefused(0),
         PrivilegeMissing("", ""),
         ProxgateError(),

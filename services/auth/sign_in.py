@@ -28,13 +28,11 @@ from services.errors import (
     StoreError,
 )
 from services.proxmox import ApiToken, Challenge, Credential, Proxmox
+from services.proxmox.clock import SKEW_SECONDS
 from services.proxmox.userid import check_realm, check_tokenid, check_userid
 from services.sessions import Session, Sessions, new_id
 
 logger = logging.getLogger(__name__)
-
-SKEW_SECONDS = 300
-"""Proxmox takes tickets from so far in the future; beyond it a sign-in fails, or its ticket does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

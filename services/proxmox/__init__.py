@@ -3,7 +3,7 @@
 client ─ what may be asked ─▶ funnel ─ whom, in which turn, by when ─▶ line ─ one address ─▶ Proxmox VE
    ├── credentials, userid                                               ├── trust, certificate   whom we believe
    └── answers, challenge ─▶ models                                      ├── body                 bytes, capped
-                                                                         └── status               refusals as errors
+                                                                         └── status, clock        refusals as errors
 """
 
 from services.proxmox.client import Proxmox, ProxmoxClient

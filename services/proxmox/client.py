@@ -154,13 +154,19 @@ class Proxmox:
         return answers.openid_ticket(await self._funnel.ask(call), realm, issued)
 
     async def renew(self, ticket: Ticket) -> Ticket:
-        """A new ticket for one that is still good, with two hours of its own. Raises TicketRejected.
+        """A new ticket for one that is still good, with two hours of its own. Raises TicketRejected and ClockOff.
 
         Proxmox takes a valid ticket as its owner's password, and asks for no second factor then.
         """
         issued = time.time()
         form = credentials.sign_in_form
-        call = Call(method="POST", path="/access/ticket", cap=_SMALL, form=form(ticket.userid, ticket.ticket))
+        call = Call(
+            method="POST",
+            path="/access/ticket",
+            cap=_SMALL,
+            form=form(ticket.userid, ticket.ticket),
+            ticket=ticket,
+        )
         answer = await self._funnel.ask(call, self._members.get(ticket.userid, ()))
         renewed = answers.ticket(answer, ticket.userid, issued)
         if isinstance(renewed, Challenge):
@@ -198,7 +204,10 @@ class Proxmox:
 
 
 class ProxmoxClient:
-    """Proxmox VE as one account sees it. Every call raises TicketRejected once Proxmox refuses the credential."""
+    """Proxmox VE as one account sees it.
+
+    Every call raises TicketRejected once Proxmox refuses the credential, and ClockOff where only its clock does.
+    """
 
     def __init__(self, funnel: Funnel, credential: Credential, members: dict[str, tuple[Address, ...]]) -> None:
         self._funnel = funnel
@@ -236,7 +245,13 @@ class ProxmoxClient:
         )
 
     async def _ask(self, method: str, path: str, *, cap: int) -> Answer:
-        call = Call(method=method, path=path, cap=cap, headers=credentials.headers(self._credential, method))
+        call = Call(
+            method=method,
+            path=path,
+            cap=cap,
+            headers=credentials.headers(self._credential, method),
+            ticket=self._credential if isinstance(self._credential, Ticket) else None,
+        )
         return await self._funnel.ask(call, self._members.get(self.principal, ()))
 
 

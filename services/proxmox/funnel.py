@@ -1,7 +1,7 @@
 """The one way to Proxmox VE: every request goes through `Funnel.ask`, which chooses whom to ask and when to move on.
 
 A call moves on where no connection could be made; once it has left, only a read is asked again elsewhere. 401 and
-403 are answers. Whoever fails is asked last from then on.
+403 are answers, but for a 401 by a clock that is off. Whoever fails is asked last from then on.
 """
 
 import asyncio

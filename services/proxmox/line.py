@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar
 from typing import Any
 
@@ -21,10 +19,20 @@ import anyio
 import h11
 import httpx
 
-from services.errors import BadAnswer, Distrust, NotTrusted, Outage, ProxmoxError, SettingsError, Unreachable
-from services.proxmox import body, status
+from services.errors import (
+    BadAnswer,
+    ClockOff,
+    Distrust,
+    NotTrusted,
+    Outage,
+    ProxmoxError,
+    SettingsError,
+    TicketRejected,
+    Unreachable,
+)
+from services.proxmox import body, clock, status
 from services.proxmox.certificate import certificate_shown, fingerprint
-from services.proxmox.models import Address, Peer
+from services.proxmox.models import Address, Peer, Ticket
 from services.proxmox.trust import Anchor, Trust, Untrusted, distrust_of
 
 logger = logging.getLogger(__name__)
@@ -49,7 +57,7 @@ _BROKEN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, h11.Pr
 class Call:
     """One request. `path` begins below `/api2/json`; `cap` is the longest answer in decoded bytes.
 
-    With a `peer` it goes to that one server and to no other.
+    With a `peer` it goes to that one server and to no other. `ticket` is the one that it stands or falls with.
     """
 
     method: str
@@ -59,6 +67,7 @@ class Call:
     form: bytes | None = field(default=None, repr=False)
     signing_in: bool = False
     peer: Peer | None = None
+    ticket: Ticket | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +78,8 @@ class Answer:
     peer: Peer
 
 
-Trouble = Unreachable | NotTrusted | BadAnswer
-"""Why an address gave no answer that is Proxmox's."""
+Trouble = Unreachable | NotTrusted | BadAnswer | ClockOff
+"""Why an address gave no answer of Proxmox's that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +194,9 @@ class Line:
     async def _read(self, call: Call, response: httpx.Response, sending: "_Sending") -> Answer | Failure:
         try:
             async with aclosing(response):
-                self.skew = _skew(response.headers.get("date", ""), self.skew)
+                self.skew = _skew(response, self.skew)
                 refusal = await _refusal(call, response)
-                if isinstance(refusal, Unreachable):
+                if isinstance(refusal, Unreachable | ClockOff):
                     return Failure(refusal, sent=True)
                 if refusal is not None:
                     raise refusal
@@ -278,7 +287,10 @@ async def _refusal(call: Call, response: httpx.Response) -> ProxmoxError | None:
     message = response.reason_phrase
     if status.is_explained(response.status_code, signing_in=call.signing_in):
         message += "\n" + await _explanation(response)
-    return status.refusal(response.status_code, message, signing_in=call.signing_in)
+    refusal = status.refusal(response.status_code, message, signing_in=call.signing_in)
+    if call.ticket and isinstance(refusal, TicketRejected) and clock.is_off(call.ticket, _date(response)):
+        return ClockOff()
+    return refusal
 
 
 async def _explanation(response: httpx.Response) -> str:
@@ -358,11 +370,13 @@ def _share_of(deadline: asyncio.Timeout, most: float) -> float:
     return min(most, _SHARE * max(seconds_left(deadline), 0.0))
 
 
-def _skew(date: str, before: float | None) -> float | None:
-    with suppress(ValueError, OverflowError):
-        told = parsedate_to_datetime(date)
-        return time.time() - (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
-    return before
+def _skew(response: httpx.Response, before: float | None) -> float | None:
+    shown = clock.shown(_date(response))
+    return before if shown is None else time.time() - shown
+
+
+def _date(response: httpx.Response) -> str:
+    return response.headers.get("date", "")
 
 
 def _ip(response: httpx.Response) -> str:

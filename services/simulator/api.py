@@ -31,7 +31,6 @@ class Shared:
     """What all nodes have in common; `openid` holds the settings of the realms of that type."""
 
     directory: Directory
-    tickets: Tickets
     world: World
     cluster: Cluster
     clock: Clock
@@ -41,14 +40,14 @@ class Shared:
 class Api:
     """Answers what one node is asked. Kept here are only logins on their way: Proxmox keeps these on one node."""
 
-    def __init__(self, shared: Shared, node: Node, factors: Factors | None = None) -> None:
+    def __init__(self, shared: Shared, node: Node, tickets: Tickets, factors: Factors | None = None) -> None:
         self._directory = shared.directory
         self._world = shared.world
         self._cluster = shared.cluster
         self._clock = shared.clock
         self._node = node
-        self._gate = Gate(shared.directory, shared.tickets)
-        self._login = Login(shared.directory, shared.tickets, shared.clock, factors)
+        self._gate = Gate(shared.directory, tickets)
+        self._login = Login(shared.directory, tickets, shared.clock, factors)
         self._openid = OpenId(shared.directory, shared.openid, shared.clock, self._login.success)
         self._rooms: Mapping[str, Handler] = {
             "/version": self._version,

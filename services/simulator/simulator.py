@@ -14,7 +14,7 @@ from services.simulator.answers import Answer, bare
 from services.simulator.api import Api, Shared
 from services.simulator.certificate import Identity
 from services.simulator.clock import Clock
-from services.simulator.cluster import Cluster, replace_certificate
+from services.simulator.cluster import Cluster, Node, replace_certificate
 from services.simulator.connection import Cut, House
 from services.simulator.door import Door
 from services.simulator.factors import Factors, totp, yubico
@@ -23,7 +23,7 @@ from services.simulator.openid import OpenIdRealm
 from services.simulator.provider import PROVIDED_ACCOUNTS, PROVIDED_REALM, Provider
 from services.simulator.request import Parameters, Request
 from services.simulator.server import listen_together
-from services.simulator.tickets import Tickets
+from services.simulator.tickets import LIFETIME, Keys, Tickets
 from services.simulator.world import World
 
 _REASONS = {595: "Connection refused", 596: "Connection timed out", 599: "Too many redirections"}
@@ -69,8 +69,10 @@ class Simulator:
     is that of an earlier simulator, whose certificates live on. `openid` has the settings of realms of that type, and
     adds those that `realms` has not; `provider` adds one more, `sso`, with an OpenID provider of our own behind it.
 
-    `fault` goes wrong at every door; one in `faults` at its own, and comes first. `skew` is in seconds, and moves the
-    Date header and nothing else.
+    `fault` goes wrong at every door; one in `faults` at its own, and comes first. `skew` is in seconds, and sets every
+    node's clock wrong, by which it shows the Date and makes and judges tickets; one in `skews` that of its door more.
+
+    Tickets live for `ticket_seconds`, which `speed` does not make shorter: clients judge them by the Date.
 
     `slots` are how many requests a node answers at a time, the three seconds of a refusal included; others wait. What
     a fault answers or swallows takes none. WebAuthn is offered where its origin (`https://host[:port]`) and its id, a
@@ -91,6 +93,7 @@ class Simulator:
         doors: int = 1,
         idle: float = 5.0,
         slots: int = 12,
+        ticket_seconds: int = LIFETIME,
         webauthn_origin: str = "",
         webauthn_id: str = "",
         identity: Identity | None = None,
@@ -103,6 +106,7 @@ class Simulator:
         self.fault = Fault()
         self.faults: dict[Address, Fault] = {}
         self.skew = 0.0
+        self.skews: dict[Address, float] = {}
         self.requests: deque[Received] = deque(maxlen=1_000)
         self._idle = idle
         self._clock = Clock(speed)
@@ -112,10 +116,9 @@ class Simulator:
         self._directory = Directory(self.accounts, [*named, *([PROVIDED_REALM] if provider else []), *realms])
         world = World(seed, guests, nodes)
         self._cluster = Cluster([host.name for host in world.hosts], host, doors, identity)
-        self._tickets = Tickets(self._clock)
+        self._keys = Keys()
         shared = Shared(
             directory=self._directory,
-            tickets=self._tickets,
             world=world,
             cluster=self._cluster,
             clock=self._clock,
@@ -126,8 +129,15 @@ class Simulator:
             node.name: Factors(webauthn_origin=webauthn_origin, webauthn_id=webauthn_id) for node in opening
         }
         self._workers = {node.name: asyncio.Semaphore(slots) for node in opening}
+        self._tickets = {
+            node.name: Tickets(self._keys, partial(self._time_at, node), ticket_seconds) for node in opening
+        }
         self._doors = tuple(
-            Door(node, Api(shared, node, self._factors[node.name]), Address(host=node.ip, port=port))
+            Door(
+                node,
+                Api(shared, node, self._tickets[node.name], self._factors[node.name]),
+                Address(host=node.ip, port=port),
+            )
             for node in opening
         )
         self._stack = AsyncExitStack()
@@ -237,21 +247,24 @@ class Simulator:
 
     def rotate_key(self) -> None:
         """Sign tickets with a new key; those of the key before stay valid, as when Proxmox rotates every 24 hours."""
-        self._tickets.rotate_key()
+        self._keys.rotate()
 
     def forget_keys(self) -> None:
         """Refuse every earlier ticket from now on."""
-        self._tickets.forget_keys()
+        self._keys.forget()
 
     def _door(self, address: Address | None) -> Door:
         return next(door for door in self._doors if address in (None, door.address))
 
     def _house(self, door: Door) -> House:
         respond = partial(self._respond, door)
-        return House(respond=respond, now=self._shown_time, idle=self._idle, origin=f"https://{door.address}")
+        now = partial(self._time_at, door.node)
+        return House(respond=respond, now=now, idle=self._idle, origin=f"https://{door.address}")
 
-    def _shown_time(self) -> float:
-        return self._clock.shown() + self.skew
+    def _time_at(self, node: Node) -> float:
+        """Unix seconds by a node's own clock."""
+        own = sum(skew for address, skew in self.skews.items() if address.host == node.ip)
+        return self._clock.shown() + self.skew + own
 
     async def _respond(self, door: Door, request: Request) -> Answer | None:
         self._note(door, request)

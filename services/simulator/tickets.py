@@ -8,8 +8,7 @@ import base64
 import hmac
 import re
 import secrets
-
-from services.simulator.clock import Clock
+from collections.abc import Callable
 
 LIFETIME = 7_200
 FUTURE = 300  # seconds of clock skew that Proxmox tolerates
@@ -19,34 +18,45 @@ _CSRF = re.compile(r"([0-9A-F]{8}):(.+)", re.DOTALL)
 _CHALLENGE = "!tfa!"
 
 
-class Tickets:
-    """Signs with one key and takes what that of before signed. Two tickets of one second are the same ticket."""
+class Keys:
+    """The keys that all nodes of a cluster sign with."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._keys = [_new_key()]  # the newest first
-        self._csrf_key = _new_key()  # Proxmox has another one for these, and never changes it
+    def __init__(self) -> None:
+        self.tickets = [_new_key()]  # the newest first
+        self.csrf = _new_key()  # Proxmox has another one for these, and never changes it
 
-    def rotate_key(self) -> None:
+    def rotate(self) -> None:
         """Sign with a new key from now on; what the present one signed stays valid, as at Proxmox every 24 hours."""
-        self._keys = [_new_key(), self._keys[0]]
+        self.tickets = [_new_key(), self.tickets[0]]
 
-    def forget_keys(self) -> None:
+    def forget(self) -> None:
         """Every ticket of before is worthless from now on."""
-        self._keys = [_new_key()]
+        self.tickets = [_new_key()]
+
+
+class Tickets:
+    """Signs with the newest key and takes what that of before signed. Two tickets of one second are the same ticket.
+
+    A ticket lives for `seconds` by the clock `now` (Unix seconds) of the node that is asked, whoever made it.
+    """
+
+    def __init__(self, keys: Keys, now: Callable[[], float], seconds: int = LIFETIME) -> None:
+        self._keys = keys
+        self._now = now
+        self._seconds = seconds
 
     def login(self, userid: str) -> str:
         """A ticket `PVE:user@realm:8HEX::signature`."""
-        return _ticket(self._keys[0], userid, self._stamp())
+        return _ticket(self._keys.tickets[0], userid, self._stamp())
 
     def challenge(self, userid: str, kinds: str) -> str:
         """Half a ticket, bound to its user: `kinds` is the JSON of the second factors, `:` percent-encoded."""
         escaped = kinds.replace("%", "%25").replace(":", "%3A")
-        return _ticket(self._keys[0], _CHALLENGE + escaped, self._stamp(), bound=userid)
+        return _ticket(self._keys.tickets[0], _CHALLENGE + escaped, self._stamp(), bound=userid)
 
     def csrf(self, userid: str) -> str:
         """A CSRF token `8HEX:signature`."""
-        return _csrf(self._csrf_key, userid, self._stamp())
+        return _csrf(self._keys.csrf, userid, self._stamp())
 
     def holder(self, ticket: str) -> str | None:
         """The userid of a ticket that is a login and still valid."""
@@ -63,20 +73,20 @@ class Tickets:
 
     def is_csrf(self, token: str, userid: str) -> bool:
         found = _CSRF.fullmatch(token)
-        return found is not None and self._holds(found, found[1], _csrf(self._csrf_key, userid, found[1]))
+        return found is not None and self._holds(found, found[1], _csrf(self._keys.csrf, userid, found[1]))
 
     def _signed(self, found: re.Match[str], *, bound: str = "") -> bool:
         """Whether this is one of our tickets, by any key that still counts, and in its time."""
-        right = (_ticket(key, found[1], found[2], bound=bound) for key in self._keys)
+        right = (_ticket(key, found[1], found[2], bound=bound) for key in self._keys.tickets)
         return self._holds(found, found[2], *right)
 
     def _holds(self, given: re.Match[str], stamp: str, *right: str) -> bool:
-        age = int(self._clock.now()) - int(stamp, 16)
+        age = int(self._now()) - int(stamp, 16)
         fits = any(hmac.compare_digest(_bytes(given[0]), _bytes(one)) for one in right)
-        return fits and -FUTURE <= age <= LIFETIME
+        return fits and -FUTURE <= age <= self._seconds
 
     def _stamp(self) -> str:
-        return f"{int(self._clock.now()):08X}"
+        return f"{int(self._now()):08X}"
 
 
 def _ticket(key: bytes, body: str, stamp: str, *, bound: str = "") -> str:
