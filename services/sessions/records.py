@@ -69,10 +69,10 @@ class Records:
         """The store's clock, in Unix seconds, where the session with this id lies."""
         key = self._key(hash_id(id))
 
-        async def ask(client: Redis) -> list[Any]:
-            return await client.eval(_NOW, 1, key)
+        async def ask(client: Redis) -> float:
+            return _seconds(*await client.eval(_NOW, 1, key))
 
-        return _seconds(*await self._store.run(ask))
+        return await self._store.run(ask)
 
     async def read(self, id: str, *, idle: int | None = None) -> Found | EndReason:
         """The record of the session with this id, or why there is none; `idle` sets the idle limit anew, in seconds.
@@ -82,17 +82,20 @@ class Records:
         hash = hash_id(id)
         keys = (self._key(hash), self._ended_key(hash))
 
-        async def read(client: Redis) -> list[Any]:
+        async def read(client: Redis) -> tuple[bytes | None, object, int, float]:
             # The touch is the read: no second round trip, and a record that is gone stays gone.
-            return await client.eval(_READ, 2, *keys, "" if idle is None else idle)
+            value, ended, left, *clock = await client.eval(_READ, 2, *keys, "" if idle is None else idle)
+            if not isinstance(value, bytes | None):
+                raise TypeError("a record is bytes")
+            return value, ended, int(left), _seconds(*clock)
 
-        value, ended, left, *clock = await self._store.run(read)
+        value, ended, left, now = await self._store.run(read)
         if value is None or ended is not None:  # a record that came back after its end opens nothing
             return reason_of(ended)
         record = unseal(value, self._keys, id, keys[0])
         if idle is not None and not sealed_with_first(value, self._keys):
             await self._seal_anew(id, value, record)
-        return Found(record=record, now=_seconds(*clock), left=left / 1000 if left >= 0 else float("inf"))
+        return Found(record=record, now=now, left=left / 1000 if left >= 0 else float("inf"))
 
     async def write(self, id: str, record: Record, idle: int) -> None:
         """Write a new record, for `idle` seconds."""
@@ -195,7 +198,7 @@ class Records:
                     pipe.pttl(self._key(hash))
                     pipe.get(self._ended_key(hash))
                     pipe.hexists(index, hash)
-                return await pipe.execute(raise_on_error=False)
+                return _answered(await pipe.execute(raise_on_error=False))
 
         answers = await self._store.run(ask) if pairs else []
         return list(zip(answers[::3], answers[1::3], answers[2::3], strict=True))
@@ -234,6 +237,16 @@ def reason_of(ended: object) -> EndReason:
         return EndReason.IDLE
     words = ended.decode("ascii", "replace") if isinstance(ended, bytes) else ""
     return EndReason(words) if words in set(EndReason) else EndReason.ENDED
+
+
+def _answered(answers: list[Any]) -> list[Any]:
+    """Errors too, if they tell of a key of another type; any other tells nothing, least of all of an end."""
+    for answer in answers:
+        if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+            raise answer
+    if not all(isinstance(left, int) for left in answers[::3]):
+        raise TypeError("a time to live is a number")
+    return answers
 
 
 def _seconds(seconds: Any, micros: Any) -> float:
