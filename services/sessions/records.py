@@ -15,7 +15,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from services.errors import EndReason, StoreCorrupt
+from services.errors import EndReason, StoreCorrupt, StoreUnavailable
 from services.keys import KeyRing
 from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
 from services.sealing import seal_bytes, unseal_bytes
@@ -94,7 +94,8 @@ class Records:
             return reason_of(ended)
         record = unseal(value, self._keys, id, keys[0])
         if idle is not None and not sealed_with_first(value, self._keys):
-            await self._seal_anew(id, value, record)
+            with suppress(StoreUnavailable):  # a store that is full still reads; the next use tries again
+                await self._seal_anew(id, value, record)
         return Found(record=record, now=now, left=left / 1000 if left >= 0 else float("inf"))
 
     async def write(self, id: str, record: Record, idle: int) -> None:
