@@ -40,7 +40,7 @@ class Life:
 
     reason: EndReason | None = None
     left: float = 0
-    buried: bool = True
+    buried: bool = False
     """Whether the end has been noted in the store; else nobody has told it yet."""
 
 
@@ -200,9 +200,9 @@ class Sessions:
         if not lives:
             return Life(reason=self._graveyard.reason(hash) or reason_of(ended), buried=ended is not None)
         if reason := self._graveyard.reason(hash):
-            return Life(reason=reason, buried=False)
+            return Life(reason=reason)
         if listed != 1:  # the list is what counts: what its owner cannot find must not live
-            return Life(reason=EndReason.ENDED, buried=False)
+            return Life(reason=EndReason.ENDED)
         return Life(left=left / 1000 if left >= 0 else float("inf"))
 
     # below: what one session means for others
