@@ -11,9 +11,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from services.errors import StoreCorrupt
+from services.errors import StoreCorrupt, StoreError
 from services.keys import KeyRing
-from services.sealing import seal_bytes, unseal_bytes
+from services.sealing import key_id_of, seal_bytes, unseal_bytes
 from services.sessions.limits import Limits
 from services.sessions.record import record_key
 from services.sessions.session import short
@@ -23,6 +23,10 @@ logger = logging.getLogger(__name__)
 
 _NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
+
+_REPLACE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,26 @@ class Index:
             return await self._store.run(add)
         await self._drop(index)  # it is none, which must keep nobody out
         return await self._store.run(add)
+
+    async def seal_anew(self, principal: str, hash: str) -> None:
+        """Seal an entry with today's first key, if an older one has; a favour, so nothing goes wrong without it."""
+        index, first = self.key(principal), self._keys.first
+
+        async def get(client: Redis) -> bytes | None:
+            found: Any = client.hget(index, hash)
+            return await found
+
+        with suppress(StoreError):
+            before = await self._store.run(get)
+            if before is None or key_id_of(before) == first.id:
+                return
+            place = f"{index} {hash}"
+            value = seal_entry(unseal_entry(before, self._keys, place), self._keys, place)
+
+            async def replace(client: Redis) -> None:
+                await client.eval(_REPLACE, 1, index, hash, before, value)
+
+            await self._store.run(replace)
 
     async def remove(self, principal: str, hash: str) -> None:
         """List a session no more."""

@@ -57,6 +57,9 @@ class Found:
     left: float
     """Seconds that were left of the idle limit; infinite where somebody has taken the limit away."""
 
+    stale: bool = False
+    """Whether an older key had sealed it."""
+
 
 class Records:
     """Reads and writes them. Every method raises StoreUnavailable when the store is down."""
@@ -93,10 +96,11 @@ class Records:
         if value is None or ended is not None:  # a record that came back after its end opens nothing
             return reason_of(ended)
         record = unseal(value, self._keys, id, keys[0])
-        if idle is not None and not sealed_with_first(value, self._keys):
+        stale = not sealed_with_first(value, self._keys)
+        if stale and idle is not None:
             with suppress(StoreUnavailable):  # a store that is full still reads; the next use tries again
                 await self._seal_anew(id, value, record)
-        return Found(record=record, now=now, left=left / 1000 if left >= 0 else float("inf"))
+        return Found(record=record, now=now, left=left / 1000 if left >= 0 else float("inf"), stale=stale)
 
     async def write(self, id: str, record: Record, idle: int) -> None:
         """Write a new record, for `idle` seconds."""

@@ -181,6 +181,8 @@ class Sessions:
         if reason := self._graveyard.reason(hash) or self._outlived(found):
             await self.end(_Named(hash=hash, principal=found.record.principal), reason)
             raise SessionEnded(reason)
+        if found.stale:  # else the list could not describe it any more once that key is gone
+            await self._index.seal_anew(found.record.principal, hash)
         return found
 
     def _outlived(self, found: Found) -> EndReason | None:
