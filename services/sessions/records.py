@@ -17,8 +17,9 @@ from redis.asyncio import Redis
 
 from services.errors import EndReason, StoreCorrupt, StoreUnavailable
 from services.keys import KeyRing
-from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
 from services.sealing import seal_bytes, unseal_bytes
+from services.sessions.clock import seconds, stores_clock
+from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
 from services.store.connection import Store
 
 _READ = """
@@ -28,8 +29,6 @@ if value and not ended and ARGV[1] ~= '' then redis.call('EXPIRE', KEYS[1], ARGV
 local clock = redis.call('TIME')
 return {value, ended, left, clock[1], clock[2]}
 """
-
-_NOW = "return redis.call('TIME')"
 
 _BURY = """
 local first = redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2], 'NX')
@@ -70,12 +69,7 @@ class Records:
 
     async def now(self, id: str) -> float:
         """The store's clock, in Unix seconds, where the session with this id lies."""
-        key = self._key(hash_id(id))
-
-        async def ask(client: Redis) -> float:
-            return _seconds(*await client.eval(_NOW, 1, key))
-
-        return await self._store.run(ask)
+        return await stores_clock(self._store, self._key(hash_id(id)))
 
     async def read(self, id: str, *, idle: int | None = None) -> Found | EndReason:
         """The record of the session with this id, or why there is none; `idle` sets the idle limit anew, in seconds.
@@ -90,7 +84,7 @@ class Records:
             value, ended, left, *clock = await client.eval(_READ, 2, *keys, "" if idle is None else idle)
             if not isinstance(value, bytes | None):
                 raise TypeError("a record is bytes")
-            return value, ended, int(left), _seconds(*clock)
+            return value, ended, int(left), seconds(*clock)
 
         value, ended, left, now = await self._store.run(read)
         if value is None or ended is not None:  # a record that came back after its end opens nothing
@@ -252,7 +246,3 @@ def _answered(answers: list[Any]) -> list[Any]:
     if not all(isinstance(left, int) for left in answers[::3]):
         raise TypeError("a time to live is a number")
     return answers
-
-
-def _seconds(seconds: Any, micros: Any) -> float:
-    return int(seconds) + int(micros) / 1_000_000

@@ -157,9 +157,7 @@ class Sessions:
 
     def _session(self, id: str, record: Record, now: float) -> Session:
         left = record.created + self.limits.longest - now
-        return Session(
-            id=id, principal=record.principal, created=record.created, deadline=time.monotonic() + left
-        )
+        return Session(id=id, principal=record.principal, created=record.created, deadline=time.monotonic() + left)
 
     async def _found(self, session: Session) -> Found:
         return await self._read(session.id, touch=False)
