@@ -420,7 +420,7 @@ async def test_command_ends_a_session(lab, root, store, proxmox):
 def _sessions_of(client, server):
     """The sessions that the server's log names and the store still holds, oldest first."""
     logged = [word.removeprefix("session=") for word in server.output().split() if word.startswith("session=")]
-    live = [key.decode().rpartition(":")[2] for key in client.keys("lab:session:*")]
+    live = [key.decode().rpartition(":")[2].strip("{}") for key in client.keys("lab:session:*")]
     return [hash for name in dict.fromkeys(logged) for hash in live if hash.startswith(name)]
 
 
@@ -438,7 +438,7 @@ async def test_deleting_the_record_by_hand_ends_the_session(lab, root, store):
         tabs = await _open_tabs(stack, lab, root)
         with redis.Redis.from_url(store) as client:
             [ours] = _sessions_of(client, lab)[-1:]
-            assert client.delete(f"lab:session:{ours}") == 1
+            assert client.delete(f"lab:session:{{{ours}}}") == 1
         await _assert_ended(lab, tabs, time.monotonic(), "idle")
 
 
