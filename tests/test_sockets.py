@@ -433,13 +433,13 @@ def _command(store, proxmox, *words):
 
 
 async def test_deleting_the_record_by_hand_ends_the_session(lab, root, store):
-    """An administrator's DEL in the store takes the session's tabs to the login card."""
+    """An administrator's DEL in the store takes the session's tabs to the login card, which says that it was ended."""
     async with contextlib.AsyncExitStack() as stack:
         tabs = await _open_tabs(stack, lab, root)
         with redis.Redis.from_url(store) as client:
             [ours] = _sessions_of(client, lab)[-1:]
             assert client.delete(f"lab:session:{{{ours}}}") == 1
-        await _assert_ended(lab, tabs, time.monotonic(), "idle")
+        await _assert_ended(lab, tabs, time.monotonic(), "ended")
 
 
 async def test_emptying_the_store_ends_every_session(lab, root, kid, store):
@@ -450,7 +450,7 @@ async def test_emptying_the_store_ends_every_session(lab, root, kid, store):
             client.flushall()
         began = time.monotonic()
         assert root.get("/", headers=harness.PAGE).status_code == 303
-        await _assert_ended(lab, tabs, began, "idle")
+        await _assert_ended(lab, tabs, began, "ended")
 
 
 async def test_idle_session_ends_under_its_open_tabs(hasty):
