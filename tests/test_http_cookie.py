@@ -458,7 +458,7 @@ def test_forgotten_by_the_store(client, valkey_url):
 
     sign_in(client)
     with harness.admin(valkey_url) as store:
-        assert store.delete("server:session:" + hash_id(client.cookies["proxgate"].partition(".")[0])) == 1
+        assert store.delete(f"server:session:{{{hash_id(client.cookies['proxgate'].partition('.')[0])}}}") == 1
     assert client.get("/", headers=PAGE).status_code == 303
 
 
@@ -468,7 +468,7 @@ def test_wrong_record(client, server, valkey_url, case):
     from services.sessions.record import hash_id
 
     def place(jar):
-        return "server:session:" + hash_id(jar.cookies["proxgate"].partition(".")[0])
+        return f"server:session:{{{hash_id(jar.cookies['proxgate'].partition('.')[0])}}}"
 
     sign_in(client, "alice", "pve")
     with harness.admin(valkey_url) as store, server.client() as other:

@@ -33,8 +33,7 @@ def quick(monkeypatch):
 
 
 def session(principal="alice@pve"):
-    now = time.time()
-    return Session(id=new_id(), principal=principal, created=now, ends=now + 3600)
+    return Session(id=new_id(), principal=principal, created=time.time(), deadline=time.monotonic() + 3600)
 
 
 class Desk:

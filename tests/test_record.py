@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import SecretStr
 
 from services import sealing
-from services.errors import StoreCorrupt
+from services.errors import KeyUnknown, StoreCorrupt
 from services.keys import KeyRing
 from services.proxmox import ApiToken, Ticket
 from services.sessions import new_id, record
 from services.sessions.index import Entry, seal_entry, unseal_entry
-from services.sessions.record import Record, hash_id, seal, unseal
+from services.sessions.record import Record, hash_id, seal, sealed_with_first, unseal
 
 OLD, NEW = "the older secret of the tests long enough 01", "the newer secret of the tests long enough 02"
 PLACE = "proxgate:session:abc"
@@ -170,8 +170,26 @@ def test_older_key_opens():
     id = new_id()
     value = seal(RECORD, ring(OLD), id, PLACE)
     assert unseal(value, ring(NEW, OLD), id, PLACE) == RECORD
-    with pytest.raises(StoreCorrupt):
+    with pytest.raises(KeyUnknown):
         unseal(value, ring(NEW), id, PLACE)
+
+
+def test_index_entrys_older_key_opens():
+    """An index entry sealed with an older key opens while that key is in the list, and not after."""
+    value = seal_entry(ENTRY, ring(OLD), "i f")
+    assert unseal_entry(value, ring(NEW, OLD), "i f") == ENTRY
+    with pytest.raises(KeyUnknown):
+        unseal_entry(value, ring(NEW), "i f")
+
+
+def test_what_needs_no_sealing_anew():
+    """Only what the first key has sealed needs no sealing anew."""
+    id = new_id()
+    value = seal(RECORD, ring(OLD), id, PLACE)
+    assert sealed_with_first(value, ring(OLD))
+    assert sealed_with_first(value, ring(OLD, NEW))
+    assert not sealed_with_first(value, ring(NEW, OLD))
+    assert not sealed_with_first(b"", ring(NEW))
 
 
 def test_first_key_seals():

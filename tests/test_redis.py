@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from services.auth.limiter import PER_ACCOUNT, Limiter
 from services.errors import EndReason, InvalidCredentials, SessionEnded, StoreUnavailable, TooManyAttempts
 from services.proxmox import ApiToken
-from services.sessions import Limits, Sessions
+from services.sessions import Life, Limits, Sessions
 from services.store.connection import Store
 from tests import harness
 
@@ -61,9 +61,11 @@ async def test_life_of_a_session(redis, keys):
     made = await sessions.create(TOKEN, address="192.0.2.7", agent="Firefox", browser="a browser")
     assert (await sessions.read(made.id)).principal == TOKEN.tokenid
     assert [one.hash for one in await sessions.list_all()] == [made.hash]
-    assert await sessions.confirm([made.hash]) == {made.hash: None}
+    life = (await sessions.confirm([made]))[made.hash]
+    assert life.reason is None
+    assert life.left == pytest.approx(Limits().idle, abs=30)
     await sessions.end(made, EndReason.ENDED)
-    assert await sessions.confirm([made.hash]) == {made.hash: EndReason.ENDED}
+    assert await sessions.confirm([made]) == {made.hash: Life(reason=EndReason.ENDED, buried=True)}
     with pytest.raises(SessionEnded):
         await sessions.read(made.id)
 

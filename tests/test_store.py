@@ -4,6 +4,7 @@ import asyncio
 import builtins
 import contextlib
 import logging
+import math
 import re
 import signal
 import subprocess
@@ -31,7 +32,7 @@ from redis.exceptions import (
 from services.auth.limiter import Limiter
 from services.errors import EndReason, ProxgateError, SessionEnded, SettingsError, StoreCorrupt, StoreUnavailable
 from services.proxmox import ApiToken
-from services.sessions import Limits, Sessions, new_id
+from services.sessions import Limits, Session, Sessions, new_id
 from services.store.connection import CONNECTIONS, DEADLINE, Store
 from tests import harness
 
@@ -516,11 +517,12 @@ async def test_garbage(reply):
 
 
 @pytest.mark.parametrize("reply", WRONG_SHAPES.values(), ids=WRONG_SHAPES.keys())
-@pytest.mark.parametrize("verb", ["read", "create", "confirm", "attempt"])
+@pytest.mark.parametrize("verb", ["read", "create", "confirm", "keep fresh", "end", "attempt"])
 async def test_answers_of_a_wrong_shape(keys, reply, verb):
     """Answers that are well-formed but make no sense lead to errors of ours, and to nobody's session."""
     async with says(reply) as url, opened(url) as store:
         sessions = Sessions(store, keys, None, Limits())
+        unknown = Session(id=new_id(), principal="alice@pve", created=0, deadline=math.inf)
 
         async def attempt():
             async with Limiter(store).attempt("alice@pve", "192.0.2.7"):
@@ -529,12 +531,14 @@ async def test_answers_of_a_wrong_shape(keys, reply, verb):
         verbs = {
             "read": lambda: sessions.read(new_id()),
             "create": lambda: sessions.create(TOKEN, **WHERE, browser=new_id()),
-            "confirm": lambda: sessions.confirm(["0" * 64]),
+            "confirm": lambda: sessions.confirm([unknown]),
+            "keep fresh": lambda: sessions.keep_fresh(unknown),
+            "end": lambda: sessions.end(unknown, EndReason.ENDED),
             "attempt": attempt,
         }
         with in_time(), contextlib.suppress(ProxgateError):
             await verbs[verb]()
-            assert verb != "read"
+            assert verb not in {"read", "keep fresh"}
 
 
 async def test_half_an_answer_does_not_spoil_the_next():

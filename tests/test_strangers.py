@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from services.errors import EndReason, SessionEnded
 from services.proxmox import ApiToken
-from services.sessions import Limits, Sessions
+from services.sessions import Life, Limits, Sessions
 from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
 from tests.socket_client import cookies_of, load, query_of
@@ -125,13 +125,14 @@ async def test_a_record_that_comes_back_after_its_end_opens_nothing(store, keys)
     """A session that was ended stays ended, even when its record is put back from a copy."""
     sessions = Sessions(store, keys, None, Limits())  # no Proxmox is asked
     made = await sessions.create(ApiToken(tokenid="a@pve!t", secret=SecretStr("s")), address="", agent="")
-    key = store.key("session", made.hash)
+    key = store.key("session", f"{{{made.hash}}}")
     copy = await store.run(lambda client: client.get(key))
     await sessions.end(made, EndReason.ENDED)
     await store.run(lambda client: client.set(key, copy))
-    assert await sessions.confirm([made.hash]) == {made.hash: EndReason.ENDED}
-    with pytest.raises(SessionEnded):
-        await sessions.read(made.id)
+    for one in (sessions, Sessions(store, keys, None, Limits())):
+        assert await one.confirm([made]) == {made.hash: Life(reason=EndReason.ENDED, buried=True)}
+        with pytest.raises(SessionEnded):
+            await one.read(made.id)
 
 
 def test_cards_come_back_after_a_flood(own):

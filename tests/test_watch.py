@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import math
 import time
 
 import pytest
@@ -10,28 +12,36 @@ from pydantic import SecretStr
 
 from services.errors import EndReason, SessionEnded, StoreUnavailable
 from services.proxmox import ApiToken
-from services.sessions import Limits, Session, Sessions, new_id
+from services.sessions import Life, Limits, Session, Sessions, new_id
 from services.sessions.watch import FRESH, Watch
+from tests.session_kit import ended, ended_key, raw, record_key
 
 TOKEN = ApiToken(tokenid="alice@pve!ci", secret=SecretStr("SECRETTOKEN"))
 WHERE = {"address": "192.0.2.7", "agent": "Firefox"}
 
 
 class Book:
-    """Stands in for the sessions: answers from a book, late or not at all when told so."""
+    """Stands in for the sessions: answers from a book, late or not at all when told so, and notes who is buried."""
 
     def __init__(self):
-        self.reasons = {}
+        self.lives = {}
+        self.buried = []
         self.trouble = None
+        self.trouble_at_burial = None
         self.delay = 0.0
         self.asked = 0
 
-    async def confirm(self, hashes):
+    async def confirm(self, sessions):
         self.asked += 1
         await asyncio.sleep(self.delay)
         if self.trouble:
             raise self.trouble
-        return {hash: self.reasons.get(hash) for hash in hashes}
+        return {one.hash: self.lives.get(one.hash, Life(left=600)) for one in sessions}
+
+    async def end(self, session, reason):
+        self.buried.append((session, reason))
+        if self.trouble_at_burial:
+            raise self.trouble_at_burial
 
 
 @pytest.fixture
@@ -46,8 +56,13 @@ def watch(book):
 
 def session(longest=3600.0):
     """A session that was read just now."""
-    now = time.time()
-    return Session(id=new_id(), principal="alice@pve", created=now, ends=now + longest)
+    deadline = time.monotonic() + longest
+    return Session(id=new_id(), principal="alice@pve", created=time.time(), deadline=deadline)
+
+
+def over(reason, *, buried=True):
+    """What the store tells of a session that has ended."""
+    return Life(reason=reason, buried=buried)
 
 
 @contextlib.asynccontextmanager
@@ -140,7 +155,7 @@ async def test_ended_session(watch, book, reason):
     with watch.watching(one):
         waiting = asyncio.create_task(watch.ended(one.hash))
         await asyncio.sleep(0)
-        book.reasons[one.hash] = reason
+        book.lives[one.hash] = over(reason)
         await watch.check()
         assert not watch.alive(one.hash)
         assert await asyncio.wait_for(waiting, 1) is reason
@@ -155,7 +170,7 @@ async def test_end_is_told_once(watch, book):
     watch.on_end(lambda *end: ends.append(end))
     watch.on_end(lambda *end: others.append(end))
     with watch.watching(one), watch.watching(one):
-        book.reasons[one.hash] = EndReason.ENDED
+        book.lives[one.hash] = over(EndReason.ENDED)
         await watch.check()
         await watch.check()
     assert ends == others == [(one.hash, EndReason.ENDED)]
@@ -167,7 +182,7 @@ async def test_end_is_known_soon(watch, book):
     async with running(watch):
         with watch.watching(one):
             await watch.check()
-            book.reasons[one.hash] = EndReason.SIGNED_OUT
+            book.lives[one.hash] = over(EndReason.SIGNED_OUT)
             assert await until(lambda: not watch.alive(one.hash)) < 1.0
 
 
@@ -175,9 +190,9 @@ async def test_dead_stay_dead(watch, book):
     """A session found ended does not come back to life, whatever the store says later."""
     one = session()
     with watch.watching(one):
-        book.reasons[one.hash] = EndReason.ENDED
+        book.lives[one.hash] = over(EndReason.ENDED)
         await watch.check()
-        del book.reasons[one.hash]
+        del book.lives[one.hash]
         await watch.check()
         with watch.watching(one):
             assert not watch.alive(one.hash)
@@ -185,18 +200,221 @@ async def test_dead_stay_dead(watch, book):
 
 async def test_longest_age_without_the_store(watch, book):
     """A session at its longest age is not alive from that moment on, and ends for its age with the next answer."""
-    one = session(longest=10)
-    with watch.watching(one), time_machine.travel(one.ends, tick=False):
-        assert not watch.alive(one.hash)
+    one = session(longest=0.3)
+    with watch.watching(one):
+        await watch.check()
+        assert watch.alive(one.hash)
+        await until(lambda: not watch.alive(one.hash))
+        assert time.monotonic() >= one.deadline
         await watch.check()
         assert await asyncio.wait_for(watch.ended(one.hash), 1) is EndReason.AGE
+
+
+async def test_age_is_noted_in_the_store(watch, book):
+    """A session whose record still lies there at its longest age is ended in the store too, once."""
+    one = session(longest=0)
+    with watch.watching(one):
+        await watch.check()
+        await watch.check()
+        await asyncio.sleep(0)
+    assert book.buried == [(one, EndReason.AGE)]
+
+
+@pytest.mark.parametrize("reason", [EndReason.IDLE, EndReason.ENDED])
+async def test_unnoted_end_at_the_longest_age(watch, book, reason):
+    """At its longest age a session ends for that, though record and list have run out at the same moment."""
+    one = session(longest=0)
+    book.lives[one.hash] = over(reason, buried=False)
+    with watch.watching(one):
+        await watch.check()
+        assert await asyncio.wait_for(watch.ended(one.hash), 1) is EndReason.AGE
+
+
+@pytest.mark.parametrize("reason", [EndReason.ENDED, EndReason.SIGNED_OUT, EndReason.REJECTED])
+async def test_noted_reason_beats_the_age(watch, book, reason):
+    """A session that was ended keeps that reason, though its longest age comes before the watch hears of it."""
+    one = session(longest=0)
+    book.lives[one.hash] = over(reason)
+    with watch.watching(one):
+        await watch.check()
+        assert await asyncio.wait_for(watch.ended(one.hash), 1) is reason
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_our_clock_moves_no_deadline(watch, hours):
+    """Whoever sets our clock brings no session nearer to its longest age, or further from it."""
+    one, aged = session(longest=60), session(longest=0)
+    with watch.watching(one), watch.watching(aged), time_machine.travel(time.time() + hours * 3600):
+        await watch.check()
+        assert watch.alive(one.hash)
+        assert 50 < watch.left(one.hash).age <= 60
+        assert not watch.alive(aged.hash)
+        assert await asyncio.wait_for(watch.ended(aged.hash), 1) is EndReason.AGE
+
+
+# ------------------------------------------------------------------------------------------------- what is left
+
+
+async def test_left(watch, book):
+    """What a session has left until it falls idle is what the store said, and shrinks until it says more."""
+    one = session(longest=3600)
+    book.lives[one.hash] = Life(left=100)
+    with watch.watching(one):
+        await watch.check()
+        first = watch.left(one.hash)
+        assert 95 < first.idle <= 100
+        assert 3590 < first.age <= 3600
+        await asyncio.sleep(0.05)
+        later = watch.left(one.hash)
+        assert later.idle <= first.idle - 0.05
+        assert later.age <= first.age - 0.05
+        book.lives[one.hash] = Life(left=600)
+        await watch.check()
+        assert 595 < watch.left(one.hash).idle <= 600
+
+
+async def test_left_before_the_first_answer(watch):
+    """Before the store was asked nobody is told that the idle end is near."""
+    one = session(longest=3600)
+    with watch.watching(one):
+        assert watch.left(one.hash).idle == math.inf
+        assert 3590 < watch.left(one.hash).age <= 3600
+
+
+async def test_nothing_left(watch, book):
+    """Nothing is told of what is left of a session that is not watched, not confirmed, or over."""
+    one = session()
+    assert watch.left(one.hash) is None
+    with watch.watching(one):
+        await until(lambda: not watch.alive(one.hash))
+        assert watch.left(one.hash) is None
+        await watch.check()
+        assert watch.left(one.hash)
+        book.lives[one.hash] = over(EndReason.ENDED)
+        await watch.check()
+        assert watch.left(one.hash) is None
+
+
+# ----------------------------------------------------------------------------------- ends that nobody has noted
+
+
+@pytest.mark.parametrize("asked_before", [True, False])
+async def test_vanished_long_before_its_idle_end(watch, book, asked_before):
+    """A record that is gone long before its idle end was taken away: ended, and noted as that, once."""
+    one, ends = session(), []
+    watch.on_end(lambda *end: ends.append(end))
+    with watch.watching(one):
+        if asked_before:
+            await watch.check()
+        book.lives[one.hash] = over(EndReason.IDLE, buried=False)
+        await watch.check()
+        await watch.check()
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(watch.ended(one.hash), 1) is EndReason.ENDED
+    assert ends == [(one.hash, EndReason.ENDED)]
+    assert book.buried == [(one, EndReason.ENDED)]
+
+
+async def test_ran_out(watch, book):
+    """A record that is gone when its idle end had come ran out: idle, and noted as that, once."""
+    one = session()
+    with watch.watching(one):
+        book.lives[one.hash] = Life(left=0.2)
+        await watch.check()
+        book.lives[one.hash] = over(EndReason.IDLE, buried=False)
+        await watch.check()
+        await watch.check()
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(watch.ended(one.hash), 1) is EndReason.IDLE
+    assert book.buried == [(one, EndReason.IDLE)]
+
+
+async def test_noted_idleness_is_believed(watch, book):
+    """An end for idleness that is noted in the store is that, however much was left when it was last confirmed."""
+    one = session()
+    with watch.watching(one):
+        await watch.check()
+        book.lives[one.hash] = over(EndReason.IDLE, buried=True)
+        await watch.check()
+        assert await asyncio.wait_for(watch.ended(one.hash), 1) is EndReason.IDLE
+    assert book.buried == []
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+async def test_noted_end_is_not_noted_again(watch, book, reason):
+    """An end that the store knows of is not noted by every replica that hears of it."""
+    one = session()
+    book.lives[one.hash] = over(reason, buried=True)
+    with watch.watching(one):
+        await watch.check()
+        await asyncio.sleep(0)
+    assert book.buried == []
+
+
+async def test_burial_that_fails(watch, book):
+    """That an end cannot be noted just now changes nothing about it, and leaves no stray error."""
+    one = session()
+    book.trouble_at_burial = StoreUnavailable()
+    book.lives[one.hash] = over(EndReason.ENDED, buried=False)
+    with watch.watching(one):
+        await watch.check()
+        await asyncio.sleep(0)
+        assert book.buried
+        assert not watch.alive(one.hash)
+        assert await asyncio.wait_for(watch.ended(one.hash), 1) is EndReason.ENDED
+
+
+# ------------------------------------------------------------------------------------------------- hearing of ends
+
+
+async def test_heard_of_an_end(watch, book):
+    """An end that another replica tells of counts at once, and its listeners are told once."""
+    one, ends = session(), []
+    watch.on_end(lambda *end: ends.append(end))
+    with watch.watching(one):
+        waiting = asyncio.create_task(watch.ended(one.hash))
+        await asyncio.sleep(0)
+        watch.heard(one.hash, EndReason.SIGNED_OUT)
+        assert not watch.alive(one.hash)
+        watch.heard(one.hash, EndReason.ENDED)
+        assert await asyncio.wait_for(waiting, 1) is EndReason.SIGNED_OUT
+        await watch.check()
+        assert not watch.alive(one.hash)
+    assert ends == [(one.hash, EndReason.SIGNED_OUT)]
+    assert (book.asked, book.buried) == (1, [])
+
+
+async def test_heard_of_a_stranger(watch):
+    """An end of a session that is not watched here ends no other and is told to nobody."""
+    one, ends = session(), []
+    watch.on_end(lambda *end: ends.append(end))
+    with watch.watching(one):
+        watch.heard(session().hash, EndReason.ENDED)
+        watch.heard("nonsense", EndReason.ENDED)
+        assert watch.alive(one.hash)
+    assert ends == []
+
+
+async def test_watched_sessions(watch, book):
+    """The watched sessions are those with a tab that have not ended, each once, confirmed of late or not."""
+    one, other, third = session(), session(), session()
+    with watch.watching(one), watch.watching(one), watch.watching(other):
+        with watch.watching(third):
+            assert set(watch.sessions()) == {one, other, third}
+        assert len(watch.sessions()) == 2
+        await until(lambda: not watch.alive(one.hash))
+        assert set(watch.sessions()) == {one, other}
+        book.lives[other.hash] = over(EndReason.ENDED)
+        await watch.check()
+        assert watch.sessions() == (one,)
+    assert watch.sessions() == ()
 
 
 async def test_one_of_many_ends(watch, book):
     """The end of one session leaves the others alive."""
     one, other = session(), session()
     with watch.watching(one), watch.watching(other):
-        book.reasons[one.hash] = EndReason.ENDED
+        book.lives[one.hash] = over(EndReason.ENDED)
         await watch.check()
         assert not watch.alive(one.hash)
         assert watch.alive(other.hash)
@@ -248,7 +466,7 @@ async def test_listener_that_fails(watch, book):
     watch.on_end(lambda hash, _: ends.append(hash))
     async with running(watch) as task:
         with watch.watching(one), watch.watching(other), watch.watching(third):
-            book.reasons = {one.hash: EndReason.ENDED, other.hash: EndReason.ENDED}
+            book.lives = {one.hash: over(EndReason.ENDED), other.hash: over(EndReason.ENDED)}
             await until(lambda: len(ends) == 2)
             assert not task.done()
             asked = book.asked
@@ -294,6 +512,57 @@ async def test_with_the_store(store, keys):
             assert await asyncio.wait_for(watch.ended(made.hash), 2) is EndReason.ENDED
 
 
+@pytest.mark.parametrize("how", ["record deleted", "taken off the list"])
+async def test_taken_away_in_the_store(store, keys, how):
+    """With a real store: a record deleted by hand, or off its owner's list, ends as ended, for good and on the list."""
+    sessions = Sessions(store, keys, None, Limits(idle=600, longest=3600))
+    made = await sessions.create(TOKEN, **WHERE)
+    copy = await raw(store, "GET", record_key(store, made))
+    watch = Watch(sessions)
+    async with running(watch):
+        with watch.watching(made):
+            await watch.check()
+            if how == "record deleted":
+                await raw(store, "DEL", record_key(store, made))
+            else:
+                await raw(store, "HDEL", sessions._index.key(made.principal), made.hash)
+            assert await asyncio.wait_for(watch.ended(made.hash), 2) is EndReason.ENDED
+    await until_noted(store, made, EndReason.ENDED)
+    await raw(store, "SET", record_key(store, made), copy)
+    with ended(EndReason.ENDED):
+        await Sessions(store, keys, None, Limits()).read(made.id)
+    assert await sessions.list(made.principal) == ()
+
+
+async def until_noted(store, session, reason):
+    """Wait until the store knows why the session ended."""
+    deadline = time.monotonic() + 5
+    while await raw(store, "GET", ended_key(store, session)) != reason.value.encode():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+async def test_two_replicas_note_an_end_once(store, keys, caplog):
+    """However many replicas watch a session that runs out, its end is one event of the audit, with the reason."""
+    limits = Limits(idle=1, longest=3600)
+    replicas = [Sessions(store, keys, None, limits) for _ in range(3)]
+    made = await replicas[0].create(TOKEN, **WHERE)
+    watches = [Watch(sessions) for sessions in replicas]
+    with caplog.at_level(logging.INFO), contextlib.ExitStack() as stack:
+        async with contextlib.AsyncExitStack() as tasks:
+            for watch in watches:
+                await tasks.enter_async_context(running(watch))
+                stack.enter_context(watch.watching(made))
+            for watch in watches:
+                assert await asyncio.wait_for(watch.ended(made.hash), 4) is EndReason.IDLE
+        for watch in watches:
+            await asyncio.gather(*watch._burying)
+    ends = [record.getMessage() for record in caplog.records if "event=end" in record.getMessage()]
+    assert len(ends) == 1
+    assert "outcome=idle" in ends[0]
+    assert made.fingerprint in ends[0]
+
+
 async def test_idle_and_age_with_the_store(store, keys):
     """With a real store: a session that runs out ends for idleness, one at its longest age for its age."""
     for limits, reason in (
@@ -306,3 +575,4 @@ async def test_idle_and_age_with_the_store(store, keys):
         async with running(watch):
             with watch.watching(made):
                 assert await asyncio.wait_for(watch.ended(made.hash), 4) is reason
+        await until_noted(store, made, reason)

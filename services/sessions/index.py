@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -11,9 +10,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from services.errors import StoreCorrupt
+from services.errors import StoreCorrupt, StoreError
 from services.keys import KeyRing
-from services.sealing import seal_bytes, unseal_bytes
+from services.sealing import key_id_of, seal_bytes, unseal_bytes
+from services.sessions.clock import stores_clock
 from services.sessions.limits import Limits
 from services.sessions.record import record_key
 from services.sessions.session import short
@@ -25,10 +25,14 @@ _NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
 _SPARE_SECONDS = 60  # so that a list never goes before the last session on it
 
+_REPLACE = """
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One session in its principal's index. `started` is Unix seconds, `agent` the browser's User-Agent."""
+    """One session in its principal's index. `started` is Unix seconds by the store's clock, `agent` the User-Agent."""
 
     principal: str
     started: float
@@ -38,7 +42,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedSession:
-    """A live session as a list shows it. Times are Unix seconds."""
+    """A live session as a list shows it. Times are Unix seconds by the store's clock."""
 
     hash: str
     principal: str
@@ -82,6 +86,26 @@ class Index:
         await self._drop(index)  # it is none, which must keep nobody out
         return await self._store.run(add, settle=True)
 
+    async def seal_anew(self, principal: str, hash: str) -> None:
+        """Seal an entry with today's first key, if an older one has; a favour, so nothing goes wrong without it."""
+        index, first = self.key(principal), self._keys.first
+
+        async def get(client: Redis) -> bytes | None:
+            found: Any = client.hget(index, hash)
+            return await found
+
+        with suppress(StoreError):
+            before = await self._store.run(get)
+            if before is None or key_id_of(before) == first.id:
+                return
+            place = f"{index} {hash}"
+            value = seal_entry(unseal_entry(before, self._keys, place), self._keys, place)
+
+            async def replace(client: Redis) -> None:
+                await client.eval(_REPLACE, 1, index, hash, before, value)
+
+            await self._store.run(replace)
+
     async def remove(self, principal: str, hash: str) -> None:
         """List a session no more."""
         with suppress(StoreCorrupt):
@@ -120,8 +144,9 @@ class Index:
     async def _list(self, index: str) -> tuple[ListedSession, ...]:
         entries = await self._entries(index)
         left = await self._lifetimes(index, entries)
-        listed = [self._listed(index, hash, entries[hash], ttl) for hash, ttl in left.items()]
-        alive = [one for one in listed if one and time.time() < one.started + self._limits.longest]
+        now = await stores_clock(self._store, index) if left else 0
+        listed = [self._listed(index, hash, entries[hash], now, ttl) for hash, ttl in left.items()]
+        alive = [one for one in listed if one and now < one.started + self._limits.longest]
         return tuple(sorted(alive, key=lambda one: -one.started))
 
     async def _lifetimes(self, index: str, hashes: Collection[str]) -> dict[str, int]:
@@ -137,13 +162,13 @@ class Index:
         await self._forget(index, [hash for hash, ttl in left.items() if ttl == _NO_KEY])
         return {hash: ttl for hash, ttl in left.items() if ttl != _NO_KEY}
 
-    def _listed(self, index: str, hash: str, value: bytes, ttl: int) -> ListedSession | None:
+    def _listed(self, index: str, hash: str, value: bytes, now: float, ttl: int) -> ListedSession | None:
         try:
             entry = unseal_entry(value, self._keys, f"{index} {hash}")
         except StoreCorrupt as exc:
             logger.error("unreadable index entry session=%s: %s", short(hash), exc)  # noqa: TRY400
             return None
-        used = time.time() - self._limits.idle + ttl / 1000 if ttl >= 0 else entry.started
+        used = now - self._limits.idle + ttl / 1000 if ttl >= 0 else entry.started
         return ListedSession(
             hash=hash,
             principal=entry.principal,

@@ -15,9 +15,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from services.errors import EndReason, StoreCorrupt
+from services.errors import EndReason, StoreCorrupt, StoreUnavailable
 from services.keys import KeyRing
 from services.sealing import seal_bytes, unseal_bytes
+from services.sessions.clock import seconds, stores_clock
 from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
 from services.store.connection import Store
 
@@ -28,8 +29,6 @@ if value and not ended and ARGV[1] ~= '' then redis.call('EXPIRE', KEYS[1], ARGV
 local clock = redis.call('TIME')
 return {value, ended, left, clock[1], clock[2]}
 """
-
-_NOW = "return redis.call('TIME')"
 
 _BURY = """
 local first = redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2], 'NX')
@@ -57,6 +56,9 @@ class Found:
     left: float
     """Seconds that were left of the idle limit; infinite where somebody has taken the limit away."""
 
+    stale: bool = False
+    """Whether an older key had sealed it."""
+
 
 class Records:
     """Reads and writes them. Every method raises StoreUnavailable when the store is down."""
@@ -67,12 +69,7 @@ class Records:
 
     async def now(self, id: str) -> float:
         """The store's clock, in Unix seconds, where the session with this id lies."""
-        key = self._key(hash_id(id))
-
-        async def ask(client: Redis) -> list[Any]:
-            return await client.eval(_NOW, 1, key)
-
-        return _seconds(*await self._store.run(ask))
+        return await stores_clock(self._store, self._key(hash_id(id)))
 
     async def read(self, id: str, *, idle: int | None = None) -> Found | EndReason:
         """The record of the session with this id, or why there is none; `idle` sets the idle limit anew, in seconds.
@@ -82,17 +79,22 @@ class Records:
         hash = hash_id(id)
         keys = (self._key(hash), self._ended_key(hash))
 
-        async def read(client: Redis) -> list[Any]:
+        async def read(client: Redis) -> tuple[bytes | None, object, int, float]:
             # The touch is the read: no second round trip, and a record that is gone stays gone.
-            return await client.eval(_READ, 2, *keys, "" if idle is None else idle)
+            value, ended, left, *clock = await client.eval(_READ, 2, *keys, "" if idle is None else idle)
+            if not isinstance(value, bytes | None):
+                raise TypeError("a record is bytes")
+            return value, ended, int(left), seconds(*clock)
 
-        value, ended, left, *clock = await self._store.run(read)
+        value, ended, left, now = await self._store.run(read)
         if value is None or ended is not None:  # a record that came back after its end opens nothing
             return reason_of(ended)
         record = unseal(value, self._keys, id, keys[0])
-        if idle is not None and not sealed_with_first(value, self._keys):
-            await self._seal_anew(id, value, record)
-        return Found(record=record, now=_seconds(*clock), left=left / 1000 if left >= 0 else float("inf"))
+        stale = not sealed_with_first(value, self._keys)
+        if stale and idle is not None:
+            with suppress(StoreUnavailable):  # a store that is full still reads; the next use tries again
+                await self._seal_anew(id, value, record)
+        return Found(record=record, now=now, left=left / 1000 if left >= 0 else float("inf"), stale=stale)
 
     async def write(self, id: str, record: Record, idle: int) -> None:
         """Write a new record, for `idle` seconds."""
@@ -196,7 +198,7 @@ class Records:
                     pipe.pttl(self._key(hash))
                     pipe.get(self._ended_key(hash))
                     pipe.hexists(index, hash)
-                return await pipe.execute(raise_on_error=False)
+                return _answered(await pipe.execute(raise_on_error=False))
 
         answers = await self._store.run(ask) if pairs else []
         return list(zip(answers[::3], answers[1::3], answers[2::3], strict=True))
@@ -237,5 +239,11 @@ def reason_of(ended: object) -> EndReason:
     return EndReason(words) if words in set(EndReason) else EndReason.ENDED
 
 
-def _seconds(seconds: Any, micros: Any) -> float:
-    return int(seconds) + int(micros) / 1_000_000
+def _answered(answers: list[Any]) -> list[Any]:
+    """Errors too, if they tell of a key of another type; any other tells nothing, least of all of an end."""
+    for answer in answers:
+        if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
+            raise answer
+    if not all(isinstance(left, int) for left in answers[::3]):
+        raise TypeError("a time to live is a number")
+    return answers

@@ -40,7 +40,7 @@ class Life:
 
     reason: EndReason | None = None
     left: float = 0
-    buried: bool = True
+    buried: bool = False
     """Whether the end has been noted in the store; else nobody has told it yet."""
 
 
@@ -179,6 +179,8 @@ class Sessions:
         if reason := self._graveyard.reason(hash) or self._outlived(found):
             await self.end(_Named(hash=hash, principal=found.record.principal), reason)
             raise SessionEnded(reason)
+        if found.stale:  # else the list could not describe it any more once that key is gone
+            await self._index.seal_anew(found.record.principal, hash)
         return found
 
     def _outlived(self, found: Found) -> EndReason | None:
@@ -198,9 +200,9 @@ class Sessions:
         if not lives:
             return Life(reason=self._graveyard.reason(hash) or reason_of(ended), buried=ended is not None)
         if reason := self._graveyard.reason(hash):
-            return Life(reason=reason, buried=False)
+            return Life(reason=reason)
         if listed != 1:  # the list is what counts: what its owner cannot find must not live
-            return Life(reason=EndReason.ENDED, buried=False)
+            return Life(reason=EndReason.ENDED)
         return Life(left=left / 1000 if left >= 0 else float("inf"))
 
     # below: what one session means for others

@@ -6,6 +6,7 @@ as unknown, and unknown is never alive. What the store tells of ends in between 
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -28,7 +29,10 @@ _SURE = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Left:
-    """Seconds that a live session has: until it falls idle if nothing is done, and until its longest age."""
+    """Seconds that a live session has: until it falls idle if nothing is done, and until its longest age.
+
+    `idle` is infinite before the store was first asked, and where somebody has taken the limit away.
+    """
 
     idle: float
     age: float
@@ -40,7 +44,7 @@ class _Entry:
 
     session: Session
     confirmed: float
-    idle_at: float
+    idle_at: float = math.inf
     tabs: int = 0
     reason: EndReason | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,7 +76,7 @@ class Watch:
     def watching(self, session: Session) -> Generator[None]:
         """Keep a session, read just now, in the watch."""
         now = time.monotonic()
-        entry = self._entries.setdefault(session.hash, _Entry(session=session, confirmed=now, idle_at=now))
+        entry = self._entries.setdefault(session.hash, _Entry(session=session, confirmed=now))
         entry.confirmed = now
         entry.tabs += 1
         try:
@@ -155,7 +159,7 @@ class Watch:
 
     def _judged(self, entry: _Entry, life: Life) -> EndReason | None:
         now = time.monotonic()
-        if now >= entry.session.deadline and (life.reason is None or not life.buried):
+        if now >= entry.session.deadline and not life.buried:  # at that age the list may be gone too
             return EndReason.AGE
         vanished = life.reason is EndReason.IDLE and not life.buried and now < entry.idle_at - _SURE
         return EndReason.ENDED if vanished else life.reason
