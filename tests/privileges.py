@@ -3,8 +3,8 @@ runs as such a user."""
 
 COMMANDS = (
     "ping", "info", "time",
-    "get", "set", "getex", "getdel", "del", "exists", "expire", "ttl",
-    "hget", "hset", "hsetnx", "hdel", "hgetall", "hlen",
+    "get", "set", "getdel", "del", "expire", "pttl",
+    "hget", "hset", "hsetnx", "hdel", "hexists", "hgetall", "hlen",
     "zadd", "zrem", "zcard", "zscore", "zrange", "zrangebyscore", "zremrangebyscore", "zremrangebyrank",
     "eval", "multi", "exec", "scan", "publish", "subscribe",
 )  # fmt: skip

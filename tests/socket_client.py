@@ -21,6 +21,7 @@ import websockets
 
 from tests import harness
 
+COVERS = [["run_javascript", {"code": f"proxgate.cover({on})"}] for on in ("true", "false")]
 SOCKET_PATH = "/_nicegui_ws/socket.io/"
 
 LAB = '''
@@ -45,6 +46,7 @@ def button(name):
 def lab():
     told = ui.label("0")
     ui.timer(0.1, lambda: told.set_text(str(int(told.text) + 1)))
+    ui.timer(0.5, ran("timer"))
     button("open")
     button("hidden").set_visibility(False)
     ui.button("x", on_click=ran("disabled")).props("data-name=disabled").disable()
@@ -212,8 +214,13 @@ class Tab:
         return [(at, json.loads(text[2:])) for at, text in tuple(self.frames) if at >= since and text.startswith("42[")]
 
     def data(self, since: float = 0.0) -> list[tuple[float, list]]:
-        """The events that carry something of the page: all but the one that sends the tab elsewhere."""
-        return [(at, event) for at, event in self.events(since) if event[0] != "open"]
+        """The events that carry something of the page: all but those that send the tab elsewhere, or cover it."""
+        return [(at, event) for at, event in self.events(since) if event[0] != "open" and event not in COVERS]
+
+    def covered(self) -> bool:
+        """Whether the page has been told to cover itself, and not to uncover itself since."""
+        told = [event for _, event in self.events() if event in COVERS]
+        return bool(told) and told[-1] == COVERS[0]
 
     def opened(self) -> list[tuple[float, str]]:
         """Where the tab was sent, and when."""

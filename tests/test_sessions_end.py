@@ -230,7 +230,7 @@ async def test_end_that_the_store_did_not_take(sessions, store, monkeypatch):
     """An end that the store did not take is told as failed, and is not remembered as if it had been."""
     made = await sessions.create(ticket(), **WHERE)
 
-    async def down(_):
+    async def down(_, **_how):
         raise StoreUnavailable
 
     monkeypatch.setattr(store, "run", down)

@@ -161,6 +161,7 @@ async def test_open_tabs_freeze_and_thaw(lab, root, store):
             with contextlib.suppress(AssertionError):
                 await up.until(lambda: up.data(silent + FRESH + 0.1) or up.closed, 6.5)
             assert not up.data(silent + FRESH + 0.1)
+            assert up.covered()
             assert len(runs(lab, "open")) == clicked
             assert [at for at, frame in up.frames if frame == "2" and at > silent + FRESH], (
                 "a browser hangs up: no ping"
@@ -169,6 +170,7 @@ async def test_open_tabs_freeze_and_thaw(lab, root, store):
         await up.until(lambda: up.data(thawed), 2)
         await up.emit("event", page.click("shown-again"))
         await until(lambda: runs(lab, "shown-again"), 2)
+        assert not up.covered()
         assert not up.opened()
         assert not up.closed
 

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import EndReason, SessionEnded, StoreError
-from services.sessions import Opened, Sessions
+from services.sessions import Sessions
+from services.sessions.cookie import CLOCK_TOLERANCE
 from ui import text
 from ui.addresses import LOGIN, LOGOUT, OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next, wanted_address
 from ui.answers import answer, answer_json, redirect, store_down
@@ -101,16 +102,16 @@ class Guard:
         if browser := self._cookies.read(scope, BROWSER):
             visit.browser = browser.id
         if opened := self._cookies.read(scope, SESSION):
+            age = time.time() - opened.given
+            if age > self._sessions.limits.longest + CLOCK_TOLERANCE:
+                return EndReason.AGE
             try:
                 visit.session = await self._sessions.read(opened.id, touch=not _is_background(scope))
             except SessionEnded as exc:
-                return self._reason(exc.reason, opened)
+                # Of a record that is gone nobody knows more than that it ran out: the cookie tells whether of age.
+                aged = age >= self._sessions.limits.longest and exc.reason is EndReason.IDLE
+                return EndReason.AGE if aged else exc.reason
         return None
-
-    def _reason(self, reason: EndReason, opened: Opened) -> EndReason:
-        """Of a record that is gone nobody knows more than that it ran out: the cookie tells whether of age."""
-        aged = time.time() > opened.given + self._sessions.limits.longest
-        return EndReason.AGE if aged and reason is EndReason.IDLE else reason
 
     async def _card(self, scope: Scope, receive: Receive, send: Send, ended: EndReason | None) -> None:
         """A card of strangers, or what it posts."""

@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 _NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
-_SPARE_SECONDS = 60  # so that a list never goes before the last session on it
 
 _REPLACE = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
@@ -77,7 +76,7 @@ class Index:
         async def add(client: Redis) -> int:
             async with client.pipeline(transaction=True) as pipe:
                 pipe.hset(index, hash, value)
-                pipe.expire(index, self._limits.longest + _SPARE_SECONDS)
+                pipe.expire(index, self._limits.longest)
                 pipe.hlen(index)
                 return int((await pipe.execute())[2])
 
