@@ -15,6 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from services.anchors import Anchors
+from services.audit import Audit
 from services.auth import SignIn
 from services.auth.limiter import Limiter
 from services.auth.pending import Pending
@@ -65,8 +66,9 @@ def compose(parts: Parts) -> ASGIApp:
         renew_ticket=settings.ticket_renew_seconds,
     )
     sessions = Sessions(parts.store, parts.keys, parts.proxmox, limits)
+    audit = Audit(parts.store, parts.keys)
     directory, limiter = RealmDirectory(parts.proxmox), Limiter(parts.store)
-    sign_in = SignIn(parts.proxmox, sessions, limiter, Pending(parts.store, parts.keys), directory)
+    sign_in = SignIn(parts.proxmox, sessions, limiter, Pending(parts.store, parts.keys), directory, audit)
     cookies = Cookies(parts.keys, longest=limits.longest, demo=settings.demo)
     inventory, watch, tabs = Inventory(sessions, parts.proxmox), Watch(sessions), Tabs()
 
@@ -94,7 +96,7 @@ def compose(parts: Parts) -> ASGIApp:
     )  # fmt: skip
     Messages(sessions, watch).guard_handlers()
     gate = SocketGate(inner, watch, tabs)
-    return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate), settings), minimum_size=600)
+    return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate, audit), settings), minimum_size=600)
 
 
 def _lifespan(parts: Parts, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:
