@@ -1,7 +1,8 @@
-"""The log: one line an event, UTC, in text or JSON; what came from outside can neither break nor fake a line."""
+"""The log: one line an event, UTC, in text or JSON; what came from outside can neither break, fake nor flood it."""
 
 import json
 import logging
+import math
 import sys
 import time
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ _QUIET = (
 )
 """What they say at lower levels may hold headers or frames."""
 
+_MINUTE = 60  # seconds
+
 _SILENT = ("engineio.server", "socketio.server")
 """They answer every frame that cannot be read with a stack trace."""
 
@@ -37,7 +40,7 @@ def set_up(format: str, level: str) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31T12:00:00Z WARNING services.auth: sign-in refused …`"""
+    """`2026-01-31T12:00:00Z WARNING services.audit: event=failure …`"""
 
     converter = time.gmtime
 
@@ -58,7 +61,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """The same as one JSON object a line."""
+    """The same as one JSON object a line, with the `fields` of a record that has some."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as JSON."""
@@ -67,10 +70,27 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True)
+
+
+class Bound:
+    """Lets so many lines a minute through: for what strangers can cause as often as they like."""
+
+    def __init__(self, most: int = 30) -> None:
+        self._most = most
+        self._since, self._count = -math.inf, 0
+
+    def lets_through(self) -> bool:
+        """Whether one line more may be written."""
+        now = time.monotonic()
+        if now - self._since > _MINUTE:
+            self._since, self._count = now, 0
+        self._count += 1
+        return self._count <= self._most
 
 
 def _indented(text: str) -> str:

@@ -3,7 +3,8 @@ runs as such a user."""
 
 COMMANDS = (
     "ping", "info", "time",
-    "get", "set", "getdel", "del", "expire", "pttl",
+    "get", "set", "getdel", "del", "exists", "expire", "pttl",
+    "lpush", "ltrim", "lrange",
     "hget", "hset", "hsetnx", "hdel", "hexists", "hgetall", "hlen",
     "zadd", "zrem", "zcard", "zscore", "zrange", "zrangebyscore", "zremrangebyscore", "zremrangebyrank",
     "eval", "multi", "exec", "scan", "publish", "subscribe",

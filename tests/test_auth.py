@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
+from services.audit import Audit
 from services.auth import SignIn, Step, Visitor
 from services.auth.limiter import PER_ACCOUNT, PER_ADDRESS, SLOTS, Limiter
 from services.auth.pending import Pending
@@ -64,7 +65,8 @@ class House:
         self.limiter = Limiter(store)
         self.pending = Pending(store, keys)
         self.realms = RealmDirectory(proxmox)
-        self.sign_in = SignIn(proxmox, self.sessions, self.limiter, self.pending, self.realms)
+        self.audit = Audit(store, keys)
+        self.sign_in = SignIn(proxmox, self.sessions, self.limiter, self.pending, self.realms, self.audit)
 
     async def password(self, username="alice", realm="pve", password=WORD, **more):
         outcome = await self.sign_in.by_password(username, realm, SecretStr(password), visitor(**more))
@@ -1026,7 +1028,7 @@ async def test_log_of_a_second_factor(house, pve, caplog, right):
     assert "bob@pve" in caplog.text[before:]
     bare = code.replace("-", "")
     Said(caplog.text, code, bare, WORD, step.id, sha256(step.id.encode()).hexdigest()).names("bob@pve")
-    assert ("refused" in caplog.text) is not right
+    assert ("event=failure" in caplog.text) is not right
 
 
 @pytest.mark.parametrize("secret", [TOKEN_SECRET, "SECRETTOKEN"])

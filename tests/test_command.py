@@ -218,7 +218,7 @@ def test_json_log(from_files):
 def test_log_lines(server, client):
     """A user's name can neither break a line of the log nor fake one."""
     before = len(server.output().splitlines())
-    sign_in(client, "x\u2028\u001b[2J\u200b2026-01-01T00:00:00Z INFO services.auth: signed in", "pam", "wrong")
+    sign_in(client, "x\u2028\u001b[2J\u200b2026-01-01T00:00:00Z INFO services.audit: event=sign-in", "pam", "wrong")
     sign_in(client, "\u202eroot", "pam", "wrong")
     lines = server.output().splitlines()[before:]
     assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ [A-Z]+ [\w.]+: ", line) for line in lines)
@@ -574,7 +574,7 @@ def test_sigterm_under_load(valkey_url, sim):
         with ThreadPoolExecutor(4) as pool:
             for number in range(4):
                 pool.submit(knock, number)
-            until(lambda: up.output().count("signed in") > 5)
+            until(lambda: up.output().count("event=sign-in") > 5)
             started = time.monotonic()
             status = up.stop(10)
             stop.set()

@@ -120,7 +120,7 @@ def test_stage(stage):
 def test_nothing_in_the_output(stage):
     """What the process prints and logs at its most talkative holds no secret and no stack trace."""
     output = stage.up.output()
-    assert "signed in principal=canary@pve" in output
+    assert "event=sign-in principal=canary@pve" in output
     assert found(stage.secrets(), output) == []
     assert "Traceback" not in output
 
@@ -142,6 +142,7 @@ def test_nothing_in_the_store(stage):
             b"string": stage.store.get,
             b"hash": lambda key: b"".join(part for pair in stage.store.hgetall(key).items() for part in pair),
             b"zset": lambda key: b"".join(stage.store.zrange(key, 0, -1)),
+            b"list": lambda key: b"".join(stage.store.lrange(key, 0, -1)),
         }[kind](key)
         dump += key + b"\n" + (value or b"") + b"\n"
     assert dump.count(b"proxgate:session:") >= 1

@@ -68,7 +68,7 @@ def compose(parts: Parts) -> ASGIApp:
     )
     sessions = Sessions(parts.store, parts.keys, parts.proxmox, limits)
     directory, limiter = RealmDirectory(parts.proxmox), Limiter(parts.store)
-    sign_in = SignIn(parts.proxmox, sessions, limiter, Pending(parts.store, parts.keys), directory)
+    sign_in = SignIn(parts.proxmox, sessions, limiter, Pending(parts.store, parts.keys), directory, sessions.audit)
     cookies = Cookies(parts.keys, longest=limits.longest, demo=settings.demo)
     inventory, watch, tabs = Inventory(sessions, parts.proxmox), Watch(sessions), Tabs()
 
@@ -98,7 +98,7 @@ def compose(parts: Parts) -> ASGIApp:
     Messages(sessions, watch).guard_handlers()
     guard_timers(watch)
     gate = SocketGate(inner, watch, tabs)
-    return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate), settings), minimum_size=600)
+    return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate, sessions.audit), settings), minimum_size=600)
 
 
 def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:

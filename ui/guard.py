@@ -3,18 +3,19 @@
 Only what is named here is open to strangers; the rest needs a live session, HTTP and sockets alike.
 """
 
-import logging
 import re
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 import nicegui
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.audit import Audit, Event, Kind
 from services.errors import EndReason, SessionEnded, StoreError
-from services.sessions import Sessions
+from services.sessions import Session, Sessions
 from services.sessions.cookie import CLOCK_TOLERANCE
 from ui import text
 from ui.addresses import LOGIN, LOGOUT, OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next, wanted_address
@@ -24,8 +25,6 @@ from ui.kept import name_in, without_name
 from ui.sockets import SOCKET_PATH, SOCKETS, SocketGate
 from ui.tabs import Tabs
 from ui.visit import header, headers, visit_of
-
-logger = logging.getLogger(__name__)
 
 _STEPS = {("POST", STEP_CARD), ("POST", TOKEN), ("POST", OPENID), ("GET", OPENID), ("POST", TRUST)}
 """What strangers may ask for besides the card: the routes behind them judge what comes."""
@@ -43,12 +42,15 @@ _ANYBODYS_FILES = re.compile(
 class Guard:
     """Stands between the edge and the application."""
 
-    def __init__(self, app: ASGIApp, sessions: Sessions, cookies: Cookies, tabs: Tabs, gate: SocketGate) -> None:
+    def __init__(
+        self, app: ASGIApp, sessions: Sessions, cookies: Cookies, tabs: Tabs, gate: SocketGate, audit: Audit
+    ) -> None:
         self.app = app
         self._sessions = sessions
         self._cookies = cookies
         self._tabs = tabs
         self._gate = gate
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -63,7 +65,7 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, posts = scope["path"], scope["method"] == "POST"
         if posts and not is_same_site(scope):
-            logger.warning("request from another site refused path=%r address=%s", path, visit_of(scope).address)
+            await self._note_refusal(scope, "other-site")
             return await _refuse(scope, send, 403, text.OTHER_SITE)
         if path in _ANYBODY or (not posts and _ANYBODYS_FILES.fullmatch(path)):
             return await self.app(scope, receive, send)
@@ -76,6 +78,7 @@ class Guard:
             return await self._stranger(scope, send, ended)
         if path.startswith(SOCKETS):
             if not _from_our_page(scope):
+                await self._note_refusal(scope, "other-origin")
                 return await _refuse(scope, send, 403, text.OTHER_SITE)
             if path != SOCKET_PATH:
                 return await answer(send, 404)
@@ -138,7 +141,10 @@ class Guard:
         return await redirect(send, login_address(wanted, **_note(ended)), extra=clear)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != SOCKET_PATH or not _from_our_page(scope):
+        ours = _from_our_page(scope)
+        if not ours:
+            await self._note_refusal(scope, "other-origin")
+        if scope["path"] != SOCKET_PATH or not ours:
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
         return await self._gate.socket(scope, receive, send)
@@ -146,6 +152,22 @@ class Guard:
     def _knowing_browser(self, scope: Scope, send: Send, extra: Iterable[tuple[bytes, bytes]] = ()) -> Send:
         """Send the pre-login cookie along to a browser that has none, or one of long ago."""
         return _adding(send, [*extra, *self._cookies.browser(scope)])
+
+    async def _note_refusal(self, scope: Scope, outcome: str) -> None:
+        """Another site's page spoke through somebody's browser: whose, where it brings a session along."""
+        visit = visit_of(scope)
+        session = visit.session or await self._untouched(scope)
+        await self._audit.note(Event(
+            kind=Kind.REFUSAL, principal=session.principal if session else "", address=visit.address,
+            session=session.fingerprint if session else "", outcome=outcome,
+        ))  # fmt: skip
+
+    async def _untouched(self, scope: Scope) -> Session | None:
+        """The session that a refused request names; it is used by nobody with that."""
+        if opened := self._cookies.read(scope, SESSION):
+            with suppress(SessionEnded, StoreError):
+                return await self._sessions.read(opened.id, touch=False)
+        return None
 
     def _signing_again(self, scope: Scope, send: Send) -> Send:
         """Sign the cookie with today's key when an older one had signed it."""

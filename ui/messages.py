@@ -18,6 +18,7 @@ from nicegui.element import Element
 from socketio.packet import Packet
 
 from services.errors import SessionEnded, StoreError
+from services.logs import Bound
 from services.sessions import Session, Sessions
 from services.sessions.watch import Watch
 from ui.visit import visit_of
@@ -30,7 +31,6 @@ CLIENT = "proxgate.client_id"
 _HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
 _LONGEST_LOG = 300
 _MOST_QUESTIONS = 100
-_REFUSALS_TOLD = 30  # a minute
 _TOUCH_SHARE = 20
 """An active person moves the idle limit at most twenty times in its length."""
 
@@ -44,7 +44,7 @@ class Messages:
         self._sessions = sessions
         self._watch = watch
         self._touched: dict[str, float] = {}
-        self._told = (time.monotonic(), 0)
+        self._refusals = Bound()
         self._touching: set[asyncio.Future[None]] = set()
         self._questions: WeakKeyDictionary[Client, deque[str]] = WeakKeyDictionary()
 
@@ -83,11 +83,7 @@ class Messages:
 
     def _refuse(self, name: str, why: str) -> bool:
         """Say so in the log, but never so often that strangers could fill it."""
-        now = time.monotonic()
-        if now - self._told[0] > 60:
-            self._told = (now, 0)
-        self._told = (self._told[0], self._told[1] + 1)
-        if self._told[1] <= _REFUSALS_TOLD:
+        if self._refusals.lets_through():
             logger.warning("socket event refused event=%s: %s", name, why)
         return False
 

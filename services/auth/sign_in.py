@@ -8,13 +8,13 @@
 Our own limits stand in front of every question to Proxmox.
 """
 
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
+from services.audit import Audit, Event, Kind
 from services.auth import codes
 from services.auth.limiter import Limiter
 from services.auth.pending import Pending, Trip
@@ -26,13 +26,12 @@ from services.errors import (
     ProviderFailed,
     ProxgateError,
     StoreError,
+    TooManyAttempts,
 )
 from services.proxmox import ApiToken, Challenge, Credential, Proxmox
 from services.proxmox.clock import SKEW_SECONDS
 from services.proxmox.userid import check_realm, check_tokenid, check_userid
 from services.sessions import Session, Sessions, new_id
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +58,20 @@ class SignIn:
     """Asks Proxmox and begins the session. Every method raises a ProxmoxError, TooManyAttempts or StoreUnavailable."""
 
     def __init__(
-        self, proxmox: Proxmox, sessions: Sessions, limiter: Limiter, pending: Pending, realms: RealmDirectory
+        self,
+        proxmox: Proxmox,
+        sessions: Sessions,
+        limiter: Limiter,
+        pending: Pending,
+        realms: RealmDirectory,
+        audit: Audit,
     ) -> None:
         self._proxmox = proxmox
         self._sessions = sessions
         self._limiter = limiter
         self._pending = pending
         self._realms = realms
+        self._audit = audit
 
     async def by_password(self, username: str, realm: str, password: SecretStr, visitor: Visitor) -> Session | Step:
         """A session for an account and password, or the step to a second factor."""
@@ -77,7 +83,7 @@ class SignIn:
                 return await self._begin(signed, visitor)
             step = Step(id=new_id())
             await self._pending.keep_challenge(step.id, visitor.browser, signed)
-        logger.info("second factor due userid=%s address=%s", userid, visitor.address)
+        await self._note(Kind.SECOND_FACTOR, userid, visitor, "due")
         return step
 
     async def challenge(self, step: str, browser: str) -> Challenge:
@@ -88,7 +94,7 @@ class SignIn:
         """A session for a second factor; after a refusal the step may be tried again. Raises StepExpired too."""
         challenge = await self._pending.challenge(step, visitor.browser)
         hint = Hint.ORIGIN if kind == codes.Kind.WEBAUTHN else None
-        async with self._told(challenge.userid, visitor, hint=hint):
+        async with self._told(challenge.userid, visitor, hint=hint, refused=Kind.SECOND_FACTOR):
             if kind not in codes.offered(challenge.factors, security_key=True):
                 raise InvalidCredentials("a kind that was not offered")
             response = codes.response(kind, code)
@@ -148,25 +154,41 @@ class SignIn:
         session = await self._sessions.create(
             credential, address=visitor.address, agent=visitor.agent, browser=visitor.browser
         )
-        logger.info("signed in principal=%s address=%s session=%s", session.principal, visitor.address,
-                    session.fingerprint)  # fmt: skip
+        await self._note(Kind.SIGN_IN, session.principal, visitor, "ok", session.fingerprint)
         return session
 
     @asynccontextmanager
     async def _told(
-        self, account: str, visitor: Visitor, *, realm: str = "", hint: Hint | None = None
+        self,
+        account: str,
+        visitor: Visitor,
+        *,
+        realm: str = "",
+        hint: Hint | None = None,
+        refused: str = InvalidCredentials.__name__,
     ) -> AsyncGenerator[None]:
-        """Note a refusal in the log, and give it the hint that is true of the server, whoever tries."""
+        """Note a failure, and give a refusal the hint that is true of the server, whoever tries.
+
+        `refused` is what an event calls refused credentials.
+        """
         try:
             yield
         except ProxgateError as exc:
-            kind = type(exc).__name__
-            logger.warning("sign-in refused account=%s address=%s: %s", account, visitor.address, kind)
+            if isinstance(exc, TooManyAttempts):
+                await self._note(Kind.LIMITED, account, visitor, str(exc.retry_after))
+            else:
+                outcome = refused if isinstance(exc, InvalidCredentials) else type(exc).__name__
+                await self._note(Kind.FAILURE, account, visitor, outcome)
             if isinstance(exc, InvalidCredentials) and exc.by_proxmox:
                 raise InvalidCredentials(hint=await self._hint(realm) or hint, by_proxmox=True) from exc
             if isinstance(exc, ProviderFailed) and realm and await self._realms.lacks(realm):
                 raise ProviderFailed(ProviderError.GONE) from exc
             raise
+
+    async def _note(self, kind: Kind, principal: str, visitor: Visitor, outcome: str, session: str = "") -> None:
+        address = visitor.address
+        event = Event(kind=kind, principal=principal, address=address, session=session, outcome=outcome)
+        await self._audit.note(event)
 
     async def _hint(self, realm: str) -> Hint | None:
         skew = self._proxmox.clock_skew
