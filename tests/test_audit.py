@@ -36,12 +36,12 @@ def audit(store, keys):
 
 async def names(store):
     """Every key of this test in the store, with the place of alice's events first."""
-    return sorted(await store._client.keys(store.key("*")))
+    return sorted(await store.admin.keys(store.key("*")))
 
 
 async def others_of(store):
     """The key of the one account's events that others caused."""
-    (key,) = await store._client.keys(store.key("audit", "*:others"))
+    (key,) = await store.admin.keys(store.key("audit", "*:others"))
     return key
 
 
@@ -100,7 +100,7 @@ async def test_capped(audit, store, kind):
     for n in range(1, MOST_KEPT + 11):
         await audit.note(event(kind, time=float(n)))
     for key in await names(store):
-        assert await store._client.llen(key) <= MOST_KEPT
+        assert await store.admin.llen(key) <= MOST_KEPT
     kept = [one.time for one in await audit.recent(ALICE, 100) if one.time]
     assert kept == [float(n) for n in range(MOST_KEPT + 10, 10, -1)]
     assert len(await audit.recent(ALICE)) == MOST_KEPT
@@ -114,11 +114,11 @@ async def test_everything_ends(audit, store):
     lists = await names(store)
     assert len(lists) == 2
     for key in lists:
-        await store._client.expire(key, 100)
+        await store.admin.expire(key, 100)
     await audit.note(event(Kind.END))
     await audit.note(event(Kind.LIMITED))
     for key in lists:
-        assert KEPT_SECONDS - 60 < await store._client.ttl(key) <= KEPT_SECONDS
+        assert KEPT_SECONDS - 60 < await store.admin.ttl(key) <= KEPT_SECONDS
 
 
 async def test_sealed(audit, store):
@@ -127,7 +127,7 @@ async def test_sealed(audit, store):
     await audit.note(event(Kind.FAILURE))
     dump = b""
     for key in await names(store):
-        dump += key + b"".join(await store._client.lrange(key, 0, -1))
+        dump += key + b"".join(await store.admin.lrange(key, 0, -1))
     assert len(dump) > 200
     assert not [word for word in (b"alice", b"192.0.2.7", b"sign-in", b"failure", b"0123456789ab") if word in dump]
 
@@ -138,9 +138,9 @@ async def test_copied_entries_are_left_out(audit, store):
     (alices,) = await names(store)
     await audit.note(event(principal=BOB))
     (bobs,) = set(await names(store)) - {alices}
-    entry = await store._client.lindex(alices, 0)
-    await store._client.rpush(bobs, entry)
-    await store._client.rpush(alices.replace(b":own", b":others"), entry)
+    entry = await store.admin.lindex(alices, 0)
+    await store.admin.rpush(bobs, entry)
+    await store.admin.rpush(alices.replace(b":own", b":others"), entry)
     assert [one.principal for one in await audit.recent(BOB)] == [BOB]
     assert len(await audit.recent(ALICE)) == 1
 
@@ -149,7 +149,7 @@ async def test_entries_are_shown_once(audit, store):
     """An entry that lies there twice, as when the store's answer was lost, is one event."""
     await audit.note(event())
     (key,) = await names(store)
-    await store._client.rpush(key, await store._client.lindex(key, 0))
+    await store.admin.rpush(key, await store.admin.lindex(key, 0))
     assert len(await audit.recent(ALICE)) == 1
 
 
@@ -157,8 +157,8 @@ async def test_unreadable_entries_are_left_out(audit, store):
     """What was tampered with, or is none of ours, takes nothing else with it."""
     await audit.note(event())
     (key,) = await names(store)
-    whole = await store._client.lindex(key, 0)
-    await store._client.rpush(key, b"", b"nonsense", whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]))
+    whole = await store.admin.lindex(key, 0)
+    await store.admin.rpush(key, b"", b"nonsense", whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]))
     assert len(await audit.recent(ALICE)) == 1
 
 
@@ -166,7 +166,7 @@ async def test_a_key_of_another_type(audit, store):
     """A list that is none keeps nobody out, and the other one is shown."""
     await audit.note(event())
     (own,) = await names(store)
-    await store._client.set(own.replace(b":own", b":others"), b"x")
+    await store.admin.set(own.replace(b":own", b":others"), b"x")
     await audit.note(event(Kind.FAILURE))
     assert [one.kind for one in await audit.recent(ALICE)] == [Kind.SIGN_IN]
 
@@ -306,7 +306,7 @@ def up(valkey_url, sim):
 
 @pytest.fixture
 def jar(up, valkey_url):
-    with redis.Redis.from_url(valkey_url) as admin:
+    with harness.admin(valkey_url) as admin:
         if keys := admin.keys(f"{PREFIX}*"):
             admin.delete(*keys)
     with up.client() as client:
@@ -401,7 +401,7 @@ def test_a_post_from_another_site_names_its_session(up, jar, valkey_url):
     noting = Noting(up)
     sign_in(jar)
     session = noting.one("sign-in", "root@pam", "ok")
-    with redis.Redis.from_url(valkey_url) as admin:
+    with harness.admin(valkey_url) as admin:
         (key,) = admin.keys(f"{PREFIX}session:*")
         admin.expire(key, 500)
         noting = Noting(up)

@@ -107,10 +107,10 @@ class House:
         """From now on the store is down for operations of these names."""
         run = type(self.store).run
 
-        async def lost(operation):
+        async def lost(operation, **how):
             if operation.__name__ in operations:
                 raise StoreUnavailable
-            return await run(self.store, operation)
+            return await run(self.store, operation, **how)
 
         self.store.run = lost
 
