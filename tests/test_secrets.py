@@ -73,8 +73,8 @@ def stage(tmp_path_factory):
     with harness.simulator(accounts=(*ACCOUNTS, CANARY)) as house, harness.valkey() as url:
         with harness.admin(url) as admin:
             admin.execute_command(*set_user("gate", STORE_PASSWORD).split())
-            url = harness.admin_url(url).replace("unix://", f"unix://gate:{STORE_PASSWORD}@")
-            (place / "url").write_text(url)
+            address = harness.admin_url(url).replace("unix://", f"unix://gate:{STORE_PASSWORD}@")
+            (place / "url").write_text(address)
             (place / "url").chmod(0o600)
             tickets = _Tickets(house)
             settings = harness.for_proxmox(house) | {"REDIS_URL_FILE": str(place / "url"), "LOG_LEVEL": "debug"}
