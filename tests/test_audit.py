@@ -5,7 +5,6 @@ import logging
 import time
 
 import pytest
-import redis
 from pydantic import SecretStr
 
 from services import logs

@@ -595,3 +595,20 @@ async def test_nothing_of_an_outage_is_printed(caplog, capfd):
                 await store.ping()
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert capfd.readouterr().err == ""
+
+
+async def test_no_cancellation_is_lost(store):
+    """However a caller is cancelled while it asks the store, it is cancelled: a lost one would go on for ever."""
+
+    async def ask_on():
+        while True:
+            await store.run(lambda client: client.get("nothing"))
+
+    for steps in range(300):
+        task = asyncio.create_task(ask_on())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        done, _ = await asyncio.wait([task], timeout=2)
+        assert done
+        assert task.cancelled()

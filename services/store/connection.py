@@ -77,13 +77,18 @@ class Store:
         Raises StoreUnavailable when the store is down, slow, full or refuses, StoreCorrupt when a key of ours is
         of another type. Of the errors in a pipeline's list of answers only those of the second kind are left there.
         """
+        task = asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
         try:
             async with _translated(), self._room:
                 wait = settle and may_fail_over(self._client)
-                return _sound(await (self._settled(operation) if wait else operation(self._client)))
+                answer = _sound(await (self._settled(operation) if wait else operation(self._client)))
         except StoreUnavailable:
             self._look_again()
             raise
+        if task and task.cancelling() > cancelled:  # Python 3.11's wait_for, in redis-py, can lose a cancellation
+            raise asyncio.CancelledError
+        return answer
 
     async def _settled(self, operation: Callable[[Redis], Awaitable[T]]) -> T:
         async with one_connection(self._client) as (client, connection):
