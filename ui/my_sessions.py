@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from nicegui import ui
 
-from services.errors import EndReason, StoreError
+from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import ListedSession, Session, Sessions
 from services.sessions.device import device
 from ui import text
@@ -79,8 +79,9 @@ class Board:
         self._room.classes(**{"add" if error else "remove": "pg-stale"})
 
     async def _end(self, one: ListedSession) -> None:
-        async def end(_: Session, others: set[str]) -> int:
-            if one.hash not in others:
+        async def end(own: Session) -> int:
+            alive = {other.hash for other in await self._sessions.list(own.principal)}
+            if one.hash not in alive - {own.hash}:
                 return 0
             await self._sessions.end(one, EndReason.ENDED, _address())
             return 1
@@ -88,22 +89,23 @@ class Board:
         await self._act(end)
 
     async def _end_others(self) -> None:
-        await self._act(lambda own, _: self._sessions.end_others(own, _address()))
+        await self._act(lambda own: self._sessions.end_others(own, _address()))
 
-    async def _act(self, end: Callable[[Session, set[str]], Awaitable[int]]) -> None:
-        """End some of the other sessions, given the hashes of those there are now; say how many, and draw anew."""
+    async def _act(self, end: Callable[[Session], Awaitable[int]]) -> None:
+        """End some of the other sessions, say how many, and draw anew."""
         async with self._turn:
             self._toast.set_text("")  # so that the same words are read aloud a second time
             own = current_session()
             try:
-                alive = {one.hash for one in await self._sessions.list(own.principal)}
-                if own.hash not in alive:  # ended meanwhile: it ends nobody any more
-                    return
-                count = await end(own, alive - {own.hash})
+                await self._sessions.read(own.id)  # one that ended meanwhile ends nobody any more
+                count = await end(own)
+            except SessionEnded:
+                return
             except StoreError as exc:
-                return self._say(text.NOT_ENDED.format(sentence=text.sentence(exc)))
-            await self._refresh()
-            self._say(_ended(count))
+                self._say(text.NOT_ENDED.format(sentence=text.sentence(exc)))
+            else:
+                await self._refresh()
+                self._say(_ended(count))
 
     def _say(self, words: str) -> None:
         self._said = time.monotonic()

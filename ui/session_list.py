@@ -87,14 +87,14 @@ class SessionList:
 
     def _dialog(self, principal: str) -> ui.dialog:
         """Ask before all others are ended."""
-        with ui.dialog().props("aria-labelledby=end-others-title") as dialog:
-            with ui.element("div").classes("pg-dialog"):
-                Tag("h2", text.END_OTHERS_TITLE, {"id": "end-others-title"})
-                Tag("p", text.END_OTHERS_WHAT.format(principal=principal))
-                with ui.element("div").classes("pg-dialog-buttons"):
-                    no = {"type": "button", "data-autofocus": ""}
-                    Tag("button", text.CANCEL, no, classes="pg-button pg-quiet").on("click", dialog.close, args=[])
-                    yes = Tag("button", text.END_OTHERS_YES, {"type": "button"}, classes="pg-button pg-danger")
+        label = "aria-labelledby=end-others-title"
+        with ui.dialog().props(label) as dialog, ui.element("div").classes("pg-dialog"):
+            Tag("h2", text.END_OTHERS_TITLE, {"id": "end-others-title"})
+            Tag("p", text.END_OTHERS_WHAT.format(principal=principal))
+            with ui.element("div").classes("pg-dialog-buttons"):
+                no = {"type": "button", "data-autofocus": ""}
+                Tag("button", text.CANCEL, no, classes="pg-button pg-quiet").on("click", dialog.close, args=[])
+                yes = Tag("button", text.END_OTHERS_YES, {"type": "button"}, classes="pg-button pg-danger")
         yes.on("click", partial(self._end_every_other, dialog), args=[])
         return dialog
 
