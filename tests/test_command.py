@@ -523,6 +523,8 @@ def test_sessions(home):
         assert listed.returncode == 0
         assert listed.stdout.count("\n") == 5
         assert listed.stdout.replace("\n", "").isprintable()
+        assert listed.stdout.count("Unknown device") == 4
+        assert "Browser of" not in listed.stdout
         assert all(listed.stdout.count(f"{user} ") == len(values) for user, values in cookies.items())
         assert not [value for values in cookies.values() for value in values if value.split(".")[0] in listed.stdout]
 

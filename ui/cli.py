@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import datetime
 import signal
 import sys
 from collections.abc import Coroutine
@@ -12,8 +11,10 @@ from typing import Any
 from services import logs
 from services.errors import EndReason, ProxgateError, SettingsError
 from services.sessions import Limits, ListedSession, Sessions
+from services.sessions.device import device
 from services.settings import Settings, load_settings
 from ui import text
+from ui.units import utc
 
 OK, FAILED, WRONG_SETTING = 0, 1, 2
 
@@ -147,13 +148,14 @@ def _say_ended(count: int) -> int:
 
 
 def _print(listed: tuple[ListedSession, ...]) -> int:
-    print(f"{'ID':<14}{'ACCOUNT':<28}{'STARTED (UTC)':<18}{'LAST USED':<18}{'ADDRESS':<18}BROWSER")
-    for one in listed:
-        words = (one.fingerprint, one.principal, _time(one.started), _time(one.last_used), one.address)
-        row = "".join(f"{word:<{width}}" for word, width in zip(words, (14, 28, 18, 18, 18), strict=True))
-        print("".join(char if char.isprintable() else "?" for char in row + one.agent[:80]))
+    rows = [("ID", "ACCOUNT", "STARTED (UTC)", "LAST USED", "ADDRESS", "DEVICE"), *map(_row, listed)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True)).rstrip())
     return OK
 
 
-def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+def _row(one: ListedSession) -> tuple[str, ...]:
+    words = (one.fingerprint, one.principal, utc(one.started), utc(one.last_used), one.address,
+             text.device(device(one.agent)))  # fmt: skip
+    return tuple("".join(char if char.isprintable() else "?" for char in word) for word in words)

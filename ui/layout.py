@@ -21,7 +21,7 @@ from ui.visit import current_session, visit_of
 _COVER = f'<div id="pg-cover" role="alert" hidden><p>{text.STORE_DOWN_TITLE}</p><p>{text.STORE_SILENT}</p></div>'
 """Over the page while the store is silent: `assets/page.js` shows it."""
 
-NAVIGATION = ((text.OVERVIEW, "/", "overview"),)
+NAVIGATION = ((text.OVERVIEW, "/", "overview"), (text.MY_SESSIONS, "/sessions", "sessions"))
 
 _banners: list[tuple[str, str]] = []
 _clocks: list[Clocks] = []
@@ -39,11 +39,11 @@ def set_banners(*, demo: bool, unverified: bool) -> None:
 
 
 @contextmanager
-def frame(title: str) -> Generator[None]:
-    """Draw the shell around the page."""
+def frame(title: str, *scripts: str) -> Generator[None]:
+    """Draw the shell around the page, which may have scripts of its own."""
     session = current_session()
     ui.page_title(f"{title} · {text.PRODUCT}")
-    head("page.js")
+    head("page.js", *scripts)
     drawer = _navigation()
     with ui.header(elevated=False).classes("pg-header"):
         menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")

@@ -3,6 +3,7 @@
 from enum import StrEnum
 from itertools import product
 
+from services.audit import Event, Kind
 from services.errors import (
     BadAnswer,
     ClockOff,
@@ -26,6 +27,7 @@ from services.errors import (
     TooManyAttempts,
     Unreachable,
 )
+from services.sessions.device import Device
 
 PRODUCT = "Proxgate"
 TAGLINE = "Sign in with your Proxmox VE account"
@@ -143,6 +145,8 @@ SECONDS_AGO = "{count} seconds ago"
 MINUTE_AGO = "a minute ago"
 MINUTES_AGO = "{count} minutes ago"
 HOURS_AGO = "{count} hours ago"
+JUST_NOW = "just now"
+UTC = "{moment} UTC"
 
 # Overview
 CONTAINER, VIRTUAL_MACHINE = "CT", "VM"
@@ -183,6 +187,53 @@ COLUMN_MEMORY = "Memory"
 COLUMN_UPTIME = "Uptime"
 CPU_OF = "{share} of {count} CPUs"
 UNKNOWN = "–"
+
+# My sessions
+MY_SESSIONS = "My sessions"
+SIGNED_IN_NOW = "Signed in now"
+ONE_SESSION = "1 session"
+SESSIONS = "{count} sessions"
+THIS_SESSION = "This one"
+SESSION_STARTED = "Started"
+SESSION_USED = "Last used"
+ONLY_SESSION = "{principal} is signed in nowhere else."
+END_SESSION = "End"
+END_SESSION_OF = "End {device}, {address}"
+END_OTHERS = "End all other sessions"
+END_OTHERS_TITLE = "End all other sessions?"
+END_OTHERS_WHAT = "Every other browser signed in as {principal} is back at the login card at once. This one stays."
+END_OTHERS_YES = "End them"
+CANCEL = "Cancel"
+SESSION_ENDED = "1 session ended"
+SESSIONS_ENDED = "{count} sessions ended"
+SESSION_GONE = "That session had ended already"
+NOT_ENDED = "{sentence}. Please try again."
+DEVICE = "{browser} on {system}"
+A_BROWSER = "A browser"
+UNKNOWN_DEVICE = "Unknown device"
+ACTIVITY = "Recent activity"
+NO_ACTIVITY = "Nothing was noted yet."
+_SESSION_OVER = {
+    EndReason.IDLE: "Session ended: not used for a while",
+    EndReason.AGE: "Session ended: it reached its longest age",
+    EndReason.ENDED: "Session ended from another device",
+    EndReason.REJECTED: "Session ended: Proxmox no longer accepts the sign-in",
+    EndReason.SIGNED_OUT: "Signed out",
+}
+_EVENTS = {
+    Kind.SIGN_IN: "Signed in",
+    Kind.FAILURE: "Sign-in failed",
+    Kind.SECOND_FACTOR: "Second factor asked for",
+    Kind.LIMITED: "Too many attempts",
+    Kind.RENEWAL_FAILED: "Proxmox did not renew the sign-in",
+    Kind.SIGN_OUT: "Signed out",
+    Kind.END: "Session ended",
+    Kind.REFUSAL: "Request from another site refused",
+}
+_FAILURES = {
+    InvalidCredentials.__name__: "Sign-in refused",
+    Kind.SECOND_FACTOR: "Second factor refused",
+}
 
 # Pages that are none
 NOT_FOUND_TITLE = "Page not found"
@@ -276,6 +327,22 @@ _PROVIDER = {
 def ended(reason: EndReason) -> str:
     """Why the session is over, for the login card; empty after a sign-out of one's own."""
     return _ENDED[reason]
+
+
+def device(found: Device) -> str:
+    """A browser and its system, such as "Firefox on Android"."""
+    if found.system:
+        return DEVICE.format(browser=found.browser or A_BROWSER, system=found.system)
+    return found.browser or UNKNOWN_DEVICE
+
+
+def event(noted: Event) -> str:
+    """What happened, in a few words."""
+    if noted.kind is Kind.END and noted.outcome in set(EndReason):
+        return _SESSION_OVER[EndReason(noted.outcome)]
+    if noted.kind is Kind.FAILURE and noted.outcome in _FAILURES:
+        return _FAILURES[noted.outcome]
+    return _EVENTS[noted.kind]
 
 
 def sentence(error: ProxgateError) -> str:

@@ -1,5 +1,7 @@
 """Figures as people read them, in Proxmox's own units: powers of 1024, CPU as a share of all cores."""
 
+import datetime
+
 from ui import text
 from ui.text import UNKNOWN
 
@@ -52,3 +54,22 @@ def countdown(seconds: float) -> str:
     """What is left as 1:59."""
     left = max(0, round(seconds))
     return f"{left // 60}:{left % 60:02}"
+
+
+def since(seconds: float) -> str:
+    """A time past in minutes or hours, for what moves more slowly."""
+    return ago(seconds) if seconds >= 60 else text.JUST_NOW
+
+
+def utc(seconds: float) -> str:
+    """A moment in Unix seconds as 2026-03-01 17:05, which is UTC."""
+    return _moment(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def iso(seconds: float) -> str:
+    """A moment in Unix seconds as machines read it: 2026-03-01T17:05:09+00:00."""
+    return _moment(seconds).isoformat(timespec="seconds")
+
+
+def _moment(seconds: float) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
