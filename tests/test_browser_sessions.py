@@ -231,7 +231,8 @@ def test_a_silent_store_covers_the_page(aging, store, visitor):
     page = filled_form(visitor(aging))
     cover = page.get_by_role("alert").filter(has_text=text.STORE_DOWN_TITLE)
     expect(cover).to_be_hidden()
-    pid = holder(Path(store.removeprefix("unix://")).parent / "store" / "alive")
+    pid = holder(Path(harness.admin_url(store).removeprefix("unix://")).parent / "store" / "alive")
+    assert pid
     os.kill(pid, signal.SIGSTOP)
     try:
         expect(cover).to_be_visible()
