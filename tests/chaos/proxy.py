@@ -10,6 +10,9 @@ from collections.abc import Iterator
 
 from tests.harness import InThread
 
+GREETINGS = 4
+"""Replies at a connection's beginning that are true: the client asks several things at once there."""
+
 ABRUPTLY = struct.pack("ii", 1, 0)  # SO_LINGER: a reset instead of a goodbye
 
 
@@ -32,7 +35,7 @@ class Proxy:
         self.port = 0
         self.delay = 0.0
         self.lie: Lie | None = None
-        self.every = 20
+        self.every, self.next = 20, 0
         self.replies = 0
         self.told = 0
         self.reused = 0
@@ -84,6 +87,7 @@ class _Line:
     def __init__(self, proxy: Proxy, writer: asyncio.StreamWriter):
         self.proxy = proxy
         self.writer = writer
+        self.greetings = GREETINGS
         self.lied = False
         self.shifted = False
         self.before = b"+OK\r\n"
@@ -100,7 +104,9 @@ class _Line:
     async def _pass_on(self, reply: bytes) -> None:
         proxy = self.proxy
         proxy.replies += 1
-        if proxy.lie and proxy.replies % proxy.every == 0 and not self.lied:
+        self.greetings -= 1
+        if proxy.lie and self.greetings < 0 and proxy.replies >= proxy.next and not self.lied:
+            proxy.next = proxy.replies + proxy.every
             self.lied = True
             proxy.told += 1
             await self._lie(proxy.lie, reply)
