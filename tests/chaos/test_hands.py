@@ -172,11 +172,10 @@ def test_nothing_to_find(kind, tmp_path):
     """Whoever hears all that the store is told, and has its dump and its journal, finds no password, ticket, CSRF
     token, session's id or secret; a canary that is put there is found in all three."""
     house = harness.simulator(accounts=(*ACCOUNTS, CANARY), provider=True)
-    plain = {"rdbcompression": "no", "aof-use-rdb-preamble": "no", "requirepass": STORE_PASSWORD}
-    with house as pve, StoreServer(kind, tmp_path / "store", **plain) as server, monitored(server) as seen:
+    plain = {"rdbcompression": "no", "aof-use-rdb-preamble": "no"}
+    with house as pve, StoreServer(kind, tmp_path / "store", STORE_PASSWORD, **plain) as server, monitored(server) as seen:
         tickets = _Tickets(pve)
-        url = server.url.replace("//", f"//:{STORE_PASSWORD}@")
-        with program(url, pve, SESSION_SECRET=SECRET, TICKET_RENEW_SECONDS="1") as up, up.client() as client:
+        with program(server.url, pve, SESSION_SECRET=SECRET, TICKET_RENEW_SECONDS="1") as up, up.client() as client:
             assert sign_in(client, "canary", "pve", WRONG).status_code == 401
             assert sign_in(client, "canary", "pve", PASSWORD).status_code == 200
             asyncio.run(_watch_overview(up, client))

@@ -200,7 +200,7 @@ def test_password_changed(server, up, people):
     """A store that wants a password all of a sudden is down, without a word of it to anybody, and back with the old."""
     word = "canary-new-password"
     server.ask("CONFIG", "SET", "requirepass", word)
-    admin = server.admin(word)
+    admin = server.admin(password=word)
     admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     with up.client() as client:
         _says_so(client)
