@@ -86,7 +86,12 @@ class Account:
         return f"{self.username}@{self.realm}"
 
 
-ROOT, ALICE, KID, MARIA = Account("root", "pam"), Account("alice", "pve"), Account("kid", "pve"), Account("maria", "home")
+ROOT, ALICE, KID, MARIA = (
+    Account("root", "pam"),
+    Account("alice", "pve"),
+    Account("kid", "pve"),
+    Account("maria", "home"),
+)
 
 
 @contextlib.contextmanager

@@ -173,7 +173,11 @@ def test_nothing_to_find(kind, tmp_path):
     token, session's id or secret; a canary that is put there is found in all three."""
     house = harness.simulator(accounts=(*ACCOUNTS, CANARY), provider=True)
     plain = {"rdbcompression": "no", "aof-use-rdb-preamble": "no"}
-    with house as pve, StoreServer(kind, tmp_path / "store", STORE_PASSWORD, **plain) as server, monitored(server) as seen:
+    with (
+        house as pve,
+        StoreServer(kind, tmp_path / "store", STORE_PASSWORD, **plain) as server,
+        monitored(server) as seen,
+    ):
         tickets = _Tickets(pve)
         with program(server.url, pve, SESSION_SECRET=SECRET, TICKET_RENEW_SECONDS="1") as up, up.client() as client:
             assert sign_in(client, "canary", "pve", WRONG).status_code == 401
