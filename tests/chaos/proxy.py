@@ -6,6 +6,7 @@ import enum
 import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterator
 
 from tests.harness import InThread
@@ -24,7 +25,7 @@ class Lie(enum.Enum):
     HALF = "half of it, then silence"
     GARBAGE = "noise in its place"
     TWICE = "the reply before it once more, behind it"
-    SHIFTED = "the reply before it in its place, and so on ever after"
+    SHIFTED = "an earlier reply in its place, and so on ever after: one, two or three late"
 
 
 class Proxy:
@@ -89,8 +90,8 @@ class _Line:
         self.writer = writer
         self.greetings = GREETINGS
         self.lied = False
-        self.shifted = False
-        self.before = b"+OK\r\n"
+        self.late = 0
+        self.before = deque([b"+OK\r\n"] * 3, maxlen=3)
 
     async def down(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
@@ -99,7 +100,7 @@ class _Line:
                 if self.proxy.delay:
                     await asyncio.sleep(self.proxy.delay)
                 await self._pass_on(reply)
-                self.before = reply
+                self.before.append(reply)
 
     async def _pass_on(self, reply: bytes) -> None:
         proxy = self.proxy
@@ -111,7 +112,7 @@ class _Line:
             proxy.told += 1
             await self._lie(proxy.lie, reply)
         else:
-            self.writer.write(self.before if self.shifted else reply)
+            self.writer.write(self.before[-self.late] if self.late else reply)
 
     async def _lie(self, lie: Lie, reply: bytes) -> None:
         half = reply[: max(1, len(reply) // 2)]
@@ -131,10 +132,10 @@ class _Line:
             case Lie.GARBAGE:
                 self.writer.write(os.urandom(64))
             case Lie.TWICE:
-                self.writer.write(reply + self.before)
+                self.writer.write(reply + self.before[-1])
             case Lie.SHIFTED:
-                self.shifted = True
-                self.writer.write(self.before)
+                self.late = 1 + self.proxy.told % 3
+                self.writer.write(self.before[-self.late])
 
 
 async def read_reply(reader: asyncio.StreamReader) -> bytes:

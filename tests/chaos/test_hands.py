@@ -11,7 +11,7 @@ from services.simulator.accounts import Account, Grant
 from services.simulator.household import ACCOUNTS
 from services.simulator.privileges import ADMINISTRATOR
 from tests import harness
-from tests.chaos.program import ALICE, KID, ROOT, assert_no_trace, browser, jump, program, who
+from tests.chaos.program import KID, ROOT, assert_no_trace, browser, jump, program, who
 from tests.chaos.servers import StoreServer
 from tests.harness import sign_in
 from tests.socket_client import load, runs, tab
@@ -30,7 +30,7 @@ def test_time_limits_taken_off(server, sim):
     with program(server.url, sim, **SECONDS) as up, browser(up) as root:
         born = time.monotonic()
         while who(root) == ROOT.userid:
-            for key in server.keys():
+            for key in server.keys("*"):
                 server.ask("PERSIST", key)
             assert time.monotonic() < born + LONGEST + 2
             time.sleep(0.05)
@@ -192,7 +192,7 @@ def test_nothing_to_find(kind, tmp_path):
             with server.admin() as admin:
                 admin.set("planted", PLANTED)
                 admin.save()
-                dumps = b"".join(key + admin.dump(key) for key in admin.keys() if key != b"planted")
+                dumps = b"".join(key + admin.dump(key) for key in admin.scan_iter() if key != b"planted")
             secrets = {PASSWORD, WRONG, SECRET, STORE_PASSWORD, *ids, *tickets.signatures()}
             assert len(ids) >= 4
             files = {

@@ -19,19 +19,19 @@ SPOILT = {
     "hash": lambda admin, key, _: admin.hset(key, "x", "y"),
     "sorted set": lambda admin, key, _: admin.zadd(key, {"x": 1e300, "y": float("inf")}),
     "string": lambda admin, key, _: admin.set(key, "x"),
-    "empty": lambda admin, key, value: put(admin, key, value, lambda _: b""),
-    "garbage": lambda admin, key, value: put(admin, key, value, lambda old: bytes(range(256))[: max(9, len(old))]),
-    "truncated": lambda admin, key, value: put(admin, key, value, lambda old: old[: len(old) // 2]),
-    "a bit": lambda admin, key, value: put(admin, key, value, lambda old: old[:-1] + bytes([old[-1] ^ 1]) if old else b"x"),
-    "first bit": lambda admin, key, value: put(admin, key, value, lambda old: bytes([old[0] ^ 128]) + old[1:] if old else b"x"),
-    "huge": lambda admin, key, value: put(admin, key, value, lambda old: (old or b"x") * 5000),
-    "huge number": lambda admin, key, value: put(admin, key, value, lambda _: b"9" * 400),
-}  # fmt: skip
-"""What is written in a key's place, given what lay there: a string's bytes, or a dictionary of a hash or sorted set."""
+    "empty": lambda *place: put(*place, lambda _: b""),
+    "garbage": lambda *place: put(*place, lambda old: bytes(range(256))[: max(9, len(old))]),
+    "truncated": lambda *place: put(*place, lambda old: old[: len(old) // 2]),
+    "last bit": lambda *place: put(*place, lambda old: old[:-1] + bytes([old[-1] ^ 1]) if old else b"x"),
+    "first bit": lambda *place: put(*place, lambda old: bytes([old[0] ^ 128]) + old[1:] if old else b"x"),
+    "huge": lambda *place: put(*place, lambda old: (old or b"x") * 5000),
+    "huge number": lambda *place: put(*place, lambda _: b"9" * 400),
+}
+"""What is written in a key's place: the store, the key, and what lay there."""
 
 
 def put(admin, key, value, change):
-    """Write a value of the same kind with each of its parts changed."""
+    """Write a value of the same kind with each of its parts changed: bytes, or a hash's, or a sorted set's."""
     if isinstance(value, bytes):
         admin.set(key, change(value))
     elif isinstance(value, dict):
