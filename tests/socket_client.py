@@ -84,12 +84,12 @@ main()
 
 
 @contextlib.contextmanager
-def laboratory(*, port: int = 0, **settings: str) -> Iterator[harness.Running]:
+def laboratory(lab: str = LAB, *, port: int = 0, **settings: str) -> Iterator[harness.Running]:
     """The program with the page `/lab`, as its own process."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
         port, log = port or harness.free_port(), Path(directory) / "log"
         script = Path(directory) / "laboratory.py"
-        script.write_text(LAB)
+        script.write_text(lab)
         settings = {"PROXGATE_DATA_DIR": f"{directory}/data", "SESSION_SECRET": harness.SECRET, **settings}
         with log.open("w") as out:
             process = subprocess.Popen(

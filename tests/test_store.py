@@ -553,6 +553,17 @@ async def test_half_an_answer_does_not_spoil_the_next():
         assert [await store.run(get("x")) for _ in range(3)] == [b"c"] * 3
 
 
+async def test_an_answer_too_many_is_nobodys():
+    """An answer that was left over is not given to the next question: its connection is given up."""
+    answer = b"$1\r\na\r\n"
+    async with says(lambda _: answer) as url, opened(url) as store:
+        assert await store.run(get("x")) == b"a"
+        answer = b"$1\r\nb\r\n$1\r\nz\r\n"
+        assert await store.run(get("x")) == b"b"
+        answer = b"$1\r\nc\r\n"
+        assert [await store.run(get("x")) for _ in range(3)] == [b"c"] * 3
+
+
 async def test_server_that_hangs_up():
     """A server that closes every connection at once is down, at once."""
 
