@@ -1,4 +1,4 @@
-"""Whether a killed replica costs anybody a session: of two behind HAProxy, one is killed under load, again and again."""
+"""Whether a killed replica costs anybody a session: of two behind HAProxy one is killed under load, time after time."""
 
 import argparse
 import asyncio
