@@ -64,6 +64,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.replica_kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=KILLS, help="how many (%(default)s)")
     kills = parser.parse_args().kills
+    harness.START_SECONDS = 60  # beside the load, on whatever machine
     accounts = [Account(userid=f"user{n}@pve", password="demo") for n in range(ACCOUNTS)]
     with watched(accounts=accounts) as sim, harness.valkey() as store:
         with site(REDIS_URL=store, **harness.for_proxmox(sim)) as both:
@@ -89,7 +90,11 @@ async def _measure(both: Site, kills: int) -> tuple[Load, list[int], Sequence[Si
     people = [asyncio.create_task(_person(both, load, numbers)) for _ in range(PEOPLE)]
     tabs = [asyncio.create_task(_tab(both, load, number)) for number in range(TABS)]
     await asyncio.sleep(2)
-    met = [await _kill(both, load, NAMES[number % len(NAMES)]) for number in range(kills)]
+    met: list[int] = []
+    while len(met) < kills:
+        met.append(await _kill(both, load, NAMES[len(met) % len(NAMES)]))
+        if len(met) % 20 == 0:
+            print(f"{len(met)} kills after {time.perf_counter() - started:.0f} s", flush=True)
     load.over = True
     await asyncio.gather(*people)
     for one in tabs:
