@@ -57,7 +57,7 @@ def main() -> int:
     both = (services, by_http)
     return verdict(
         every_call_was_made=sum(ledger.calls for ledger in both) == options.calls,
-        many_were_cut=all(ledger.cut > ledger.calls / 10 for ledger in both),
+        many_were_cut=all(ledger.cut > ledger.calls / 20 for ledger in both),
         no_answer_reached_the_wrong_user=not any(ledger.wrong for ledger in both),
         nearly_all_others_were_answered=all(ledger.failed <= ledger.calls / 100 for ledger in both),
         the_check_notices_every_answer_that_is_another_persons=misled,
