@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,9 @@ def admin(url: str) -> redis.Redis:
 class Running:
     """A `proxgate` process."""
 
+    tls: ssl.SSLContext | None = None
+    """What a socket over https is opened with."""
+
     def __init__(self, process: subprocess.Popen, port: int, log: Path, scheme: str = "http"):
         self.process = process
         self.port = port
@@ -114,10 +118,10 @@ def for_proxmox(sim: Simulator) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def proxgate(*arguments: str, scheme: str = "http", **settings: str) -> Iterator[Running]:
+def proxgate(*arguments: str, scheme: str = "http", port: int = 0, **settings: str) -> Iterator[Running]:
     """The program, started as a person does, in an empty directory; stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
-        port = free_port()
+        port = port or free_port()
         settings.setdefault("PROXGATE_DATA_DIR", f"{directory}/data")
         log = Path(directory) / "log"
         command = [sys.executable, "-m", "ui", "--port", str(port), *arguments]

@@ -262,7 +262,7 @@ async def socket(
     own = server.url if origin is _SAME else origin
     sent = {**({"Cookie": cookies} if cookies else {}), **(headers or {})}
     async with websockets.connect(
-        f"ws://localhost:{server.port}{path}?{query}", additional_headers=sent, origin=own,
+        f"{server.url.replace('http', 'ws', 1)}{path}?{query}", additional_headers=sent, origin=own, ssl=server.tls,
         ping_interval=None, proxy=None, max_size=None, compression=None, close_timeout=1,
     ) as connection:  # fmt: skip
         tab = Tab(connection)
