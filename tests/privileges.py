@@ -7,7 +7,7 @@ COMMANDS = (
     "lpush", "ltrim", "lrange",
     "hget", "hset", "hsetnx", "hdel", "hexists", "hgetall", "hlen",
     "zadd", "zrem", "zcard", "zscore", "zrange", "zrangebyscore", "zremrangebyscore", "zremrangebyrank",
-    "eval", "multi", "exec", "scan", "publish", "subscribe",
+    "eval", "scan", "publish", "subscribe",
 )  # fmt: skip
 """Of our own, as the store spells them."""
 

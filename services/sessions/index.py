@@ -24,6 +24,12 @@ logger = logging.getLogger(__name__)
 _NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
 
+_ADD = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return redis.call('HLEN', KEYS[1])
+"""
+
 _REPLACE = """
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
 """
@@ -74,11 +80,7 @@ class Index:
         value = seal_entry(entry, self._keys, f"{index} {hash}")
 
         async def add(client: Redis) -> int:
-            async with client.pipeline(transaction=True) as pipe:
-                pipe.hset(index, hash, value)
-                pipe.expire(index, self._limits.longest)
-                pipe.hlen(index)
-                return int((await pipe.execute())[2])
+            return int(await client.eval(_ADD, 1, index, hash, value, self._limits.longest))
 
         with suppress(StoreCorrupt):
             return await self._store.run(add, settle=True)

@@ -34,11 +34,12 @@ class Kind(Enum):
     """What stands at an address."""
 
     SERVER = auto()
+    SOCKET = auto()
     SENTINEL = auto()
     CLUSTER = auto()
 
 
-_DEFAULT_PORTS = {Kind.SERVER: 6379, Kind.SENTINEL: 26379, Kind.CLUSTER: 6379}
+_DEFAULT_PORTS = {Kind.SENTINEL: 26379, Kind.CLUSTER: 6379}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,8 @@ def _parse(url: str) -> StoreAddress:
 def _server(scheme: str, rest: str, options: Mapping[str, str]) -> StoreAddress:
     found = _read(scheme, rest, options)
     nodes = () if scheme == "unix" else ((found.get("host", "localhost"), found.get("port", 6379)),)
-    return StoreAddress(kind=Kind.SERVER, tls=scheme == "rediss", nodes=nodes, options=found)
+    kind = Kind.SOCKET if scheme == "unix" else Kind.SERVER
+    return StoreAddress(kind=kind, tls=scheme == "rediss", nodes=nodes, options=found)
 
 
 def _several(kind: Kind, scheme: str, rest: str, options: Mapping[str, str]) -> StoreAddress:
@@ -111,7 +113,7 @@ def _several(kind: Kind, scheme: str, rest: str, options: Mapping[str, str]) -> 
         tls=scheme == "rediss",
         nodes=nodes,
         service=service,
-        options={name: value for name, value in each[0].items() if name != "connection_class"},
+        options=each[0],
         sentinel_login={ours[name]: value for name, value in options.items() if name in ours},
     )
 
@@ -119,7 +121,9 @@ def _several(kind: Kind, scheme: str, rest: str, options: Mapping[str, str]) -> 
 def _read(scheme: str, rest: str, options: Mapping[str, str]) -> dict[str, Any]:
     """One address as redis-py reads it. Raises ValueError."""
     query = urlencode({_TLS_FILES.get(name, name): value for name, value in options.items() if name not in _BOUNDS})
-    return dict(parse_url(f"{scheme}://{rest}?{query}"))
+    found = dict(parse_url(f"{scheme}://{rest}?{query}"))
+    found.pop("connection_class", None)  # ours to choose
+    return found
 
 
 def _service(path: str) -> tuple[str, int]:

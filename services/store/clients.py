@@ -6,16 +6,26 @@ from typing import Any, cast
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
+from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from services.store.address import Kind, StoreAddress, wrong_address
+from services.store.tls import TlsConnection, WatchedTlsConnection
 
 CONNECTIONS = 32
 """At once; of a Cluster, to each of its servers."""
+
+_CLASSES: dict[tuple[Kind, bool], type[AbstractConnection]] = {
+    (Kind.SOCKET, False): UnixDomainSocketConnection,
+    (Kind.SERVER, False): Connection,
+    (Kind.SERVER, True): TlsConnection,
+    (Kind.SENTINEL, False): SentinelManagedConnection,
+    (Kind.SENTINEL, True): WatchedTlsConnection,
+}
+"""How a server of each kind is connected to, without TLS and with it."""
 
 _SENTINEL_SECONDS = 0.3
 """For so long one Sentinel is waited for, so that there is time left for the next."""
@@ -37,8 +47,8 @@ def open_client(address: StoreAddress, deadline: float) -> Redis:
     }
     try:
         match address.kind:
-            case Kind.SERVER:
-                return _pooled(ConnectionPool(**options))
+            case Kind.SERVER | Kind.SOCKET:
+                return _pooled(ConnectionPool(_CLASSES[address.kind, address.tls], **options))
             case Kind.SENTINEL:
                 return _pooled(_watched(address, options))
             case Kind.CLUSTER:
@@ -67,13 +77,21 @@ def _watched(address: StoreAddress, options: dict[str, Any]) -> SentinelConnecti
             "retry": Retry(NoBackoff(), 1),
         },
     )
-    return SentinelConnectionPool(address.service, sentinel, ssl=address.tls, **options)
+    for one in sentinel.sentinels:
+        one.connection_pool.connection_class = _CLASSES[Kind.SERVER, address.tls]
+    how = _CLASSES[address.kind, address.tls]
+    return SentinelConnectionPool(address.service, sentinel, connection_class=how, **options)
 
 
 def _cluster(address: StoreAddress, options: dict[str, Any]) -> RedisCluster:
     nodes = [ClusterNode(host, port) for host, port in address.nodes]
     # Twice as many as are used at once: one that breaks is put back only a little later.
-    return RedisCluster(startup_nodes=nodes, ssl=address.tls, max_connections=2 * CONNECTIONS, **options)
+    client = RedisCluster(startup_nodes=nodes, ssl=address.tls, max_connections=2 * CONNECTIONS, **options)
+    if address.tls:  # the nodes that it finds, and those that it starts with
+        client.connection_kwargs["connection_class"] = TlsConnection
+        for node in client.nodes_manager.startup_nodes.values():
+            node.connection_class = TlsConnection
+    return client
 
 
 async def close_client(client: Redis) -> None:
@@ -94,7 +112,7 @@ async def look_again(client: Redis) -> None:
     A silent server is not told from a slow one by our deadlines, and redis-py would ask it for ever.
     """
     if isinstance(client, RedisCluster):
-        with suppress(RedisError, OSError):  # the next failure looks again
+        with suppress(RedisError, RedisClusterException, OSError):  # the next failure looks again
             await client.nodes_manager.initialize()
 
 

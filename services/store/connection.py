@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, cast
 
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from services.errors import StoreCorrupt, StoreUnavailable
 from services.store.address import parse
@@ -192,7 +192,7 @@ async def _translated(deadline: float | None = DEADLINE) -> AsyncGenerator[None]
         raise StoreUnavailable(code[0] if code else type(exc).__name__) from exc
     except _NONSENSE as exc:
         raise StoreUnavailable("an answer that makes no sense") from exc
-    except (RedisError, OSError, TimeoutError, EOFError) as exc:
+    except (RedisError, RedisClusterException, OSError, TimeoutError, EOFError) as exc:
         raise StoreUnavailable(type(exc).__name__) from exc
 
 
