@@ -356,3 +356,27 @@ def test_the_accounts_own_events_are_told(opened, store):
     first, failed, *others = (events.nth(n).locator("path").get_attribute("d") for n in range(4))
     assert failed not in {first, *others}
     assert browser.serious(page) == []
+
+
+def test_a_page_that_was_kept_knows_its_new_session(chromium, store):
+    """A tab that lay frozen until its person signed in again marks the new session as this one, and offers no end."""
+    with harness.simulator() as pve:
+        settings = {"REDIS_URL": store.url, "STORE_PREFIX": "mine:", **harness.for_proxmox(pve)}
+        with harness.proxgate(SESSION_SECRET=harness.SECRET, SESSION_IDLE_SECONDS="8", **settings) as site:
+            context = chromium.new_context(base_url=site.url)
+            page = browser.card(context.new_page())
+            browser.sign_in(page)
+            page.goto("/sessions")
+            rows(page).first.wait_for()
+            tab = page.evaluate("window.clientId")
+            page.wait_for_url(re.compile("/login"))
+            browser.fill_card(page)
+            page.get_by_role("button", name="Sign in", exact=True).click()
+            page.wait_for_url(re.compile("/sessions$"))
+            page.get_by_text("Session ended: not used for a while").wait_for()  # it has read both lists anew
+            assert page.evaluate("window.clientId") == tab
+            expect(page.get_by_text("root@pam is signed in nowhere else.")).to_be_visible()
+            expect(rows(page)).to_have_count(1)
+            expect(rows(page)).to_contain_text("This one")
+            expect(page.get_by_role("button", name=re.compile("^End "))).to_have_count(0)
+            context.close()
