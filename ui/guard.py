@@ -38,6 +38,9 @@ _ANYBODYS_FILES = re.compile(
 )
 """Just what a route of files answers: anything else would reach the pages, and build one for a stranger."""
 
+_TABS = "/_nicegui/client/"
+"""Below it NiceGUI has routes of single tabs, and asks nobody whose."""
+
 
 class Guard:
     """Stands between the edge and the application."""
@@ -83,12 +86,19 @@ class Guard:
             if path != SOCKET_PATH:
                 return await answer(send, 404)
             return await self._gate.poll(scope, receive, send)
+        if path.startswith(_TABS) and not self._is_own_tab(scope):
+            return await answer(send, 404)
         if name_in(_address(scope)) and scope["method"] == "GET":
             return await self._come_back(scope, receive, send)
         with self._tabs.building(visit_of(scope)) as room:
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             return await self.app(scope, receive, self._signing_again(scope, send))
+
+    def _is_own_tab(self, scope: Scope) -> bool:
+        """Whether what a tab has of its own, such as the place of its uploads, is asked for by that tab's session."""
+        tab, own = self._tabs.visit(scope["path"].removeprefix(_TABS).partition("/")[0]), visit_of(scope).session
+        return tab is not None and tab.session is not None and own is not None and tab.session.hash == own.hash
 
     async def _come_back(self, scope: Scope, receive: Receive, send: Send) -> None:
         """To a page that was frozen when its session expired; where there is none, to a new one."""

@@ -9,7 +9,6 @@ import secrets
 import time
 from collections import Counter
 from dataclasses import dataclass
-from urllib.parse import parse_qs
 
 from nicegui import Client
 
@@ -62,7 +61,7 @@ class KeptTabs:
 
     def awaits(self, address: str, visit: Visit) -> bool:
         """Whether that address leads to a tab that was frozen in this browser."""
-        kept = self._kept.get(name_in(address))
+        kept = self._find(address)
         return kept is not None and _same_browser(kept.client, visit)
 
     def thaw(self, address: str, visit: Visit) -> Client | None:
@@ -70,13 +69,12 @@ class KeptTabs:
 
         Another account in the same browser makes it go for good.
         """
-        name = name_in(address)
-        kept = self._kept.get(name)
+        kept = self._find(address)
         if kept is None or visit.session is None or not _same_browser(kept.client, visit):
             return None
         if kept.address != without_name(address):
             return None
-        del self._kept[name]
+        del self._kept[name_in(address)]
         own = visit_of(kept.client.request.scope)
         if own.session is None or own.session.principal != visit.session.principal:
             end_client(kept.client)
@@ -94,11 +92,16 @@ class KeptTabs:
                 del self._kept[name]
                 end_client(kept.client)
 
+    def _find(self, address: str) -> _Kept | None:
+        """The tab that an address names, if its time is not over."""
+        kept = self._kept.get(name_in(address))
+        return kept if kept is not None and time.monotonic() <= kept.until else None
+
 
 def name_in(address: str) -> str:
-    """The name of a frozen tab in an address, else empty."""
-    names = parse_qs(address.partition("?")[2]).get(_NAME, [])
-    return names[0] if len(names) == 1 else ""
+    """The name of a frozen tab in an address, as we wrote it there, else empty."""
+    names = [part for part in address.partition("?")[2].split("&") if part.startswith(f"{_NAME}=")]
+    return names[0].partition("=")[2] if len(names) == 1 else ""
 
 
 def without_name(address: str) -> str:
