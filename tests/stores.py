@@ -216,8 +216,7 @@ class SentinelGroup:
             if (others, replicas) != (len(self.sentinels) - 1, len(self.servers) - 1):
                 return False
         primary = self.primary()
-        followers = [one.do("INFO", "replication") or {} for one in self.servers if one is not primary]
-        return all(found.get("master_link_status") == "up" for found in followers)
+        return all(_follows(one) for one in self.servers if one is not primary)
 
 
 _WHO = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", SERVICE)
@@ -239,10 +238,16 @@ def sentinel_group(
     ]
     for watcher in watchers:
         watcher.watch(servers[0])
-    with running(*servers), running(*watchers):
-        group = SentinelGroup(servers=tuple(servers), sentinels=tuple(watchers))
-        harness.until(group.settled, READY_SECONDS, every=0.1)
-        yield group
+    group = SentinelGroup(servers=tuple(servers), sentinels=tuple(watchers))
+    with running(*servers):
+        harness.until(lambda: all(map(_follows, servers[1:])), READY_SECONDS)  # Sentinels look again after ten seconds
+        with running(*watchers):
+            harness.until(group.settled, READY_SECONDS, every=0.1)
+            yield group
+
+
+def _follows(replica: Server) -> bool:
+    return (replica.do("INFO", "replication") or {}).get("master_link_status") == "up"
 
 
 # A Cluster
@@ -250,7 +255,7 @@ def sentinel_group(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterGroup:
-    """Primaries with a share of the slots each, then the replicas of the first of them."""
+    """Primaries with a share of the slots each, and the replicas of the first of them, as they were at the start."""
 
     primaries: tuple[Server, ...]
     replicas: tuple[Server, ...]
@@ -270,11 +275,11 @@ class ClusterGroup:
         """Whether each of them says so, knows all others, and the replicas follow."""
         told = [one.do("CLUSTER INFO") or {} for one in self.servers]
         fine = all(one.get("cluster_state") == "ok" for one in told)
-        followers = [one.do("INFO", "replication") or {} for one in self.replicas]
+        roles = [one.do("INFO", "replication") or {} for one in self.servers]
         return (
             fine
             and all(int(one["cluster_known_nodes"]) == len(self.servers) for one in told)
-            and all(one.get("master_link_status") == "up" for one in followers)
+            and all(one.get("role") == "master" or one.get("master_link_status") == "up" for one in roles)
         )
 
     def move_slot(self, slot: int) -> None:
@@ -327,8 +332,9 @@ def _bus(server: Server) -> int:
 
 def _has(shards, port: int, slot: int) -> bool:
     for shard in shards:
-        if any(node["port"] == port for node in shard["nodes"]):
-            return any(first <= slot <= last for first, last in shard["slots"])
+        if any(node[b"port"] == port for node in shard[b"nodes"]):
+            slots = shard[b"slots"]
+            return any(first <= slot <= last for first, last in zip(slots[::2], slots[1::2], strict=True))
     return False
 
 

@@ -297,6 +297,22 @@ async def test_wrong_type_is_corruption(store, alone):
         await store.run(operation)
 
 
+@pytest.mark.parametrize("trouble", [ConnectionError("x"), NoPermissionError("x"), ResponseError("CLUSTERDOWN x")])
+async def test_outage_among_answers(trouble):
+    """Among a pipeline's answers the error of one key is left to the asker; any other means that the store is down."""
+    answers = [b"x", ResponseError("WRONGTYPE x")]
+
+    async def operation(client):
+        return answers
+
+    store = Store(FakeAsyncRedis())
+    assert await store.run(operation) is answers
+    answers.append(trouble)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.run(operation)
+    assert caught.value.__cause__ is trouble
+
+
 async def test_refusal_in_a_pipeline_names_itself(server):
     """A full store refused within a pipeline is named by the server's own word for it."""
     async with opened(server.url) as store:
@@ -465,6 +481,26 @@ async def test_close_closes_every_connection(server):
         while len(await other.run(lambda client: client.client_list())) > 1:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
+
+
+async def test_listening_to_a_silent_server(server, monkeypatch):
+    """A quiet channel is listened to on and on, while the server lives; one that falls silent is an outage."""
+    monkeypatch.setattr("services.store.channel._QUIET_SECONDS", 0.1)
+    async with opened(server.url) as store:
+        words = []
+
+        async def listen():
+            async for word in store.listen("ended"):
+                words.append(word)
+
+        listening = asyncio.create_task(listen())
+        await asyncio.sleep(1)
+        while not words:
+            await store.publish("ended", b"word")
+            await asyncio.sleep(0.05)
+        server.signal(signal.SIGSTOP)
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(listening, 20)
 
 
 # ----------------------------------------------------------------------------------------- half and wrong replies

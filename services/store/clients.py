@@ -53,7 +53,7 @@ def open_client(address: StoreAddress, deadline: float) -> Redis:
                 return _pooled(_watched(address, options))
             case Kind.CLUSTER:
                 return cast(Redis, _cluster(address, options))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RedisError):
         raise wrong_address() from None
 
 
@@ -91,6 +91,8 @@ def _cluster(address: StoreAddress, options: dict[str, Any]) -> RedisCluster:
         client.connection_kwargs["connection_class"] = TlsConnection
         for node in client.nodes_manager.startup_nodes.values():
             node.connection_class = TlsConnection
+    for node in client.nodes_manager.startup_nodes.values():
+        node.connection_class(**node.connection_kwargs)  # connects nothing, and knows every wrong parameter
     return client
 
 
