@@ -32,6 +32,7 @@ const proxgate = (() => {
     if (window.socket && window.socket !== socket) {
       socket = window.socket;
       socket.on("open", () => (leaving = true)); // on the way to the login card: not to be cut short below
+      socket.on("connect", () => cover(false)); // it is let in only while the store answers
     }
     if (leaving || document.getElementById("popup")?.ariaHidden !== "false") return;
     try {

@@ -390,6 +390,7 @@ class Stub:
         put_visit(self.request.scope, visit(session, browser))
         self.outbox = SimpleNamespace(messages=[], message_history=[])
         self._delete_tasks = {}
+        self._socket_to_document_id, self._num_connections, self.tab_id = {}, {}, "t"
         self.deleted = False
 
     def delete(self):

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.harness import environment
-from tests.privileges import set_user
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,8 +39,3 @@ def test_the_wheel_runs_by_itself(wheel, tmp_path):
     )  # fmt: skip
     assert str(tmp_path) in done.stdout
     assert "/assets/login.js?v=" in done.stdout
-
-
-def test_the_readme_names_the_least_privileges():
-    """The README's user of the store is the one that the whole suite runs as, on our own keys."""
-    assert f"\n{set_user('proxgate', 'PASSWORD', 'proxgate:')}\n" in (ROOT / "README.md").read_text()

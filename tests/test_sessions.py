@@ -168,10 +168,20 @@ async def test_reading_without_touch(sessions, store):
     assert await raw(store, "TTL", record_key(store, made)) <= 100
 
 
-async def test_read_is_one_round_trip(sessions, store):
-    """Reading and touching a session asks the store once."""
+async def test_read_is_two_round_trips(sessions, store):
+    """Reading and touching a session asks the store once, and once whether its owner's list has it."""
     made = await sessions.create(ticket(), **WHERE)
-    assert await count_trips(store, lambda: sessions.read(made.id)) == 1
+    assert await count_trips(store, lambda: sessions.read(made.id)) == 2
+
+
+async def test_unlisted_session_is_none(sessions, store):
+    """A session that its owner could not find on the list opens nothing, and is ended for good."""
+    made = await sessions.create(ticket(), **WHERE)
+    await raw(store, "DEL", *await names(store, "index"))
+    with ended(EndReason.ENDED):
+        async with sessions.credentials(made):
+            pass
+    assert await raw(store, "EXISTS", record_key(store, made)) == 0
 
 
 async def test_reading_does_not_write_the_record(sessions, store):

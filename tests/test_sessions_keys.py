@@ -155,7 +155,8 @@ async def test_sealing_anew_overwrites_nothing(having, store, monkeypatch):
         await seal_anew(id, before, record)
 
     monkeypatch.setattr(both._records, "_seal_anew", late)
-    await both.read(made.id)
+    with ended():
+        await both.read(made.id)
     assert "7:" in (await lend(both, made)).csrf_token.get_secret_value()
 
 

@@ -54,7 +54,7 @@ async def test_tickets_of_open_tabs_are_renewed(sessions, watch, pve):
     async with running(keep_fresh(sessions, watch)):
         with watch.watching(made):
             await until(lambda: pve.renewals >= 2, 15)
-    found = await sessions._records.read(made.id)
+    found = await sessions._found(made)
     assert int(found.record.credential.ticket.get_secret_value().split(":")[2]) > 100
 
 

@@ -24,6 +24,15 @@ def is_ending(client: Client) -> bool:
     return bool(_ending(client))
 
 
+def detach(client: Client) -> None:
+    """Let a tab's sockets be none of its own any more: what becomes of them does not end it."""
+    spare(client)
+    inner = cast(Any, client)
+    inner._socket_to_document_id.clear()
+    inner._num_connections.clear()
+    inner.tab_id = None
+
+
 def make_ready(client: Client) -> None:
     """Let a new page of the browser join an old client: what was meant for the old page is in the new one's HTML."""
     client.outbox.messages.clear()

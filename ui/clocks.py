@@ -59,7 +59,9 @@ class _Warning:
     def __init__(self, clocks: Clocks) -> None:
         self._clocks = clocks
         self._shown: EndReason | None = None
-        self._later = False
+        self._put_off: Session | None = None
+        """The session of which its person wants to hear no more that it ends."""
+
         labels = "role=alertdialog aria-labelledby=ending-title aria-describedby=ending-words"
         self._dialog = ui.dialog().props(f"persistent {labels}")
         with self._dialog, ui.element("div").classes("pg-dialog"):
@@ -74,8 +76,9 @@ class _Warning:
         ui.timer(1.0, self._look)
 
     def _look(self) -> None:
-        ahead = self._clocks.ahead(current_session())
-        if ahead is None or (ahead.reason is EndReason.AGE and self._later):
+        session = current_session()
+        ahead = self._clocks.ahead(session)
+        if ahead is None or (ahead.reason is EndReason.AGE and session == self._put_off):
             return self._hide()
         self._digits.set_text(countdown(ahead.seconds))
         if ahead.reason is not self._shown:
@@ -105,7 +108,7 @@ class _Warning:
                 await self._clocks.finish(session, visit_of(ui.context.client.request.scope).address)
 
     def _decline(self) -> None:
-        self._later = True
+        self._put_off = current_session()
         self._hide()
 
 

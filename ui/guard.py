@@ -81,7 +81,8 @@ class Guard:
             return await self._stranger(scope, send, ended)
         if path.startswith(SOCKETS):
             if not _from_our_page(scope):
-                await self._note_refusal(scope, "other-origin")
+                if _says_whence(scope):
+                    await self._note_refusal(scope, "other-origin")
                 return await _refuse(scope, send, 403, text.OTHER_SITE)
             if path != SOCKET_PATH:
                 return await answer(send, 404)
@@ -152,7 +153,7 @@ class Guard:
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         ours = _from_our_page(scope)
-        if not ours:
+        if not ours and _says_whence(scope):
             await self._note_refusal(scope, "other-origin")
         if scope["path"] != SOCKET_PATH or not ours:
             return await send({"type": "websocket.close", "code": 1008})
@@ -201,6 +202,11 @@ def _from_our_page(scope: Scope) -> bool:
     if origin:
         return is_same_site(scope)
     return scope["type"] == "http" and site == "same-origin"
+
+
+def _says_whence(scope: Scope) -> bool:
+    """Whether a browser told where a request comes from: on plain http it does not say so of our own polls either."""
+    return bool(headers(scope, b"origin") or headers(scope, b"sec-fetch-site"))
 
 
 def _is_navigation(scope: Scope) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nicegui import Client
 
-from ui.clients import end_client, make_ready
+from ui.clients import detach, end_client, make_ready
 from ui.lasting import pause, resume
 from ui.visit import Visit, visit_of
 
@@ -36,6 +36,8 @@ class KeptTabs:
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
+        self._names: dict[str, str] = {}
+        """Of each frozen tab's client, by its id."""
 
     def freeze(self, client: Client, address: str) -> bool:
         """Keep a tab, which shows `address`, if there is room for it."""
@@ -43,21 +45,22 @@ class KeptTabs:
         if len(self._kept) >= MOST or of_sessions[_owner(client)] >= MOST_PER_SESSION:
             return False
         pause(client)
+        detach(client)
         client.created = float("inf")  # NiceGUI ends tabs that have been without a socket for too long
-        self._kept[secrets.token_urlsafe(16)] = _Kept(
-            client=client, address=address, until=time.monotonic() + KEPT_SECONDS
-        )
+        name = self._names[client.id] = secrets.token_urlsafe(16)
+        self._kept[name] = _Kept(client=client, address=address, until=time.monotonic() + KEPT_SECONDS)
         return True
 
     def __contains__(self, client: Client) -> bool:
-        return any(one.client is client for one in self._kept.values())
+        return client.id in self._names
 
     def way_back(self, client_id: str) -> str:
         """The address that leads back to a frozen tab; empty for a tab that is none."""
-        for name, kept in self._kept.items():
-            if kept.client.id == client_id:
-                return f"{kept.address}{'&' if '?' in kept.address else '?'}{_NAME}={name}"
-        return ""
+        name = self._names.get(client_id)
+        if name is None:
+            return ""
+        address = self._kept[name].address
+        return f"{address}{'&' if '?' in address else '?'}{_NAME}={name}"
 
     def awaits(self, address: str, visit: Visit) -> bool:
         """Whether that address leads to a tab that was frozen in this browser."""
@@ -74,12 +77,12 @@ class KeptTabs:
             return None
         if kept.address != without_name(address):
             return None
-        del self._kept[name_in(address)]
+        self._forget(name_in(address))
         own = visit_of(kept.client.request.scope)
         if own.session is None or own.session.principal != visit.session.principal:
             end_client(kept.client)
             return None
-        own.session = visit.session
+        own.session, own.address = visit.session, visit.address
         kept.client.created = time.time()
         make_ready(kept.client)
         resume(kept.client, visit.session)
@@ -89,8 +92,11 @@ class KeptTabs:
         """Let go of those whose person has not come back in time."""
         for name, kept in list(self._kept.items()):
             if kept.until < time.monotonic():
-                del self._kept[name]
+                self._forget(name)
                 end_client(kept.client)
+
+    def _forget(self, name: str) -> None:
+        del self._names[self._kept.pop(name).client.id]
 
     def _find(self, address: str) -> _Kept | None:
         """The tab that an address names, if its time is not over."""

@@ -176,11 +176,11 @@ class SocketGate:
 
     async def _tell_silence(self, session: Session, send: Send) -> None:
         """Have the page covered while the store is silent; until then nothing that is done there has any effect."""
-        with suppress(Exception):
-            while True:
-                await asyncio.sleep(PERIOD)
-                if self._watch.alive(session.hash):
-                    continue
+        while True:
+            await asyncio.sleep(PERIOD)
+            if self._watch.alive(session.hash):
+                continue
+            with suppress(Exception):  # it may not be open yet
                 await send({"type": "websocket.send", "text": frame("run_javascript", {"code": _COVER})})
                 await self._watch.confirmed(session.hash)
                 await send({"type": "websocket.send", "text": frame("run_javascript", {"code": _UNCOVER})})

@@ -21,7 +21,7 @@ from services.store.connection import Store
 
 logger = logging.getLogger(__name__)
 
-_NO_KEY = -2  # the store's answer to PTTL for a key that is not there
+NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
 
 _ADD = """
@@ -107,6 +107,17 @@ class Index:
 
             await self._store.run(replace)
 
+    async def lists(self, principal: str, hash: str) -> bool:
+        """Whether a session is on its principal's list."""
+
+        async def ask(client: Redis) -> bool:
+            found: Any = client.hexists(self.key(principal), hash)
+            return bool(await found)
+
+        with suppress(StoreCorrupt):
+            return await self._store.run(ask)
+        return False
+
     async def remove(self, principal: str, hash: str) -> None:
         """List a session no more."""
         with suppress(StoreCorrupt):
@@ -160,8 +171,8 @@ class Index:
                 return await pipe.execute()
 
         left = dict(zip(hashes, await self._store.run(ask) if hashes else [], strict=True))
-        await self._forget(index, [hash for hash, ttl in left.items() if ttl == _NO_KEY])
-        return {hash: ttl for hash, ttl in left.items() if ttl != _NO_KEY}
+        await self._forget(index, [hash for hash, ttl in left.items() if ttl == NO_KEY])
+        return {hash: ttl for hash, ttl in left.items() if ttl != NO_KEY}
 
     def _listed(self, index: str, hash: str, value: bytes, now: float, ttl: int) -> ListedSession | None:
         try:

@@ -8,6 +8,7 @@
 The braces keep a session's three keys in one slot of a Cluster.
 """
 
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,16 +26,27 @@ from services.store.connection import Store
 _READ = """
 local value, ended = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 local left = redis.call('PTTL', KEYS[1])
-if value and not ended and ARGV[1] ~= '' then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
+if value and not ended and (ARGV[2] == '1' or left == -1) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
 local clock = redis.call('TIME')
 return {value, ended, left, clock[1], clock[2]}
 """
 
+# What asks twice, since the answer was lost, is told the same twice: each process writes a word of its own.
 _BURY = """
-local first = redis.call('SET', KEYS[2], ARGV[1], 'EX', ARGV[2], 'NX')
+local before = redis.call('GET', KEYS[2])
+if not before then redis.call('SET', KEYS[2], ARGV[1] .. ' ' .. ARGV[3], 'EX', ARGV[2]) end
 redis.call('DEL', KEYS[1])
-return first and 1 or 0
+return (not before or string.sub(before, -#ARGV[3]) == ARGV[3]) and 1 or 0
 """
+
+_LOCK = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
+_UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 _PAUSED = b"paused"
 
@@ -66,14 +78,16 @@ class Records:
     def __init__(self, store: Store, keys: KeyRing) -> None:
         self._store = store
         self._keys = keys
+        self._word = secrets.token_hex(8)
 
     async def now(self, id: str) -> float:
         """The store's clock, in Unix seconds, where the session with this id lies."""
         return await stores_clock(self._store, self._key(hash_id(id)))
 
-    async def read(self, id: str, *, idle: int | None = None) -> Found | EndReason:
-        """The record of the session with this id, or why there is none; `idle` sets the idle limit anew, in seconds.
+    async def read(self, id: str, idle: int, *, touch: bool) -> Found | EndReason:
+        """The record of the session with this id, or why there is none.
 
+        `touch` sets the idle limit anew, to so many seconds; so does a limit that somebody has taken away.
         Raises StoreCorrupt for something there that we did not write.
         """
         hash = hash_id(id)
@@ -81,7 +95,7 @@ class Records:
 
         async def read(client: Redis) -> tuple[bytes | None, object, int, float]:
             # The touch is the read: no second round trip, and a record that is gone stays gone.
-            value, ended, left, *clock = await client.eval(_READ, 2, *keys, "" if idle is None else idle)
+            value, ended, left, *clock = await client.eval(_READ, 2, *keys, idle, int(touch))
             if not isinstance(value, bytes | None):
                 raise TypeError("a record is bytes")
             return value, ended, int(left), seconds(*clock)
@@ -91,7 +105,7 @@ class Records:
             return reason_of(ended)
         record = unseal(value, self._keys, id, keys[0])
         stale = not sealed_with_first(value, self._keys)
-        if stale and idle is not None:
+        if stale and touch:
             with suppress(StoreUnavailable):  # a store that is full still reads; the next use tries again
                 await self._seal_anew(id, value, record)
         return Found(record=record, now=now, left=left / 1000 if left >= 0 else float("inf"), stale=stale)
@@ -118,7 +132,7 @@ class Records:
         return await self._store.run(write)
 
     async def bury(self, hash: str, reason: EndReason, seconds: int) -> bool:
-        """Take a record away and leave the reason for so long; whether this was its end, and not the second one.
+        """Take a record away and leave the reason for so long; whether this process did it first, now or before.
 
         Where a replica may take the primary's place, it knows by then, if any answers.
         """
@@ -126,7 +140,7 @@ class Records:
         keys = (self._key(hash), self._ended_key(hash))
 
         async def bury(client: Redis) -> bool:
-            return bool(await client.eval(_BURY, 2, *keys, reason.value, seconds))
+            return bool(await client.eval(_BURY, 2, *keys, reason.value, seconds, self._word))
 
         return await self._store.run(bury, settle=True)
 
@@ -157,15 +171,15 @@ class Records:
         """Take the lock of a renewal, unless somebody has it."""
 
         async def lock(client: Redis) -> bool:
-            return bool(await client.set(self._lock_key(hash), b"", nx=True, px=milliseconds))
+            return bool(await client.eval(_LOCK, 1, self._lock_key(hash), self._word, milliseconds))
 
         return await self._store.run(lock)
 
     async def unlock(self, hash: str) -> None:
-        """Give the lock back."""
+        """Give the lock back, if this process has it."""
 
         async def unlock(client: Redis) -> None:
-            await client.delete(self._lock_key(hash))
+            await client.eval(_UNLOCK, 1, self._lock_key(hash), self._word)
 
         await self._store.run(unlock)
 
@@ -235,7 +249,7 @@ def reason_of(ended: object) -> EndReason:
     """Why a session is gone: as it was left for its tabs, else it ran out for idleness."""
     if ended is None:
         return EndReason.IDLE
-    words = ended.decode("ascii", "replace") if isinstance(ended, bytes) else ""
+    words = ended.decode("ascii", "replace").partition(" ")[0] if isinstance(ended, bytes) else ""
     return EndReason(words) if words in set(EndReason) else EndReason.ENDED
 
 

@@ -7,10 +7,12 @@ store. A renewal that fails is not asked for again for a while, and nobody waits
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from services.audit import Audit, Event, Kind
-from services.errors import EndReason, ProxmoxError, SessionEnded, TicketRejected
+from services.errors import EndReason, ProxmoxError, SessionEnded, StoreError, TicketRejected
 from services.proxmox import Credential, Proxmox, Ticket
 from services.sessions.limits import Limits
 from services.sessions.records import Found, Records
@@ -47,20 +49,23 @@ class Renewals:
         self._read = read
         self._end = end
         self._under_way: dict[str, asyncio.Task[Found]] = {}
+        self._paused: dict[str, float] = {}
 
     def due(self, found: Found) -> bool:
         """Whether the ticket, if it is one, has reached the age at which it is renewed."""
         credential = found.record.credential
         return isinstance(credential, Ticket) and found.now - credential.issued >= self._limits.renew_ticket
 
-    async def renewed(self, session: Session) -> Found:
-        """The session's record once its ticket was renewed, or could not be.
+    async def renewed(self, session: Session, found: Found) -> Found:
+        """The session's record once its ticket was renewed, or as it was `found` where that could not be.
 
         Raises SessionEnded when Proxmox refuses the ticket; any other trouble leaves the old one in use.
         """
+        if time.monotonic() < self._paused.get(session.hash, 0):
+            return found
         task = self._under_way.get(session.hash)
         if task is None:
-            task = self._under_way[session.hash] = asyncio.create_task(self._renew_or_wait(session))
+            task = self._under_way[session.hash] = asyncio.create_task(self._try(session))
             task.add_done_callback(lambda done: self._forget(session.hash, done))
         return await asyncio.shield(task)
 
@@ -68,6 +73,19 @@ class Renewals:
         self._under_way.pop(hash, None)
         if not done.cancelled():
             done.exception()  # was told to whoever waited, if anybody still did
+
+    async def _try(self, session: Session) -> Found:
+        """A store that takes no writes, as when it is full, ends nothing either: for a while nobody asks it again."""
+        try:
+            return await self._renew_or_wait(session)
+        except StoreError as exc:
+            now = time.monotonic()
+            self._paused = {hash: until for hash, until in self._paused.items() if until > now}
+            self._paused[session.hash] = now + LOCK_MS / 1000
+            await self._tell(session, exc)
+            with suppress(StoreError):
+                await self._records.unlock(session.hash)
+            return await self._read(session)
 
     async def _renew_or_wait(self, session: Session) -> Found:
         if not await self._records.lock(session.hash, LOCK_MS):
@@ -82,7 +100,7 @@ class Renewals:
 
     async def _renew(self, session: Session, found: Found, old: Ticket) -> Found:
         try:
-            new = await self._proxmox.renew(old)
+            new = await self._proxmox.renew(by_our_clock(old, found.now))
         except TicketRejected as exc:
             await self._end(session, EndReason.REJECTED)
             raise SessionEnded(EndReason.REJECTED) from exc
@@ -101,15 +119,29 @@ class Renewals:
         while time.monotonic() < until and await self._records.under_way(hash):  # noqa: ASYNC110 - it is no task here
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _tell(self, session: Session, error: ProxmoxError) -> None:
+    async def _tell(self, session: Session, error: ProxmoxError | StoreError) -> None:
         await self._audit.note(Event(
             kind=Kind.RENEWAL_FAILED, principal=session.principal, session=session.fingerprint,
             outcome=type(error).__name__,
         ))  # fmt: skip
 
 
-def by_stores_clock(credential: Credential, now: float) -> Credential:
+C = TypeVar("C", bound=Credential)
+
+
+def by_stores_clock(credential: C, now: float) -> C:
     """A credential that Proxmox gave just now, its age told by the store's clock, which shows `now`."""
-    if not isinstance(credential, Ticket):
-        return credential
-    return replace(credential, issued=now - max(0.0, time.time() - credential.issued))
+    return _aged(credential, now - max(0.0, time.time() - _issued(credential)))
+
+
+def by_our_clock(credential: C, now: float) -> C:
+    """A credential from the store, whose clock shows `now`, its age told by our own: what is sent to Proxmox."""
+    return _aged(credential, time.time() - (now - _issued(credential)))
+
+
+def _issued(credential: Credential) -> float:
+    return credential.issued if isinstance(credential, Ticket) else 0
+
+
+def _aged(credential: C, issued: float) -> C:
+    return replace(credential, issued=issued) if isinstance(credential, Ticket) else credential

@@ -1,5 +1,6 @@
 """A session as the rest of the program knows it: who, since when, until when. It holds no ticket."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +20,9 @@ class Session:
 
     deadline: float = field(compare=False)
     """When it reaches its longest age, by `time.monotonic()`: whoever sets our clock does not move it."""
+
+    seen: float = field(default_factory=time.monotonic, compare=False)
+    """When the store was asked about it, by `time.monotonic()`: no answer is younger than its question."""
 
     @property
     def hash(self) -> str:

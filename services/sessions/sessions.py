@@ -14,11 +14,11 @@ from services.keys import KeyRing
 from services.proxmox import Credential, Proxmox, ProxmoxClient, Ticket
 from services.sessions.cookie import new_id
 from services.sessions.graveyard import Graveyard
-from services.sessions.index import Entry, Index, ListedSession
+from services.sessions.index import NO_KEY, Entry, Index, ListedSession
 from services.sessions.limits import MOST_SESSIONS, TICKET_SECONDS, Limits
 from services.sessions.record import Record, hash_id
 from services.sessions.records import Found, Records, reason_of
-from services.sessions.renewal import Renewals, by_stores_clock
+from services.sessions.renewal import Renewals, by_our_clock, by_stores_clock
 from services.sessions.session import Named, Session, short
 from services.store.connection import Store
 
@@ -63,10 +63,10 @@ class Sessions:
         `browser` is an opaque id of the browser, if it has one: it keeps at most one session, however many
         sign-ins it starts at once, so the one before is ended.
         """
-        id = new_id()
+        id, seen = new_id(), time.monotonic()
         now = await self._records.now(id)
         record = Record(created=now, credential=by_stores_clock(credential, now))
-        session = self._session(id, record, now)
+        session = self._session(id, record, now, seen)
         entry = Entry(principal=session.principal, started=now, address=address, agent=agent)
         # The list takes out what has no record, so that comes first; nobody knows the id before both are there.
         await self._records.write(id, record, self.limits.idle)
@@ -80,8 +80,9 @@ class Sessions:
 
     async def read(self, id: str, *, touch: bool = True) -> Session:
         """The live session with this id; `touch` moves its idle limit. Raises SessionEnded."""
+        seen = time.monotonic()
         found = await self._read(id, touch=touch)
-        return self._session(id, found.record, found.now)
+        return self._session(id, found.record, found.now, seen)
 
     async def ping(self) -> None:
         """Raises StoreUnavailable unless the store answers."""
@@ -93,10 +94,10 @@ class Sessions:
         Its id opens nothing from here on, here and on every replica; why it ended stays readable for its tabs.
         """
         first = await self._records.bury(session.hash, reason, self.limits.longest)
-        self._graveyard.add(session.hash, reason)
+        news = self._graveyard.add(session.hash, reason)
         with suppress(StoreError):  # without a record it leaves the list when that is read
             await self._index.remove(session.principal, session.hash)
-        if not first:
+        if not (first and news):
             return
         with suppress(StoreError):  # the others find out by themselves
             await self._store.publish(ENDED_CHANNEL, f"{session.hash} {reason.value}".encode())
@@ -128,19 +129,22 @@ class Sessions:
             async with sessions.credentials(session) as proxmox:
                 resources = await proxmox.resources()
 
-        Raises SessionEnded, also when Proxmox no longer accepts the ticket: the session ends with it.
+        Raises SessionEnded, also when Proxmox no longer accepts the ticket: the session ends with it. What is lent is
+        good for as long as its ticket: whoever works for hours borrows anew.
         """
         found = await self.keep_fresh(session)
         try:
-            yield self._proxmox.signed_in(found.record.credential)
+            yield self._proxmox.signed_in(by_our_clock(found.record.credential, found.now))
         except TicketRejected as exc:
+            if (await self._found(session)).record.credential != found.record.credential:
+                raise  # what was lent has been renewed meanwhile: the session itself is well
             await self.end(session, EndReason.REJECTED)
             raise SessionEnded(EndReason.REJECTED) from exc
 
     async def keep_fresh(self, session: Session) -> Found:
         """The session's record, its ticket renewed when due. Raises SessionEnded."""
         found = await self._found(session)
-        return await self._renewals.renewed(session) if self._renewals.due(found) else found
+        return await self._renewals.renewed(session, found) if self._renewals.due(found) else found
 
     async def confirm(self, sessions: Iterable[Named]) -> dict[str, Life]:
         """For each session, by the hash of its id, whether it lives and else why it ended; in one round trip."""
@@ -157,9 +161,11 @@ class Sessions:
 
     # below: what the records say
 
-    def _session(self, id: str, record: Record, now: float) -> Session:
+    def _session(self, id: str, record: Record, now: float, seen: float) -> Session:
         left = record.created + self.limits.longest - now
-        return Session(id=id, principal=record.principal, created=record.created, deadline=time.monotonic() + left)
+        return Session(
+            id=id, principal=record.principal, created=record.created, deadline=time.monotonic() + left, seen=seen
+        )
 
     async def _found(self, session: Session) -> Found:
         return await self._read(session.id, touch=False)
@@ -167,7 +173,7 @@ class Sessions:
     async def _read(self, id: str, *, touch: bool) -> Found:
         hash = hash_id(id)
         try:
-            found = await self._records.read(id, idle=self.limits.idle if touch else None)
+            found = await self._records.read(id, self.limits.idle, touch=touch)
         except KeyUnknown as exc:  # another replica may know it
             logger.error("session refused session=%s: %s", short(hash), exc)  # noqa: TRY400
             raise SessionEnded(EndReason.ENDED) from exc
@@ -178,12 +184,17 @@ class Sessions:
             raise SessionEnded(EndReason.ENDED) from exc
         if isinstance(found, EndReason):
             raise SessionEnded(self._graveyard.reason(hash) or found)
-        if reason := self._graveyard.reason(hash) or self._outlived(found):
-            await self.end(_Named(hash=hash, principal=found.record.principal), reason)
+        named = _Named(hash=hash, principal=found.record.principal)
+        if reason := self._graveyard.reason(hash) or self._outlived(found) or await self._unlisted(named):
+            await self.end(named, reason)
             raise SessionEnded(reason)
         if found.stale:  # else the list could not describe it any more once that key is gone
-            await self._index.seal_anew(found.record.principal, hash)
+            await self._index.seal_anew(named.principal, hash)
         return found
+
+    async def _unlisted(self, named: Named) -> EndReason | None:
+        """The list is what counts: what its owner cannot find must not live."""
+        return None if await self._index.lists(named.principal, named.hash) else EndReason.ENDED
 
     def _outlived(self, found: Found) -> EndReason | None:
         """Whether a record is past its own time, whatever the store's TTL says."""
@@ -198,12 +209,12 @@ class Sessions:
 
     def _life(self, hash: str, answer: tuple[Any, Any, Any]) -> Life:
         left, ended, listed = answer
-        lives = isinstance(left, int) and left != _GONE and ended is None
+        lives = isinstance(left, int) and left != NO_KEY and ended is None
         if not lives:
             return Life(reason=self._graveyard.reason(hash) or reason_of(ended), buried=ended is not None)
         if reason := self._graveyard.reason(hash):
             return Life(reason=reason)
-        if listed != 1:  # the list is what counts: what its owner cannot find must not live
+        if listed != 1:
             return Life(reason=EndReason.ENDED)
         return Life(left=left / 1000 if left >= 0 else float("inf"))
 
@@ -214,7 +225,9 @@ class Sessions:
         before = await self._records.change_browser(browser, f"{session.hash} {session.principal}", self.limits.longest)
         hash, _, principal = before.partition(" ")
         named = _Named(hash=hash, principal=principal)
-        if hash and (await self.confirm([named]))[hash].reason is not EndReason.IDLE:  # which has run out already
+        if not hash or hash == session.hash:  # the store's answer to a question that it was asked twice
+            return
+        if (await self.confirm([named]))[hash].reason is not EndReason.IDLE:  # which has run out already
             await self.end(named, EndReason.SIGNED_OUT)
 
     async def _make_room(self, session: Session) -> None:
@@ -231,6 +244,3 @@ class Sessions:
             if hash != but:
                 await self.end(_Named(hash=hash, principal=principal), reason, address)
         return len(alive)
-
-
-_GONE = -2  # the store's answer to PTTL for a key that is not there

@@ -75,9 +75,8 @@ class Watch:
     @contextmanager
     def watching(self, session: Session) -> Generator[None]:
         """Keep a session, read just now, in the watch."""
-        now = time.monotonic()
-        entry = self._entries.setdefault(session.hash, _Entry(session=session, confirmed=now))
-        entry.confirmed = now
+        entry = self._entries.setdefault(session.hash, _Entry(session=session, confirmed=session.seen))
+        entry.confirmed = max(entry.confirmed, session.seen)
         entry.tabs += 1
         try:
             yield
