@@ -6,6 +6,7 @@ import time
 
 import pytest
 from pydantic import SecretStr
+from redis.asyncio.sentinel import Sentinel
 from redis.crc import key_slot
 
 from services.errors import EndReason, SessionEnded, StoreUnavailable
@@ -91,6 +92,20 @@ async def test_settled(calm, caplog):
             assert caplog.text.count("no replica of the store confirms") == 1
         finally:
             replica.resume()
+
+
+async def test_sentinels_are_asked_once(calm, monkeypatch):
+    """Of many who connect at once only some ask the Sentinels: in a failover these have other work."""
+    ask, asked = Sentinel.discover_master, []
+
+    async def counted(sentinel, name):
+        asked.append(name)
+        return await ask(sentinel, name)
+
+    monkeypatch.setattr(Sentinel, "discover_master", counted)
+    async with opened(calm) as store:
+        await asyncio.gather(*(store.run(lambda client: client.get("x")) for _ in range(30)), return_exceptions=True)
+    assert 0 < len(asked) < 15
 
 
 async def test_all_goes_over_one_connection(calm):

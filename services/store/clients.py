@@ -1,5 +1,6 @@
 """What redis-py has for each kind of store, behind one face: whatever differs between the kinds stands here."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -12,7 +13,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool, SentinelMan
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
-from services.store.address import Kind, StoreAddress, wrong_address
+from services.store.address import Kind, Node, StoreAddress, wrong_address
 from services.store.tls import TlsConnection, WatchedTlsConnection
 
 CONNECTIONS = 32
@@ -62,9 +63,24 @@ def _pooled(pool: ConnectionPool) -> Redis:
     return Redis(connection_pool=pool)
 
 
+class _Sentinels(Sentinel):
+    """Asked once for all who want to know at the same time: after a failover that is every connection."""
+
+    _asking: asyncio.Future[Node] | None = None
+
+    async def discover_master(self, service_name: str) -> Node:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._ask(service_name))
+            self._asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self, service_name: str) -> Node:
+        return cast(Node, await super().discover_master(service_name))
+
+
 def _watched(address: StoreAddress, options: dict[str, Any]) -> SentinelConnectionPool:
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
-    sentinel = Sentinel(
+    sentinel = _Sentinels(
         address.nodes,
         sentinel_kwargs={
             **tls,
