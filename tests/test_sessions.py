@@ -174,7 +174,7 @@ async def test_read_is_two_round_trips(sessions, store):
     assert await count_trips(store, lambda: sessions.read(made.id)) == 2
 
 
-async def test_unlisted_session_is_none(sessions, store):
+async def test_unlisted_session_opens_nothing(sessions, store):
     """A session that its owner could not find on the list opens nothing, and is ended for good."""
     made = await sessions.create(ticket(), **WHERE)
     await raw(store, "DEL", *await names(store, "index"))

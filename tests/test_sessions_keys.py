@@ -155,8 +155,7 @@ async def test_sealing_anew_overwrites_nothing(having, store, monkeypatch):
         await seal_anew(id, before, record)
 
     monkeypatch.setattr(both._records, "_seal_anew", late)
-    with ended():
-        await both.read(made.id)
+    await both.read(made.id)
     assert "7:" in (await lend(both, made)).csrf_token.get_secret_value()
 
 
@@ -171,7 +170,8 @@ async def test_sealing_anew_brings_nothing_back(having, store, monkeypatch):
         await seal_anew(id, before, record)
 
     monkeypatch.setattr(both._records, "_seal_anew", late)
-    await both.read(made.id)
+    with ended():
+        await both.read(made.id)
     assert await names(store, "session") == []
     assert await names(store, "index") == []
     with ended(EndReason.SIGNED_OUT):

@@ -16,6 +16,7 @@ from services.errors import (
     ProxmoxError,
     RequestRefused,
     SettingsError,
+    StoreUnavailable,
     TicketRejected,
     Unreachable,
 )
@@ -24,7 +25,7 @@ from services.proxmox import Address, Anchor, Proxmox, Realm
 from services.proxmox.certificate import fingerprint
 from services.proxmox.clock import SKEW_SECONDS
 from services.settings import Settings
-from services.store.worries import worries
+from services.store.worries import outage, worries
 from services.vouching import VouchedBy, distrust, look, names, vouched_by
 from ui import text
 from ui.server import open_keys, open_store
@@ -99,7 +100,10 @@ class _Doctor:
 
     async def store(self) -> str:
         async with open_store(self._settings, share=True) as store:
-            found = await worries(store)
+            try:
+                found = await worries(store)
+            except StoreUnavailable as exc:
+                raise CheckFailed(f"{text.sentence(exc)}: {outage(exc)}") from exc
             if self._keys:
                 self._kept = await Anchors(store, self._keys).read()
         if found:

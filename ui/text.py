@@ -242,7 +242,7 @@ TO_OVERVIEW = "Go to the overview"
 PAGE_FAILED_TITLE = "Something went wrong"
 PAGE_FAILED = "The page could not be built. The reason is in Proxgate's log."
 STORE_DOWN_TITLE = "Session store unreachable"
-STORE_DOWN = "Proxgate cannot reach its session store. You are still signed in; this page tries again by itself."
+STORE_DOWN = "Proxgate cannot reach its session store. Nobody is signed out by that; this page tries again by itself."
 
 # Refusals without a page
 METHOD_NOT_ALLOWED = "Method not allowed"

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
 
+SPARE_SECONDS = 60
+"""For so much longer a list is there than the last session on it may live: else that would end for want of the list."""
+
 _ADD = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
@@ -80,7 +83,7 @@ class Index:
         value = seal_entry(entry, self._keys, f"{index} {hash}")
 
         async def add(client: Redis) -> int:
-            return int(await client.eval(_ADD, 1, index, hash, value, self._limits.longest))
+            return int(await client.eval(_ADD, 1, index, hash, value, self._limits.longest + SPARE_SECONDS))
 
         with suppress(StoreCorrupt):
             return await self._store.run(add, settle=True)

@@ -11,6 +11,18 @@ logger = logging.getLogger(__name__)
 _SAFE_POLICY = "noeviction"
 _ASK_EVERY = 1.0
 
+_OUTAGES = {
+    "AuthenticationError": "refuses the user or the password",
+    "WRONGPASS": "refuses the user or the password",
+    "NOAUTH": "wants a password",
+    "NoPermissionError": "does not let its user do all that is needed",
+    "NOPERM": "does not let its user do all that is needed",
+    "TimeoutError": "does not answer in time",
+    "ConnectionError": "cannot be connected to",
+    "MasterNotFoundError": "is not known to the Sentinels, or they do not answer",
+    "ReadOnlyError": "takes no writes",
+}
+
 
 async def worries(store: Store) -> tuple[str, ...]:
     """A line for each, its mend included. Raises StoreUnavailable."""
@@ -22,13 +34,22 @@ async def worries(store: Store) -> tuple[str, ...]:
     return tuple(found)
 
 
+def outage(error: StoreUnavailable) -> str:
+    """What keeps the store from serving, as far as its client knows, and what to look at."""
+    return f"it {_OUTAGES.get(str(error), f'does not serve ({error})')}; look at REDIS_URL"
+
+
 async def tell_worries(store: Store) -> None:
-    """Log them once, as soon as the store answers."""
+    """Log them once, as soon as the store answers; and once that it does not."""
+    told = False
     while True:
         try:
             for worry in await worries(store):
                 logger.warning("the store: %s", worry)
-        except StoreUnavailable:
+        except StoreUnavailable as exc:
+            if not told:
+                logger.error("the store: %s; nobody can sign in until then", outage(exc))  # noqa: TRY400
+            told = True
             await asyncio.sleep(_ASK_EVERY)
         else:
             return
