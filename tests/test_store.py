@@ -600,6 +600,24 @@ async def test_an_answer_too_many_is_nobodys():
         assert [await store.run(get("x")) for _ in range(3)] == [b"c"] * 3
 
 
+async def test_nonsense_costs_every_idle_connection(server):
+    """After an answer that makes no sense no connection is used that was there before: one of them is out of step."""
+    async with opened(server.url) as store:
+
+        async def nonsense(client):
+            await client.ping()
+            raise ValueError
+
+        async def ids():
+            await asyncio.gather(*(store.ping() for _ in range(8)), *(store.run(get("x")) for _ in range(8)))
+            return {client["id"] for client in await store.run(lambda client: client.client_list())}
+
+        before = await ids()
+        with unavailable():
+            await store.run(nonsense)
+        assert not before & await ids()
+
+
 async def test_server_that_hangs_up():
     """A server that closes every connection at once is down, at once."""
 

@@ -134,6 +134,24 @@ async def look_again(client: Redis) -> None:
             await client.nodes_manager.initialize()
 
 
+async def drop_idle(client: Redis) -> None:
+    """Close the connections that nobody uses just now: one of them answers out of turn."""
+    if isinstance(client, RedisCluster):
+        for node in client.get_nodes():
+            await node.disconnect_free_connections()
+        return
+    await client.connection_pool.disconnect(inuse_connections=False)
+
+
+async def find_primary(client: Redis) -> None:
+    """Ask the Sentinels for the primary, and leave the connections to any other. Silent ones tell nothing."""
+    pool = client.connection_pool
+    if isinstance(pool, SentinelConnectionPool):
+        with suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(_SENTINEL_SECONDS):
+                await pool.get_master_address()
+
+
 async def primaries(client: Redis) -> Sequence[Any]:
     """Whom to ask about all that is there, each with an `execute_command`: one, or every primary of a Cluster."""
     if isinstance(client, RedisCluster):

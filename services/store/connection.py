@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Self, TypeVar, cast
@@ -17,6 +18,8 @@ from services.store.channel import messages, subscribed
 from services.store.clients import (
     CONNECTIONS,
     close_client,
+    drop_idle,
+    find_primary,
     look_again,
     may_fail_over,
     one_connection,
@@ -35,6 +38,10 @@ DEADLINE = 1.0
 SETTLE_SECONDS = 0.5
 """For so long a write waits for a replica."""
 
+PRIMARY_SECONDS = 1.0
+"""For so long the word of the Sentinels on who is the primary counts: one that was cut off and comes back must not be
+asked over a connection from before."""
+
 _BATCH = 1000
 
 _ERROR_CODE = re.compile(r"\b[A-Z]{3,}\b")
@@ -51,6 +58,7 @@ class Store:
         self._pinging: asyncio.Future[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._settling = True
+        self._primary_asked = float("-inf")
         self.exposed = exposed
         """Whether others on a network may use it without showing anything first."""
 
@@ -81,10 +89,13 @@ class Store:
         cancelled = task.cancelling() if task else 0
         try:
             async with _translated(), self._room:
+                await self._find_primary()
                 wait = settle and may_fail_over(self._client)
                 answer = _sound(await (self._settled(operation) if wait else operation(self._client)))
-        except StoreUnavailable:
+        except StoreUnavailable as exc:
             self._look_again()
+            if isinstance(exc.__cause__, _NONSENSE):
+                await drop_idle(self._client)
             raise
         if task and task.cancelling() > cancelled:  # Python 3.11's wait_for, in redis-py, can lose a cancellation
             raise asyncio.CancelledError
@@ -98,6 +109,11 @@ class Store:
             logger.warning("no replica of the store confirms what is written: a failover would lose it")
         self._settling = settled
         return answer
+
+    async def _find_primary(self) -> None:
+        if may_fail_over(self._client) and time.monotonic() > self._primary_asked + PRIMARY_SECONDS:
+            self._primary_asked = time.monotonic()
+            await find_primary(self._client)
 
     def _look_again(self) -> None:
         if self._looking is None or self._looking.done():

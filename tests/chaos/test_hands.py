@@ -155,7 +155,7 @@ def monitored(server):
     seen, over = [], threading.Event()
 
     def listen():
-        with server.admin() as admin, admin.monitor() as monitor:
+        with server.admin(socket_timeout=None) as admin, admin.monitor() as monitor:
             for command in monitor.listen():
                 seen.append(command["command"])
                 if over.is_set():

@@ -173,6 +173,10 @@ async def own_pulse():
 # F03
 
 
+FEW = 12
+"""Sessions of one account: of more than twenty the longest idle would be ended."""
+
+
 class Crowd:
     """People who sign in as fast as they can, and out of sessions some seconds old; what was acknowledged, and when."""
 
@@ -184,6 +188,9 @@ class Crowd:
 
     def person(self, account) -> None:
         while not self.over.is_set():
+            if sum(userid == account.userid for _, userid, _ in self.made) >= FEW:
+                time.sleep(0.05)
+                continue
             with contextlib.suppress(httpx.TransportError), self.up.client() as client:
                 if harness.sign_in(client, account.username, account.realm).status_code == 200:
                     self.made.append((time.monotonic(), account.userid, dict(client.cookies)))

@@ -31,21 +31,26 @@ SPOILT = {
 
 
 def put(admin, key, value, change):
-    """Write a value of the same kind with each of its parts changed: bytes, or a hash's, or a sorted set's."""
+    """Write a value of the same kind with each of its parts changed: bytes, a hash's, a list's, a sorted set's."""
     if isinstance(value, bytes):
         admin.set(key, change(value))
     elif isinstance(value, dict):
         admin.hset(key, mapping={field: change(part) for field, part in value.items()})
+    elif isinstance(value[0], bytes):
+        admin.rpush(key, *(change(part) for part in value))
     else:
         admin.zadd(key, {change(member): score for member, score in value})
 
 
 def read(admin, key):
     """What lies at a key, by its kind."""
-    kind = admin.type(key)
-    return {b"string": admin.get, b"hash": admin.hgetall}.get(
-        kind, lambda key: admin.zrange(key, 0, -1, withscores=True)
-    )(key)
+    kinds = {
+        b"string": admin.get,
+        b"hash": admin.hgetall,
+        b"list": lambda key: admin.lrange(key, 0, -1),
+        b"zset": lambda key: admin.zrange(key, 0, -1, withscores=True),
+    }
+    return kinds[admin.type(key)](key)
 
 
 class Scene:
