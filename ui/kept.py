@@ -7,7 +7,6 @@ the card goes on to names the page: `/guests?kept=<random>`.
 
 import secrets
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 from nicegui import Client
@@ -39,8 +38,7 @@ class KeptTabs:
 
     def freeze(self, client: Client, address: str) -> bool:
         """Keep a tab, which shows `address`, if there is room for it."""
-        of_sessions = Counter(_owner(one.client) for one in self._kept.values())
-        if len(self._kept) >= MOST or of_sessions[_owner(client)] >= MOST_PER_SESSION:
+        if len(self._kept) >= MOST or self._of_session(_owner(client)) >= MOST_PER_SESSION:
             return False
         pause(client)
         client.created = float("inf")  # NiceGUI ends tabs that have been without a socket for too long
@@ -91,6 +89,9 @@ class KeptTabs:
             if kept.until < time.monotonic():
                 del self._kept[name]
                 end_client(kept.client)
+
+    def _of_session(self, hash: str) -> int:
+        return sum(_owner(one.client) == hash for one in self._kept.values())
 
     def _find(self, address: str) -> _Kept | None:
         """The tab that an address names, if its time is not over."""

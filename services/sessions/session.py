@@ -20,10 +20,11 @@ class Session:
     deadline: float = field(compare=False)
     """When it reaches its longest age, by `time.monotonic()`: whoever sets our clock does not move it."""
 
-    @property
-    def hash(self) -> str:
-        """What stands for the id in the store and in memory."""
-        return hash_id(self.id)
+    hash: str = field(init=False, repr=False, compare=False)
+    """What stands for the id in the store and in memory; made once, since every tab is asked for it at every end."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", hash_id(self.id))
 
     @property
     def fingerprint(self) -> str:
