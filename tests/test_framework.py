@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 
 import pytest
 
@@ -224,3 +225,18 @@ def test_upload_ends_with_its_session(lab):
         assert harness.sign_in(client).status_code == 200
         assert _send(client, place).status_code == 404
         assert len(runs(lab, "upload")) == before
+
+
+def test_nothing_is_read_that_has_no_place(lab, root, kid):
+    """A gigabyte that is announced for no place, or for another session's, is refused before it is sent."""
+    place = _place(load(root, "/upload"))
+    for path, client, status in (
+        (place, kid, 404), (place + "0", root, 405), ("/nowhere", root, 405), ("/nowhere", None, 401),
+        (place, None, 401), ("/login", None, 413), ("/assets/icon.svg", None, 401),
+    ):  # fmt: skip
+        cookies = f"Cookie: {cookies_of(client)}\r\n" if client else ""
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost:{lab.port}\r\n{cookies}Content-Length: {2**30}\r\n"
+        with socket.create_connection(("localhost", lab.port)) as connection:
+            connection.settimeout(5)
+            connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode())
+            assert connection.recv(12) == f"HTTP/1.1 {status}".encode(), path

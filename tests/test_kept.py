@@ -13,7 +13,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from nicegui import Client
 
+from services.errors import EndReason
 from services.sessions import Session, new_id
 from services.sessions.record import hash_id
 from tests import harness
@@ -23,7 +25,8 @@ from ui import kept as kept_tabs
 from ui import text
 from ui.addresses import login_address
 from ui.kept import KEPT_SECONDS, MOST, MOST_PER_SESSION, KeptTabs
-from ui.visit import Visit, put_visit
+from ui.tabs import Tabs
+from ui.visit import Visit, put_visit, visit_of
 
 CANARY = "canary-half-a-thought"
 PREFIX = "kept:"
@@ -384,9 +387,11 @@ async def test_so_many_of_a_session(lab, store):
 class Stub:
     """A NiceGUI client, as far as the register knows one."""
 
-    def __init__(self, session, browser="b"):
+    has_socket_connection = True
+
+    def __init__(self, session, browser="b", address="/"):
         self.id = str(uuid.uuid4())
-        self.request = SimpleNamespace(scope={})
+        self.request = SimpleNamespace(scope={}, url=SimpleNamespace(path=address, query=""))
         put_visit(self.request.scope, visit(session, browser))
         self.outbox = SimpleNamespace(messages=[], message_history=[])
         self._delete_tasks = {}
@@ -395,6 +400,7 @@ class Stub:
 
     def delete(self):
         self.deleted = True
+        Client.instances.pop(self.id, None)
 
 
 def visit(session, browser="b"):
@@ -426,6 +432,24 @@ def test_so_many_in_all():
     assert register.thaw(f"/?kept={named(register, clients[0])}", visit(session())) is clients[0]
     assert register.freeze(clients[-1], "/")
     assert not register.freeze(clients[-2], "/")
+
+
+def test_a_thousand_at_once():
+    """A thousand sessions that run out at the same moment hold the program up for less than a second, and all of their
+    tabs are kept or ended."""
+    tabs, clients = Tabs(), [Stub(session(), address="/form") for _ in range(1000)]
+    hashes = [visit_of(client.request.scope).session.hash for client in clients]
+    assert not Client.instances
+    Client.instances.update({client.id: client for client in clients})
+    try:
+        began = time.process_time()
+        for hash in hashes:
+            tabs.close_session(hash, EndReason.IDLE)
+        assert time.process_time() - began < 1
+        assert sum(client in tabs.kept for client in clients) == MOST
+        assert sum(client.deleted for client in clients) == len(clients) - MOST
+    finally:
+        Client.instances.clear()
 
 
 def test_a_quarter_of_an_hour(clock):

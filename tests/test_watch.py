@@ -230,6 +230,16 @@ async def test_unnoted_end_at_the_longest_age(watch, book, reason):
         assert await asyncio.wait_for(watch.ended(one.hash), 1) is EndReason.AGE
 
 
+@pytest.mark.parametrize(("longest", "reason"), [(0.7, EndReason.AGE), (5, EndReason.ENDED)])
+async def test_list_that_runs_out_a_little_early(watch, book, longest, reason):
+    """A session whose list runs out just before its longest age, as far as we know that, ends for its age."""
+    one = session(longest=longest)
+    book.lives[one.hash] = over(EndReason.ENDED, buried=False)
+    with watch.watching(one):
+        await watch.check()
+        assert await asyncio.wait_for(watch.ended(one.hash), 1) is reason
+
+
 @pytest.mark.parametrize("reason", [EndReason.ENDED, EndReason.SIGNED_OUT, EndReason.REJECTED])
 async def test_noted_reason_beats_the_age(watch, book, reason):
     """A session that was ended keeps that reason, though its longest age comes before the watch hears of it."""

@@ -7,7 +7,6 @@ the card goes on to names the page: `/guests?kept=<random>`.
 
 import secrets
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 from nicegui import Client
@@ -41,8 +40,7 @@ class KeptTabs:
 
     def freeze(self, client: Client, address: str) -> bool:
         """Keep a tab, which shows `address`, if there is room for it."""
-        of_sessions = Counter(_owner(one.client) for one in self._kept.values())
-        if len(self._kept) >= MOST or of_sessions[_owner(client)] >= MOST_PER_SESSION:
+        if len(self._kept) >= MOST or self._of_session(_owner(client)) >= MOST_PER_SESSION:
             return False
         pause(client)
         detach(client)
@@ -97,6 +95,9 @@ class KeptTabs:
 
     def _forget(self, name: str) -> None:
         del self._names[self._kept.pop(name).client.id]
+
+    def _of_session(self, hash: str) -> int:
+        return sum(_owner(one.client) == hash for one in self._kept.values())
 
     def _find(self, address: str) -> _Kept | None:
         """The tab that an address names, if its time is not over."""

@@ -24,10 +24,11 @@ class Session:
     seen: float = field(default_factory=time.monotonic, compare=False)
     """When the store was asked about it, by `time.monotonic()`: no answer is younger than its question."""
 
-    @property
-    def hash(self) -> str:
-        """What stands for the id in the store and in memory."""
-        return hash_id(self.id)
+    hash: str = field(init=False, repr=False, compare=False)
+    """What stands for the id in the store and in memory; made once, since every tab is asked for it at every end."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "hash", hash_id(self.id))
 
     @property
     def fingerprint(self) -> str:

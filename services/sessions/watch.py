@@ -24,7 +24,9 @@ FRESH = 1.0
 """Seconds for which a confirmation counts."""
 
 _SURE = 1.0
-"""A record gone more than so many seconds before its idle end did not fall idle: somebody has taken it away."""
+"""A record gone more than so many seconds before its idle end did not fall idle: somebody has taken it away. A list
+gone less before its session's longest age has run out with it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +160,9 @@ class Watch:
 
     def _judged(self, entry: _Entry, life: Life) -> EndReason | None:
         now = time.monotonic()
-        if now >= entry.session.deadline and not life.buried:  # at that age the list may be gone too
+        # At that age the list runs out too, by the store's clock, which is ahead of what we have heard from it.
+        unlisted = life.reason is EndReason.ENDED and now >= entry.session.deadline - _SURE
+        if not life.buried and (unlisted or now >= entry.session.deadline):
             return EndReason.AGE
         vanished = life.reason is EndReason.IDLE and not life.buried and now < entry.idle_at - _SURE
         return EndReason.ENDED if vanished else life.reason
