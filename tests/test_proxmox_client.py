@@ -40,6 +40,7 @@ from services.errors import (
 )
 from services.proxmox import Address, ApiToken, Challenge, Guest, Node, Proxmox, Realm, Ticket, Trust
 from services.proxmox.credentials import headers as headers_of
+from services.proxmox.line import closed_whole
 from services.proxmox.userid import check_userid
 from services.simulator import Simulator
 
@@ -1076,3 +1077,29 @@ def test_what_is_no_userid(username: str, realm: str) -> None:
     """What Proxmox could not take for a userid is InvalidCredentials."""
     with pytest.raises(InvalidCredentials):
         check_userid(username, realm)
+
+
+async def test_who_hangs_up_while_an_answer_is_closed_leaves_nothing_open():
+    """A call that is cancelled while its answer is closed closes it all the same: else its connection is lost."""
+
+    class Slow:
+        closing, closed = asyncio.Event(), False
+
+        async def aclose(self):
+            self.closing.set()
+            await asyncio.sleep(0.05)
+            self.closed = True
+
+    slow = Slow()
+
+    async def call():
+        async with closed_whole(slow):
+            pass
+
+    asking = asyncio.create_task(call())
+    await slow.closing.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await asyncio.sleep(0.1)
+    assert slow.closed

@@ -4,13 +4,14 @@ from importlib.resources import files
 from mimetypes import guess_type
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.background import BackgroundTask
 
 from services.errors import EndReason, StoreError
 from services.sessions import Sessions
 from services.sessions.watch import Watch
 from ui import text
+from ui.answers import STORE_RETRY, store_down_page
 from ui.cookies import SESSION, STEP, Cookies
 from ui.visit import visit_of
 
@@ -26,7 +27,10 @@ def create(app: FastAPI, sessions: Sessions, watch: Watch, cookies: Cookies) -> 
     async def logout(request: Request) -> Response:
         visit = visit_of(request.scope)
         if visit.session is not None:
-            await sessions.end(visit.session, EndReason.SIGNED_OUT, visit.address)
+            try:
+                await sessions.end(visit.session, EndReason.SIGNED_OUT, visit.address)
+            except StoreError:
+                return HTMLResponse(store_down_page(), 503, headers=dict(STORE_RETRY))
         response = RedirectResponse("/login", 303, background=BackgroundTask(watch.check))
         response.raw_headers.append(cookies.clear(visit, SESSION))
         if cookies.has(request.scope, STEP):

@@ -9,8 +9,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
 from typing import Any
@@ -193,7 +193,7 @@ class Line:
 
     async def _read(self, call: Call, response: httpx.Response, sending: "_Sending") -> Answer | Failure:
         try:
-            async with aclosing(response):
+            async with closed_whole(response):
                 self.skew = _skew(response, self.skew)
                 refusal = await _refusal(call, response)
                 if isinstance(refusal, Unreachable | ClockOff):
@@ -245,6 +245,15 @@ def _client(transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
         cookies=_NoCookies(),
         event_hooks={"response": [_forget_location]},
     )
+
+
+@asynccontextmanager
+async def closed_whole(response: httpx.Response) -> AsyncGenerator[None]:
+    """Close it in any case: cut half way, it would stay open for good in the eyes of httpcore's pool."""
+    try:
+        yield
+    finally:
+        await asyncio.shield(asyncio.ensure_future(response.aclose()))
 
 
 def _is_about_the_request(call: Call, failure: Failure) -> bool:
