@@ -232,6 +232,7 @@ def _listing_refused(store):
         store.execute_command("ACL", "SETUSER", harness.STORE_USER, "+hgetall")
 
 
+@pytest.mark.chaos
 def test_a_list_that_cannot_be_read_is_kept_and_heals(opened, site, store):
     """While the store does not tell, the last list stays, greyed, with a sentence; it comes back by itself."""
     page = opened()
@@ -247,6 +248,7 @@ def test_a_list_that_cannot_be_read_is_kept_and_heals(opened, site, store):
     expect(page.locator(".pg-stale")).to_have_count(0)
 
 
+@pytest.mark.chaos
 def test_the_focus_stays_while_the_list_moves(opened, site):
     """A session that comes above does not take the focus away, nor does one that goes below."""
     page = opened()
@@ -316,6 +318,7 @@ def _fits(page):
     assert [box for box in boxes if box["width"] < 44 or box["height"] < 44] == []
 
 
+@pytest.mark.chaos
 def test_times_are_told_in_the_browsers_own_zone(opened):
     """The exact time of a session is told in the browser's time zone."""
     page = opened(timezone_id="Asia/Kathmandu", locale="en-GB")

@@ -12,32 +12,18 @@ In this order: who is stopped at one counter touches none behind it.
 
 import hashlib
 import ipaddress
-import logging
 import secrets
 import unicodedata
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from redis.asyncio import Redis
 
 from services.auth.pending import TRIP_SECONDS
-from services.errors import (
-    CodeRefused,
-    InvalidCredentials,
-    Outage,
-    StoreCorrupt,
-    StoreError,
-    TooManyAttempts,
-    Unreachable,
-)
+from services.errors import CodeRefused, InvalidCredentials, Outage, StoreError, TooManyAttempts, Unreachable
 from services.store.connection import Store
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 WINDOW = 900
 """Seconds for which a failure counts."""
@@ -221,7 +207,7 @@ class Limiter:
         async def ask(client: Redis) -> bool:
             return bool(await client.eval(_KNOWS, 1, key, *asked))
 
-        return await self._asked(key, ask)
+        return await self._store.run(ask)
 
     def _devices(self, account: str) -> _Counter:
         """The devices that an account knows. As there is never a wait it refuses none, but forgets the oldest."""
@@ -257,19 +243,7 @@ class Limiter:
         async def enter(client: Redis) -> int:
             return int(await client.eval(_ENTER, 1, counter.key, member, *limits))
 
-        return await self._asked(counter.key, enter)
-
-    async def _asked(self, key: str, ask: Callable[[Redis], Awaitable[T]]) -> T:
-        """The answer about a counter; one that is none counts from nothing again, and keeps nobody out for ever."""
-        with suppress(StoreCorrupt):
-            return await self._store.run(ask)
-        logger.error("a counter of another type dropped: %s", key)
-
-        async def drop(client: Redis) -> None:
-            await client.delete(key)
-
-        await self._store.run(drop)
-        return await self._store.run(ask)
+        return await self._store.run(enter)
 
     async def _leave(self, counters: tuple[_Counter, ...], member: str) -> None:
         async def leave(client: Redis) -> None:

@@ -183,8 +183,7 @@ class Sessions:
             await self._records.drop(hash)
             raise SessionEnded(EndReason.ENDED) from exc
         if isinstance(found, EndReason):
-            known = self._graveyard.reason(hash) if found is EndReason.IDLE else None  # of which the store may not know
-            raise SessionEnded(known or found)
+            raise SessionEnded(self._graveyard.reason(hash) or found)
         named = _Named(hash=hash, principal=found.record.principal)
         if reason := self._graveyard.reason(hash) or self._outlived(found) or await self._unlisted(named):
             await self.end(named, reason)
@@ -212,8 +211,7 @@ class Sessions:
         left, ended, listed = answer
         lives = isinstance(left, int) and left != NO_KEY and ended is None
         if not lives:
-            known = self._graveyard.reason(hash) if ended is None else None
-            return Life(reason=known or reason_of(ended), buried=ended is not None)
+            return Life(reason=self._graveyard.reason(hash) or reason_of(ended), buried=ended is not None)
         if reason := self._graveyard.reason(hash):
             return Life(reason=reason)
         if listed != 1:
