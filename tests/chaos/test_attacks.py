@@ -295,11 +295,11 @@ def _lives(up, value):
 @pytest.mark.parametrize("kind", ["valkey"])
 def test_renewal_under_fifty_requests(server, sim):
     """Fifty pages asked for at once on two replicas, when the ticket is due, renew it once, and end nothing."""
-    limits = {"TICKET_RENEW_SECONDS": "8"}
+    limits = {"TICKET_RENEW_SECONDS": "20"}
     with program(server.url, sim, **limits) as one, program(server.url, sim, **limits) as other:
         with browser(one) as client:
             signed, cookies = time.monotonic(), {"Cookie": cookies_of(client), **PAGE}
-            time.sleep(8.2)
+            time.sleep(20.2)
             before = _tickets(sim)
 
             def ask(number):
@@ -311,7 +311,7 @@ def test_renewal_under_fifty_requests(server, sim):
                 answers = list(pool.map(ask, range(50)))
             assert set(answers) <= {200, 503}, answers  # 503 where this machine is too slow for its store
             assert answers.count(200) > 25
-            assert time.monotonic() - signed < 16, "too slow to tell one renewal from the next"
+            assert time.monotonic() - signed < 40, "too slow to tell one renewal from the next"
             assert _tickets(sim) - before == 1
             assert who(client) == ROOT.userid
 
