@@ -104,6 +104,7 @@ def test_a_warning_counts_down_and_staying_keeps_all_tabs(lab, visitor):
     """Before the idle end a dialog counts down in every tab; staying in one of them closes it in all."""
     context = visitor(lab)
     page, other = filled_form(context), filled_form(context)
+    ended = lab.output().count("event=end")
     for one in (page, other):
         expect(warning(one)).to_contain_text("Are you still there?", timeout=IDLE * 1000)
     before = warning(page).get_by_role("timer").inner_text()
@@ -114,6 +115,7 @@ def test_a_warning_counts_down_and_staying_keeps_all_tabs(lab, visitor):
     for one in (page, other):
         expect(warning(one)).to_be_hidden()
         expect_form_as_it_was(one)
+    assert lab.output().count("event=end") == ended
 
 
 @pytest.mark.chaos

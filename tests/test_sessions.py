@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from services.errors import EndReason, SessionEnded, StoreUnavailable
 from services.keys import KeyRing
+from services.proxmox.clock import TICKET_SECONDS
 from services.sessions import Life, Limits, Session, Sessions, new_id
-from services.sessions.limits import TICKET_SECONDS
 from services.sessions.record import hash_id
 from services.store.connection import Store
 from tests.session_kit import (

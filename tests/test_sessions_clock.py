@@ -8,8 +8,8 @@ import pytest
 import time_machine
 
 from services.errors import EndReason
+from services.proxmox.clock import TICKET_SECONDS
 from services.sessions import Limits, Sessions
-from services.sessions.limits import TICKET_SECONDS
 from services.sessions.watch import Watch
 from tests.session_kit import LIMITS, TOKEN, WHERE, Pve, alive, begun, ended, lend, raw, record_key, ticket
 

@@ -16,7 +16,9 @@ from services.proxmox.models import Ticket
 SKEW_SECONDS = 300
 """Proxmox takes tickets from so far in the future; beyond it a sign-in fails, or its ticket does."""
 
-_TICKET_SECONDS = 7200
+TICKET_SECONDS = 7200
+"""How long Proxmox accepts a ticket."""
+
 _ROUNDING = 5.0  # seconds: a Date has whole ones, and a refusal is written three after it was decided
 _TICKET = re.compile(r"PVE:.+:([0-9A-F]{8})::[^:]+", re.DOTALL)  # told from its end: a userid may hold almost anything
 
@@ -35,4 +37,4 @@ def is_off(ticket: Ticket, date: str) -> bool:
     if now is None or made is None:
         return False
     age, by_us = now - int(made[1], 16), time.time() - ticket.issued
-    return by_us < _TICKET_SECONDS - _ROUNDING and not _ROUNDING - SKEW_SECONDS <= age <= _TICKET_SECONDS
+    return by_us < TICKET_SECONDS - _ROUNDING and not _ROUNDING - SKEW_SECONDS <= age <= TICKET_SECONDS

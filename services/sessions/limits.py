@@ -5,9 +5,6 @@ from dataclasses import dataclass
 MOST_SESSIONS = 20
 """Of one principal; one more, and the one idle for longest ends."""
 
-TICKET_SECONDS = 7200
-"""How long Proxmox accepts a ticket."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

@@ -12,10 +12,11 @@ from services.audit import Audit, Event, Kind
 from services.errors import EndReason, KeyUnknown, SessionEnded, StoreCorrupt, StoreError, TicketRejected
 from services.keys import KeyRing
 from services.proxmox import Credential, Proxmox, ProxmoxClient, Ticket
+from services.proxmox.clock import TICKET_SECONDS
 from services.sessions.cookie import new_id
 from services.sessions.graveyard import Graveyard
 from services.sessions.index import NO_KEY, Entry, Index, ListedSession
-from services.sessions.limits import MOST_SESSIONS, TICKET_SECONDS, Limits
+from services.sessions.limits import MOST_SESSIONS, Limits
 from services.sessions.record import Record, hash_id
 from services.sessions.records import Found, Records, reason_of
 from services.sessions.renewal import Renewals, by_our_clock, by_stores_clock
