@@ -8,6 +8,7 @@ from services.proxmox import Guest
 from ui.guest_rows import MOST_ORDERS, SORTED_BY, Sorting, rows_of, sorting_of
 from ui.guest_search import understand
 from ui.language import speaking
+from ui.words import UNKNOWN
 
 GIB = 1024**3
 
@@ -27,15 +28,16 @@ def test_a_row_says_what_a_person_sees():
         tags=("a", "b"), pool="media", lock="backup",
     )  # fmt: skip
     assert rows_of((running,)).row(running) == (
-        100, "CT", "web", "pve1", "running", "backup", "12 %", 12, "1.0 GiB", 25, "8.0 GiB", 25, "1 d 1 h", "a;b", "media",
+        100, "CT", "web", "pve1", "running", "backup",
+        "12 %", 12, "1.0 GiB", 25, "8.0 GiB", 25, "1 d 1 h", "a;b", "media",
     )  # fmt: skip
 
 
 def test_what_is_not_known_is_a_dash():
-    """A stopped guest uses nothing, a virtual machine's disk cannot be looked into, and a nameless one has its number."""
+    """A stopped guest uses nothing, and one without a name has its number."""
     stopped = guest(101, status="stopped", cpu=0.0, mem=0, maxmem=GIB, disk=0, maxdisk=0, uptime=0)
     assert rows_of((stopped,)).row(stopped) == (
-        101, "VM", "101", "pve1", "stopped", "", "–", -1, "–", -1, "–", -1, "–", "", "",
+        101, "VM", "101", "pve1", "stopped", "", UNKNOWN, -1, UNKNOWN, -1, UNKNOWN, -1, UNKNOWN, "", "",
     )  # fmt: skip
 
 
