@@ -24,7 +24,7 @@ from ui import text
 from ui.addresses import login_address
 from ui.answers import answer
 from ui.frames import Valve, frame
-from ui.messages import CLIENT, client_of_transport
+from ui.messages import CLIENT, client_of_transport, transports_of
 from ui.tabs import Tabs
 from ui.visit import header, visit_of
 
@@ -36,6 +36,9 @@ _WANTED = "proxgate.wanted"
 _COVER, _UNCOVER = "proxgate.cover(true)", "proxgate.cover(false)"  # of assets/page.js
 OWN_WAY_SECONDS = 0.5
 SOCKETS_PER_CARD = 2
+TRANSPORTS_PER_TAB = 10
+"""A page on a shaky line opens one after the other, and those it left take a while to be given up."""
+
 GONE_PER_ADDRESS, GONE_IN_ALL = 20, 100
 LARGEST_POST = 1_000_000
 POLL_SECONDS = {"GET": 15, "POST": 2}
@@ -109,7 +112,10 @@ class SocketGate:
         client_id, visit = _query(scope, "client_id"), visit_of(scope)
         if not client_id or (visit.session is None and not visit.browser):
             return False
-        if "sid" in _queries(scope) and client_of_transport(_query(scope, "sid")) != client_id:
+        if "sid" in _queries(scope):
+            if client_of_transport(_query(scope, "sid")) != client_id:
+                return False
+        elif transports_of(client_id) >= TRANSPORTS_PER_TAB:
             return False
         scope[CLIENT] = client_id
         scope[_WANTED] = self._tabs.address(client_id)
