@@ -9,7 +9,9 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from services.errors import (
     BadAnswer,
@@ -61,7 +63,11 @@ class Inventory:
         self._pollers: dict[str, _Poller] = {}
 
     def look(self, session: Session, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` every new picture, the present one at once; call the returned function to stop."""
+        """Tell `listener` every new picture, the present one at once; call the returned function to stop.
+
+        It is told in the context of this call, whoever's context the poller began in.
+        """
+        listener = partial(copy_context().run, listener)
         poller = self._pollers.get(session.principal)
         if poller is None:
             poller = self._pollers[session.principal] = _Poller(self._sessions, self._proxmox, session.principal)

@@ -26,7 +26,7 @@ from services.sessions import Limits, Sessions, upkeep
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store
-from ui import login, my_sessions, overview, routes, strays, text, trust, verify, ways_in
+from ui import login, my_sessions, overview, routes, strays, trust, verify, ways_in
 from ui.clocks import Clocks
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
@@ -36,6 +36,7 @@ from ui.messages import Messages
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
 from ui.timers import guard_timers
+from ui.words import PRODUCT
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def compose(parts: Parts) -> ASGIApp:
     strays.create()
     nicegui_app.router.redirect_slashes = False
     ui.run_with(
-        inner, title=text.PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
+        inner, title=PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
         show_welcome_message=False, reconnect_timeout=3.0, favicon=(files("assets") / "icon.svg").read_text(),
     )  # fmt: skip
     Messages(sessions, watch).guard_handlers()

@@ -9,16 +9,6 @@ from ui import text
 from ui.theme import Tag, icon
 from ui.units import percent, share, size, uptime
 
-_COLUMNS = (
-    ("name", text.COLUMN_NAME),
-    ("vmid", text.COLUMN_VMID),
-    ("node", text.COLUMN_NODE),
-    ("state", text.COLUMN_STATE),
-    ("cpu", text.COLUMN_CPU),
-    ("mem", text.COLUMN_MEMORY),
-    ("up", text.COLUMN_UPTIME),
-)
-
 _ROW = """
 <q-tr :props="props">
   <q-td key="name" :props="props"><span class="pg-type">{{ props.row.type }}</span><b>{{ props.row.name }}</b></q-td>
@@ -66,8 +56,18 @@ class GuestTable:
 
 
 def _columns() -> list[dict[str, Any]]:
+    labels = {
+        "name": text.COLUMN_NAME,
+        "vmid": text.COLUMN_VMID,
+        "node": text.COLUMN_NODE,
+        "state": text.COLUMN_STATE,
+        "cpu": text.COLUMN_CPU,
+        "mem": text.COLUMN_MEMORY,
+        "up": text.COLUMN_UPTIME,
+    }
     return [
-        {"name": name, "label": label, "field": name, "align": "left", "sortable": True} for name, label in _COLUMNS
+        {"name": name, "label": label, "field": name, "align": "left", "sortable": True}
+        for name, label in labels.items()
     ]
 
 
@@ -81,7 +81,7 @@ def _row(guest: Guest) -> dict[str, Any]:
         "name": guest.name or str(guest.vmid),
         "node": guest.node,
         "state": state,
-        "stateText": text.STATES.get(state, state),
+        "stateText": text.state(state),
         "cpu": round(100 * (guest.cpu or 0)) if running else 0,
         "cpuText": percent(guest.cpu) if running else text.UNKNOWN,
         "mem": round(100 * (memory or 0)) if running else 0,

@@ -21,6 +21,7 @@ from services.errors import SessionEnded, StoreError
 from services.logs import Bound
 from services.sessions import Session, Sessions
 from services.sessions.watch import Watch
+from ui.language import speaking
 from ui.visit import visit_of
 
 logger = logging.getLogger(__name__)
@@ -70,8 +71,9 @@ class Messages:
                 logger.debug("socket event ignored event=%s", name)  # hidden tables, too, tell how they are sorted
                 return False
             try:
-                result = handler(sid, message)
-                return await result if asyncio.iscoroutine(result) else result
+                with speaking(visit_of(client.request.scope).language):  # the socket may be of a later choice
+                    result = handler(sid, message)
+                    return await result if asyncio.iscoroutine(result) else result
             except (KeyError, TypeError, ValueError) as exc:
                 return self._refuse(name, type(exc).__name__)
             except Exception:  # socket.io's own log is silent, since strangers can fill it

@@ -131,9 +131,7 @@ class NodeCard:
         """Draw the node's figures; what is not known is left out."""
         online = node.status == "online"
         self._dot.classes(replace=f"pg-dot pg-{node.status}")
-        self._state.set_text(
-            uptime(node.uptime) if online and node.uptime else text.STATES.get(node.status, node.status)
-        )
+        self._state.set_text(uptime(node.uptime) if online and node.uptime else text.state(node.status))
         cpus = text.CPU_OF.format(share=percent(node.cpu), count=node.maxcpu) if node.maxcpu else percent(node.cpu)
         self._cpu.show(node.cpu if online else None, cpus)
         self._memory.show(share(node.mem, node.maxmem) if online else None, f"{size(node.mem)} / {size(node.maxmem)}")

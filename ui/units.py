@@ -3,7 +3,7 @@
 import datetime
 
 from ui import text
-from ui.text import UNKNOWN
+from ui.words import UNKNOWN
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
