@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -43,6 +43,9 @@ GONE_PER_ADDRESS, GONE_IN_ALL = 20, 100
 LARGEST_POST = 1_000_000
 POLL_SECONDS = {"GET": 15, "POST": 2}
 """Longer than any poll waits for news, since Engine.IO pings more often; a post waits for nothing."""
+
+BETWEEN_POLLS = POLL_SECONDS["GET"] + 3
+"""Seconds from one poll's beginning until the next one has surely begun."""
 
 JOIN_SECONDS = 6
 """A stranger's socket that joins no card is closed after so long."""
@@ -86,6 +89,7 @@ class SocketGate:
             return await answer(send, 400, text.NO_SUCH_TAB)
         if int(header(scope, b"content-length") or 0) > LARGEST_POST:
             return await answer(send, 413, text.TOO_LARGE)
+        self._watch_on(session)
         with self._watch.watching(session):
             posts = scope["method"] == "POST"  # whose answer is "ok", and no news
             work = asyncio.ensure_future(self._app(scope, receive, send if posts else self._answering(session, send)))
@@ -103,6 +107,18 @@ class SocketGate:
             finally:
                 end.cancel()
                 work.cancel()
+
+    def last_word(self, scope: Scope, reason: EndReason) -> str:
+        """The way to the card for a poll whose tab was frozen since the one before; empty where there is none."""
+        way = self._tabs.kept.way_back(_query(scope, "client_id"))
+        known = way and self._tabs.kept.awaits(way, visit_of(scope))
+        return frame("open", {"path": login_address(way, ended=reason.value), "new_tab": False}) if known else ""
+
+    def _watch_on(self, session: Session) -> None:
+        """A page that polls is away between two polls: its session is watched meanwhile too."""
+        stack = ExitStack()
+        stack.enter_context(self._watch.watching(session))
+        asyncio.get_running_loop().call_later(BETWEEN_POLLS, stack.close)
 
     def _belongs(self, scope: Scope) -> bool:
         """Whether the tab named in the query is this visitor's, and the transport, if one is named, is that tab's.
