@@ -1,6 +1,6 @@
 """What a page keeps going, such as a look at a feed: only while its tab is open and its session lives.
 
-lasting(lambda session: inventory.look(session, board.show))
+lasting(lambda session: feed.look(session, board.show).stop)
 """
 
 from collections.abc import Callable

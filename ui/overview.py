@@ -5,7 +5,7 @@ import time
 from nicegui import ui
 
 from services.errors import NotTrusted
-from services.inventory import Inventory, Picture
+from services.feed import Feed, Picture
 from services.proxmox import Node, Resources
 from ui import text
 from ui.guests import GuestTable
@@ -15,14 +15,14 @@ from ui.theme import Tag
 from ui.units import ago, percent, share, size, uptime
 
 
-def create(inventory: Inventory) -> None:
+def create(feed: Feed) -> None:
     """Register the page."""
 
     @ui.page("/")
     def overview() -> None:
         with frame(text.OVERVIEW):
             board = Board()
-        lasting(lambda session: inventory.look(session, board.show))
+        lasting(lambda session: feed.look(session, board.show).stop)
 
 
 class Board:
