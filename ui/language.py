@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 
 ENGLISH = "en"
-LANGUAGES = {ENGLISH: "English"}
+LANGUAGES = {ENGLISH: "English", "de": "Deutsch"}
 """Those that we have, each by its own name."""
 
 _spoken: ContextVar[str] = ContextVar("proxgate.language", default=ENGLISH)

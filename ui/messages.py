@@ -180,6 +180,12 @@ def client_of_transport(sid: str) -> str | None:
     return _client_of(cast(Any, core.sio).environ.get(sid))
 
 
+def transports_of(client_id: str) -> int:
+    """How many transports a tab has open; one that is left alone is given up after a ping's time."""
+    environs = cast("dict[str, dict[str, Any]]", cast(Any, core.sio).environ)
+    return sum(_client_of(environ) == client_id for environ in environs.values())
+
+
 def _client_of(environ: dict[str, Any] | None) -> str | None:
     """The tab that a socket was let in for."""
     return environ["asgi.scope"].get(CLIENT) if environ else None

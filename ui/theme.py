@@ -1,12 +1,15 @@
 """Design tokens and the small pieces that every page is made of. Colours and spacing live in `assets/proxgate.css`."""
 
 import hashlib
+from copy import copy
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
+
+from ui.language import language
 
 PRIMARY = "#c2410c"
 GOOD, WARNING, BAD = "#15803d", "#b45309", "#b91c1c"
@@ -76,6 +79,7 @@ def asset(name: str) -> str:
 
 def head(*scripts: str) -> None:
     """What every page's head needs: our style sheet, the page's scripts, a first picture until Vue has mounted."""
+    _speak()
     links = [f'<link rel="stylesheet" href="{asset("proxgate.css")}">']
     links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
     ui.add_head_html("\n".join(links))
@@ -83,3 +87,10 @@ def head(*scripts: str) -> None:
         f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>'
     )
     ui.colors(primary=PRIMARY, positive=GOOD, warning=WARNING, negative=BAD)
+
+
+def _speak() -> None:
+    """Let NiceGUI and Quasar speak the person's language too: of the page itself they know but one for everybody."""
+    client = ui.context.client
+    client.page = copy(client.page)
+    client.page.language = "de" if language() == "de" else "en-US"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextvars import copy_context
+from functools import partial
 
 from services.feed.picture import Picture
 from services.feed.poller import Look, Poller
@@ -21,8 +22,7 @@ class Feed:
 
     def look(self, session: Session, listener: Listener) -> Look:
         """Tell `listener` every new picture, the present one at once, in the present context (PEP 567)."""
-        context = copy_context()
-        look = Look(session, lambda picture: context.run(listener, picture), self._leave)
+        look = Look(session, partial(copy_context().run, listener), self._leave)
         poller = self._pollers.get(session.principal)
         if poller is None:
             poller = self._pollers[session.principal] = Poller(self._sessions, self._proxmox, session.principal)
