@@ -23,7 +23,7 @@ from services.simulator import Account, Fault, Simulator
 from services.simulator.factors import totp
 from services.simulator.world import World
 
-SPEED = 60.0
+SPEED = 30.0
 PASSWORD = "demo"
 REFUSAL = 3.0 / SPEED
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -102,10 +102,10 @@ class Api:
         rows = view.resources(self._world, caller, self._clock.elapsed())
         kind = request.parameters.get("type")
         if kind is None:
-            return answers.data(rows)
+            return answers.rows(rows)
         if not isinstance(kind, str) or kind not in _KINDS:
             return answers.parameters_refused({"type": f"value '{kind}' does not have a value in the enumeration"})
-        return answers.data([row for row in rows if row["type"] in _KINDS[kind]])
+        return answers.rows([row for row in rows if row["type"] in _KINDS[kind]])
 
     def _status(self, caller: Caller, _request: Request) -> Answer:
         if not caller.permits("/", "Sys.Audit"):
@@ -125,9 +125,11 @@ class Api:
         return answers.not_implemented(request.method, request.path)
 
     def _permissions(self, caller: Caller, request: Request) -> Answer:
-        rights = {path: dict.fromkeys(names, 1) for path, names in caller.privileges().items()}
         path = request.text("path")
-        return answers.data(rights if path is None else {path: rights.get(path, {})})
+        held = caller.privileges() if path is None else {path: caller.rights.on(path)}
+        return answers.data(
+            {path: {name: int(passed) for name, passed in names.items()} for path, names in held.items()}
+        )
 
     def _power(self, caller: Caller, power: re.Match[str]) -> Answer:
         node, kind, vmid, action = power[1], power[2], int(power[3]), power[4]

@@ -16,6 +16,8 @@ class Power:
         self._since = {vmid: -chance.uniform(3_600, 40 * 86_400) for vmid in running}
         self._stopped = set(stopped)
         self._minute = 0
+        self.version = 0
+        """Moves on with every guest that starts or stops."""
 
     def since(self, vmid: int) -> float | None:
         """When the guest was started; None when it is off."""
@@ -24,10 +26,12 @@ class Power:
     def start(self, vmid: int, at: float) -> None:
         self._stopped.discard(vmid)
         self._since.setdefault(vmid, at)
+        self.version += 1
 
     def stop(self, vmid: int) -> None:
         if self._since.pop(vmid, None) is not None:
             self._stopped.add(vmid)
+            self.version += 1
 
     def catch_up(self, at: float) -> None:
         """Live through every whole minute up to `at`; a clock turned back changes nothing."""

@@ -113,8 +113,9 @@ class Simulator:
         self._openid = dict(openid or {})
         self._provider = Provider(now=self.now) if provider else None
         named = [Realm(realm=name, type="openid") for name in self._openid]
-        self._directory = Directory(self.accounts, [*named, *([PROVIDED_REALM] if provider else []), *realms])
         world = World(seed, guests, nodes)
+        known = [*named, *([PROVIDED_REALM] if provider else []), *realms]
+        self._directory = Directory(self.accounts, known, world.pools)
         self._cluster = Cluster([host.name for host in world.hosts], host, doors, identity)
         self._keys = Keys()
         shared = Shared(

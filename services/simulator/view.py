@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from services.simulator.accounts import Caller
-from services.simulator.world import ZONE, Row, World
+from services.simulator.figures import Row
+from services.simulator.world import ZONE, World
 
 _BARE = ("id", "type", "node", "status")
 
@@ -11,7 +12,7 @@ _BARE = ("id", "type", "node", "status")
 def resources(world: World, caller: Caller, at: float) -> list[Row]:
     """The rows of `GET /cluster/resources`."""
     return [
-        *(row for row in world.guests(at) if may_see_guest(caller, row)),
+        *guests(world, caller, at),
         *nodes(world, caller, at),
         *(row for row in world.storages(at) if caller.permits(f"/storage/{row['storage']}", "Datastore.Audit")),
         *(row for row in world.zones() if caller.permits(f"/sdn/zones/{ZONE}", "SDN.Audit")),
@@ -25,11 +26,16 @@ def nodes(world: World, caller: Caller, at: float) -> Iterable[Row]:
     return [row if caller.permits(f"/nodes/{row['node']}", "Sys.Audit") else _bare(row) for row in world.nodes(at)]
 
 
-def may_see_guest(caller: Caller, row: Row) -> bool:
-    pool = row.get("pool")
-    return caller.permits(f"/vms/{row['vmid']}", "VM.Audit") or (
-        pool is not None and caller.permits(f"/pool/{pool}", "VM.Audit")
-    )
+def guests(world: World, caller: Caller, at: float) -> Iterable[Row]:
+    """Those with VM.Audit. Which pool one is in is for Pool.Audit to know."""
+    told = {pool for pool in world.pools.members if caller.permits(f"/pool/{pool}", "Pool.Audit")}
+    on = caller.rights.on
+    seen = (row for machine, row in world.guests_by_machine(at) if "VM.Audit" in on(machine.path))
+    return (row if row.get("pool") in told or "pool" not in row else _without_pool(row) for row in seen)
+
+
+def _without_pool(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "pool"}
 
 
 def _bare(row: Row) -> Row:
