@@ -122,5 +122,5 @@ def test_rows_are_reckoned_once_a_second() -> None:
     assert world.guests(5.1) is world.guests(5.9)
     assert world.guests(5.1) is not world.guests(6.0)
     before = world.guests(6.0)
-    world.power.stop(next(vmid for vmid in world.machines if world.power.since(vmid) is not None))
+    world.power.stop(next(vmid for vmid in world.machines if world.power.since(vmid) is not None), 6.0)
     assert world.guests(6.0) is not before

@@ -28,9 +28,9 @@ def data(value: object) -> Answer:
     return Answer(status=200, reason="OK", body=_json({"data": value}), content_type=JSON)
 
 
-def rows(found: Sequence[object]) -> Answer:
-    """A list that may be long, made quickly. Its texts are our own: a lone surrogate would be an error."""
-    return Answer(status=200, reason="OK", body=to_json({"data": found}), content_type=JSON)
+def rows(found: Sequence[object] | Mapping[str, object] | None, **more: object) -> Answer:
+    """What may be long, made quickly. Its texts are our own: a lone surrogate would be an error."""
+    return Answer(status=200, reason="OK", body=to_json({"data": found, **more}), content_type=JSON)
 
 
 def unauthorized(reason: str) -> Answer:

@@ -1,5 +1,6 @@
 """The figures of guests and nodes, as Proxmox shows them in `GET /cluster/resources`."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -8,6 +9,9 @@ from services.simulator.noise import Pulse, dice
 
 Row = dict[str, str | int | float]
 
+_NETIN, _NETOUT, _READ, _WRITE = 240_000, 90_000, 130_000, 310_000  # bytes a second at full load
+_TRAFFIC = {"netin": _NETIN, "netout": _NETOUT, "diskread": _READ, "diskwrite": _WRITE}
+_KNOWN_WITHOUT_NODE = ("id", "type", "vmid", "node", "tags", "pool")
 _STILL: Row = {
     "cpu": 0,
     "mem": 0,
@@ -97,8 +101,8 @@ def host(seed: int, name: str, machines: Iterable[Machine]) -> Host:
     )
 
 
-def running(machine: Machine, at: float, since: float) -> Row:
-    """The row of a guest that runs since then.
+def running(machine: Machine, at: float, since: float, day: float = 1.0) -> Row:
+    """The row of a guest that runs since then; `day` is how busy the hour is, see `busy`.
 
     CPU is a share of the guest's cores; memory, disk and the four counters are in bytes, uptime in seconds. Ten
     thousand of these are wanted every few seconds, so it is made in one go.
@@ -110,16 +114,32 @@ def running(machine: Machine, at: float, since: float) -> Row:
     return {
         **machine.row,
         "status": "running",
-        "cpu": load * (1 + 0.7 * beat),
+        "cpu": load * day * (1 + 0.7 * beat),
         "mem": memory,
         "memhost": memory + machine.overhead,
         "disk": machine.disk,
         "uptime": int(uptime),
-        "netin": int(flow * 240_000),
-        "netout": int(flow * 90_000),
-        "diskread": int(flow * 130_000),
-        "diskwrite": int(flow * 310_000),
+        "netin": int(flow * _NETIN),
+        "netout": int(flow * _NETOUT),
+        "diskread": int(flow * _READ),
+        "diskwrite": int(flow * _WRITE),
     }
+
+
+def rates(machine: Machine, at: float, since: float, day: float) -> dict[str, float]:
+    """What RRD makes of the counters: bytes a second."""
+    pace = machine.entry.load * day * machine.pulse.rate(max(1.0, at - since))
+    return {name: pace * weight for name, weight in _TRAFFIC.items()}
+
+
+def busy(unix: float) -> float:
+    """How busy the hour is: least at four in the morning, most twelve hours later, 1 on average."""
+    return 1 - 0.22 * math.cos(math.tau * (unix / 86_400 - 4 / 24))
+
+
+def unknown(machine: Machine) -> Row:
+    """The row of a guest whose node has not been heard of: name, size and figures are not known to the others."""
+    return {name: machine.row[name] for name in _KNOWN_WITHOUT_NODE if name in machine.row} | {"status": "unknown"}
 
 
 def paused(machine: Machine, at: float) -> Row:
@@ -128,6 +148,11 @@ def paused(machine: Machine, at: float) -> Row:
 
 def stopped(machine: Machine) -> Row:
     return {**machine.row, "status": "stopped", **_STILL}
+
+
+def absent(host: Host) -> Row:
+    """A node that is not there."""
+    return {"id": f"node/{host.name}", "type": "node", "node": host.name, "status": "offline"}
 
 
 def node(host: Host, used: float, memory: int, at: float) -> Row:

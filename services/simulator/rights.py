@@ -38,6 +38,11 @@ class Pools:
     def add(self, pool: str, path: str) -> None:
         self.members.setdefault(pool, []).append(path)
 
+    def remove(self, path: str) -> None:
+        for members in self.members.values():
+            if path in members:
+                members.remove(path)
+
     def paths(self) -> Iterable[str]:
         return (path for paths in self.members.values() for path in paths)
 
