@@ -1,7 +1,10 @@
 // Tells moments in the browser's own time zone: the server knows them in UTC alone.
 "use strict";
 (() => {
-  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  // In the page's language, and the browser's own kind of it where it has one.
+  const language = document.documentElement.lang.split("-")[0];
+  const locale = navigator.languages.find((one) => one.split("-")[0] === language) || language;
+  const exact = new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" });
 
   function tell(time) {
     const words = exact.format(new Date(time.dateTime));

@@ -12,6 +12,14 @@ from services.store.connection import Store
 from tests import harness, stores
 from tests.socket_client import signed_in
 
+SLOW = ("test_code", "test_browser", "test_store_", "test_login_tabs", "test_strangers", "test_replicas")
+"""The files that take longest: first, so that no process is left alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files first, each in its own order."""
+    items.sort(key=lambda item: not item.path.name.startswith(SLOW))
+
 
 @pytest.fixture(scope="session")
 def valkey_url():

@@ -7,7 +7,7 @@ import pytest
 from services.sessions.record import hash_id
 from tests import harness
 from tests.socket_client import laboratory, load, signed_in, tab
-from ui import text
+from ui import text, words
 
 PREFIX = "dialog:"
 
@@ -64,7 +64,7 @@ async def test_before_it_is_shown_its_buttons_do_nothing(lab, store, root):
         assert not up.closed
         assert not witness.closed
         assert "event=end" not in lab.output()
-        assert not any(text.ENDING[reason][0] in said for reason in text.ENDING for _, said in up.frames)
+        assert not any(text.ending(reason)[0] in said for reason in words.ENDING for _, said in up.frames)
 
 
 async def test_another_tab_answers_nothing(lab, store):

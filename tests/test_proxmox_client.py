@@ -38,7 +38,18 @@ from services.errors import (
     TicketRejected,
     Unreachable,
 )
-from services.proxmox import Address, ApiToken, Challenge, Guest, Node, Proxmox, Realm, Ticket, Trust
+from services.proxmox import (
+    Address,
+    ApiToken,
+    Challenge,
+    Guest,
+    Node,
+    Proxmox,
+    Realm,
+    Storage,
+    Ticket,
+    Trust,
+)
 from services.proxmox.credentials import headers as headers_of
 from services.proxmox.line import closed_whole
 from services.proxmox.userid import check_userid
@@ -217,22 +228,30 @@ async def test_realms_are_read(api: respx.MockRouter, proxmox: Proxmox) -> None:
 
 
 async def test_resources_are_read(api: respx.MockRouter, proxmox: Proxmox) -> None:
-    """Nodes and guests come with their figures, whatever else the list holds."""
-    figures = {"cpu": 0.5, "maxcpu": 4, "mem": 1, "maxmem": 2**40, "uptime": 3}
+    """Nodes, guests and storages come with their figures, whatever else the list holds."""
+    figures = {"cpu": 0.5, "maxcpu": 4, "mem": 1, "maxmem": 2**40, "disk": 0, "maxdisk": 7, "uptime": 3}
     rows = [
         {"type": "node", "node": "a", "status": "online", "level": "", **figures},
-        {"type": "storage", "storage": "local", "node": "a", "status": "available"},
+        {"type": "storage", "storage": "local", "node": "a", "status": "available", "plugintype": "dir",
+         "content": "iso,backup", "shared": 1, "disk": 1, "maxdisk": 2},
+        {"type": "storage", "storage": "gone", "node": "a", "status": "unknown"},
+        {"type": "sdn", "sdn": "zone", "node": "a", "status": "ok"},
         {"type": "qemu", "vmid": 100, "node": "a", "status": "running", "name": "web", "template": 0,
-         "tags": "x;y, z", "lock": "backup", **figures},
+         "tags": "x;y, z", "pool": "p", "lock": "backup", "netin": 5, "netout": 6, **figures},
         {"type": "lxc", "vmid": 101, "node": "a", "status": "stopped", "name": 42, "template": 1, "maxcpu": 0.5},
     ]  # fmt: skip
     api.get("/cluster/resources").mock(of(rows))
-    resources = await proxmox.signed_in(TICKET).resources()
-    assert resources.nodes == (Node(node="a", status="online", **figures),)
-    assert resources.guests == (
-        Guest(vmid=100, type="qemu", node="a", status="running", name="web", tags=("x", "y", "z"), lock="backup",
-              **figures),
+    found = await proxmox.signed_in(TICKET).resources()
+    assert found.nodes == (Node(node="a", status="online", **figures),)
+    assert found.guests == (
+        Guest(vmid=100, type="qemu", node="a", status="running", name="web", tags=("x", "y", "z"), pool="p",
+              lock="backup", netin=5, netout=6, **figures),
         Guest(vmid=101, type="lxc", node="a", status="stopped", name="42", template=True, maxcpu=0.5),
+    )  # fmt: skip
+    assert found.storages == (
+        Storage(storage="local", node="a", status="available", plugintype="dir", content=("iso", "backup"),
+                shared=True, disk=1, maxdisk=2),
+        Storage(storage="gone", node="a", status="unknown"),
     )  # fmt: skip
 
 
@@ -250,8 +269,25 @@ async def test_a_malformed_row_does_not_take_the_list_down(api: respx.MockRouter
     """Rows that make no sense are left out, the others stay."""
     guest = {"type": "qemu", "vmid": 100, "node": "a", "status": "running"}
     odd = [7, None, [], {}, {"type": []}, {"type": "qemu"}, guest | {"vmid": "x"}, guest | {"node": None}]
+    odd += [{"type": "storage", "storage": ""}, {"type": "node", "node": []}]
     api.get("/cluster/resources").mock(of([*odd, guest]))
     assert [row.vmid for row in (await proxmox.signed_in(TICKET).resources()).guests] == [100]
+
+
+async def test_a_text_may_say_nan(api: respx.MockRouter, proxmox: Proxmox) -> None:
+    """A guest may have the name of what is no JSON."""
+    guest = {"type": "qemu", "vmid": 100, "node": "a", "status": "running", "name": "NaN", "tags": "-Infinity"}
+    api.get("/cluster/resources").mock(of([guest]))
+    found = (await proxmox.signed_in(TICKET).resources()).guests
+    assert [(one.name, one.tags) for one in found] == [("NaN", ("-Infinity",))]
+
+
+async def test_odd_texts_of_a_guest_are_left_out(api: respx.MockRouter, proxmox: Proxmox) -> None:
+    """A text, a list of tags or a mark of the wrong kind is as if it were not there, and the guest stays."""
+    guest = {"type": "lxc", "vmid": 100, "node": "a", "status": "running"}
+    odd = guest | {"name": {}, "tags": 5.5, "pool": None, "lock": "x" * 5000, "template": "perhaps"}
+    api.get("/cluster/resources").mock(of([odd]))
+    assert (await proxmox.signed_in(TICKET).resources()).guests == (Guest(**guest),)
 
 
 async def test_the_version_is_read(api: respx.MockRouter, proxmox: Proxmox) -> None:

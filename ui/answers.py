@@ -7,6 +7,7 @@ from html import escape
 from starlette.types import Send
 
 from ui import text
+from ui.language import language
 from ui.theme import asset
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -41,6 +42,7 @@ async def store_down(send: Send) -> None:
 def store_down_page() -> str:
     """Its HTML: no NiceGUI, no store, nothing that could fail."""
     return _STORE_DOWN.format(
+        language=language(),
         title=escape(text.STORE_DOWN_TITLE),
         sentence=escape(text.STORE_DOWN),
         seconds=STORE_RETRY["retry-after"],
@@ -49,7 +51,7 @@ def store_down_page() -> str:
 
 
 _STORE_DOWN = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title} · Proxgate</title>
+<html lang="{language}"><head><meta charset="utf-8"><title>{title} · Proxgate</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="refresh" content="{seconds}">

@@ -19,14 +19,14 @@ from services.auth import SignIn
 from services.auth.limiter import Limiter
 from services.auth.pending import Pending
 from services.auth.realms import RealmDirectory
-from services.inventory import Inventory
+from services.feed import Feed
 from services.keys import KeyRing
 from services.proxmox import Proxmox
 from services.sessions import Limits, Sessions, upkeep
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store
-from ui import login, my_sessions, overview, routes, strays, text, trust, verify, ways_in
+from ui import guests, login, my_sessions, overview, routes, strays, trust, verify, ways_in
 from ui.clocks import Clocks
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
@@ -36,6 +36,7 @@ from ui.messages import Messages
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
 from ui.timers import guard_timers
+from ui.words import PRODUCT
 
 logger = logging.getLogger(__name__)
 
@@ -70,11 +71,11 @@ def compose(parts: Parts) -> ASGIApp:
     directory, limiter = RealmDirectory(parts.proxmox), Limiter(parts.store)
     sign_in = SignIn(parts.proxmox, sessions, limiter, Pending(parts.store, parts.keys), directory, sessions.audit)
     cookies = Cookies(parts.keys, longest=limits.longest, demo=settings.demo)
-    inventory, watch, tabs = Inventory(sessions, parts.proxmox), Watch(sessions), Tabs()
+    feed, watch, tabs = Feed(sessions, parts.proxmox), Watch(sessions), Tabs()
 
     inner = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
-        lifespan=_lifespan(parts, sessions, watch, tabs, inventory),
+        lifespan=_lifespan(parts, sessions, watch, tabs, feed),
     )  # fmt: skip
     # Routes before NiceGUI, whose mount at / hides later ones.
     routes.create(inner, sessions, watch, cookies)
@@ -88,12 +89,13 @@ def compose(parts: Parts) -> ASGIApp:
     login.create(directory, tabs.kept, first_use=settings.trust.uses_anchors)
     verify.create(sign_in, cookies)
     trust.create()
-    overview.create(inventory)
+    overview.create(feed)
+    guests.create(feed)
     my_sessions.create(sessions)
     strays.create()
     nicegui_app.router.redirect_slashes = False
     ui.run_with(
-        inner, title=text.PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
+        inner, title=PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
         show_welcome_message=False, reconnect_timeout=3.0, favicon=(files("assets") / "icon.svg").read_text(),
     )  # fmt: skip
     Messages(sessions, watch).guard_handlers()
@@ -102,7 +104,7 @@ def compose(parts: Parts) -> ASGIApp:
     return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate, sessions.audit), settings), minimum_size=600)
 
 
-def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, inventory: Inventory) -> Lifespan[FastAPI]:
+def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, feed: Feed) -> Lifespan[FastAPI]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         tasks = [
@@ -120,7 +122,7 @@ def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, invent
         finally:
             for task in tasks:
                 task.cancel()
-            await inventory.aclose()
+            await feed.aclose()
 
     return lifespan
 

@@ -18,13 +18,19 @@ from ui.theme import Tag, head, logo
 
 
 @contextmanager
-def card(title: str, tagline: str, request: Request, *scripts: str, trouble: str = "") -> Generator[None]:
-    """Draw the shell of a card around its forms, with why somebody is (back) here, or the trouble with it."""
+def card(
+    title: str, tagline: str, request: Request, *scripts: str, trouble: str = "", heading: str = ""
+) -> Generator[None]:
+    """Draw the shell of a card around its forms, with why somebody is (back) here, or the trouble with it.
+
+    `heading` is what the page is called where its title is not what stands on the card.
+    """
+    ui.page_title(f"{heading or title} · {text.PRODUCT}")
     head("form.js", *scripts)
     ui.context.client.content.classes("pg-login")
     ui.add_body_html(f"<noscript><p class=pg-noscript>{text.NEEDS_SCRIPTS}</p></noscript>")
     banners()
-    with Tag("section", "", {"data-words": json.dumps(_WORDS)}, classes="pg-card"):
+    with Tag("section", "", {"data-words": json.dumps(_words())}, classes="pg-card"):
         with ui.element("div").classes("pg-card-head"):
             logo(52)
             Tag("h1", title)
@@ -79,12 +85,14 @@ def _alert(trouble: str, request: Request) -> None:
         Tag("p", text.TRUSTED, {"role": "status"}, classes="pg-notice")
 
 
-_WORDS = {
-    "busy": text.SIGNING_IN,
-    "show": text.SHOW_PASSWORD,
-    "hide": text.HIDE_PASSWORD,
-    "unreachable": text.SCRIPT_UNREACHABLE,
-    "continue": text.CONTINUE_WITH,
-    "going": text.GOING_THERE,
-    "keyGaveUp": text.KEY_GAVE_UP,
-}
+def _words() -> dict[str, str]:
+    """Those that the cards' scripts say."""
+    return {
+        "busy": text.SIGNING_IN,
+        "show": text.SHOW_PASSWORD,
+        "hide": text.HIDE_PASSWORD,
+        "unreachable": text.SCRIPT_UNREACHABLE,
+        "continue": text.CONTINUE_WITH,
+        "going": text.GOING_THERE,
+        "keyGaveUp": text.KEY_GAVE_UP,
+    }

@@ -87,7 +87,7 @@ class _Warning:
 
     def _show(self, reason: EndReason) -> None:
         self._shown = reason
-        for place, words in zip((self._title, self._words, self._yes), text.ENDING[reason], strict=True):
+        for place, words in zip((self._title, self._words, self._yes), text.ending(reason), strict=True):
             place.set_text(words)
         self._out.set_visibility(reason is EndReason.IDLE)
         self._not_now.set_visibility(reason is EndReason.AGE)

@@ -17,6 +17,8 @@ from services.settings import Settings, is_ip
 from ui import text
 from ui.addresses import OPENID
 from ui.answers import answer
+from ui.choices import language_of
+from ui.language import speaking
 from ui.visit import Visit, header, headers, put_visit
 
 logger = logging.getLogger(__name__)
@@ -76,12 +78,14 @@ class Edge:
                 return await answer(send, 405, text.METHOD_NOT_ALLOWED, extra=[(b"allow", b"GET, POST")])
             scope = {**scope, "method": "GET"}  # the server, which has the scope as it was, leaves the body out
         peer = (scope.get("client") or ("", 0))[0]
+        visit.language = language_of(scope)
         visit.undeclared_proxy = self._is_undeclared_proxy(scope, peer)
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
         put_visit(scope, visit)
         if visit.undeclared_proxy:
             self._tell_of_proxy(visit.address)
-        return await self.app(scope, receive, send)
+        with speaking(visit.language):
+            return await self.app(scope, receive, send)
 
     def _visit(self, scope: Scope) -> Visit | None:
         """Who asks for what, or None when the request names a host that is not ours."""

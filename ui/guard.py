@@ -78,6 +78,8 @@ class Guard:
         if path == LOGOUT and posts:
             return await self.app(scope, receive, send)
         if visit_of(scope).session is None:
+            if ended and not posts and path == SOCKET_PATH and (words := self._gate.last_word(scope, ended)):
+                return await answer(send, 200, words)
             return await self._stranger(scope, send, ended)
         if path.startswith(SOCKETS):
             if not _from_our_page(scope):

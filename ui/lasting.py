@@ -1,6 +1,6 @@
 """What a page keeps going, such as a look at a feed: only while its tab is open and its session lives.
 
-lasting(lambda session: inventory.look(session, board.show))
+lasting(lambda session: feed.look(session, board.show).stop)
 """
 
 from collections.abc import Callable
@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 from nicegui import Client, ui
 
 from services.sessions import Session
-from ui.visit import current_session
+from ui.language import speaking
+from ui.visit import current_session, visit_of
 
 Start = Callable[[Session], Callable[[], None]]
 """Begins the work for a session; what it returns ends it."""
@@ -49,5 +50,6 @@ def pause(client: Client) -> None:
 
 def resume(client: Client, session: Session) -> None:
     """Begin it again, for a new session of the same account."""
-    for work in _works.get(client, ()):
-        work.start(session)
+    with speaking(visit_of(client.request.scope).language):
+        for work in _works.get(client, ()):
+            work.start(session)

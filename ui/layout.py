@@ -8,6 +8,7 @@ async def guests() -> None:
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from html import escape
 
 from nicegui import ui
 
@@ -18,12 +19,7 @@ from ui.clocks import Clocks
 from ui.theme import Tag, head, icon, logo
 from ui.visit import current_session, visit_of
 
-_COVER = f'<div id="pg-cover" role="alert" hidden><p>{text.STORE_DOWN_TITLE}</p><p>{text.STORE_SILENT}</p></div>'
-"""Over the page while the store is silent: `assets/page.js` shows it."""
-
-NAVIGATION = ((text.OVERVIEW, "/", "overview"), (text.MY_SESSIONS, "/sessions", "sessions"))
-
-_banners: list[tuple[str, str]] = []
+_told: dict[str, bool] = {}
 _clocks: list[Clocks] = []
 
 
@@ -34,8 +30,7 @@ def set_clocks(clocks: Clocks) -> None:
 
 def set_banners(*, demo: bool, unverified: bool) -> None:
     """What every page says at its top: a simulated Proxmox, certificates that are not checked."""
-    told = ((demo, text.DEMO_BANNER, ""), (unverified, text.INSECURE_BANNER, "pg-banner-bad"))
-    _banners[:] = [(words, classes) for wanted, words, classes in told if wanted]
+    _told.update(demo=demo, unverified=unverified)
 
 
 @contextmanager
@@ -56,7 +51,7 @@ def frame(title: str, *scripts: str) -> Generator[None]:
         _account(session)
     with ui.context.client.layout:
         Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
-    ui.add_body_html(_COVER)
+    _cover()
     banners()
     _proxy_banner()
     with Tag("div", "", {"id": "content", "tabindex": "-1"}, classes="pg-page"):
@@ -68,8 +63,25 @@ def frame(title: str, *scripts: str) -> Generator[None]:
 
 def banners() -> None:
     """Draw what `set_banners` was told."""
-    for words, classes in _banners:
-        Tag("div", words, {"role": "note"}, classes=f"pg-banner {classes}")
+    if _told.get("demo"):
+        Tag("div", text.DEMO_BANNER, {"role": "note"}, classes="pg-banner")
+    if _told.get("unverified"):
+        Tag("div", text.INSECURE_BANNER, {"role": "note"}, classes="pg-banner pg-banner-bad")
+
+
+def _navigated() -> tuple[tuple[str, str, str], ...]:
+    """What people find in the navigation: label, address, icon."""
+    return (
+        (text.OVERVIEW, "/", "overview"),
+        (text.GUESTS, "/guests", "guests"),
+        (text.MY_SESSIONS, "/sessions", "sessions"),
+    )
+
+
+def _cover() -> None:
+    """Over the page while the store is silent: `assets/page.js` shows it."""
+    words = "".join(f"<p>{escape(words)}</p>" for words in (text.STORE_DOWN_TITLE, text.STORE_SILENT))
+    ui.add_body_html(f'<div id="pg-cover" role="alert" hidden>{words}</div>')
 
 
 def _proxy_banner() -> None:
@@ -89,7 +101,7 @@ def _navigation() -> ui.element:
         drawer = ui.element("q-drawer").props("show-if-above bordered breakpoint=900 width=220").classes("pg-drawer")
     drawer.move(client.layout, 0)  # before the page, for those who go by keyboard
     with drawer, Tag("nav", "", {"aria-label": text.NAVIGATION}):
-        for label, address, picture in NAVIGATION:
+        for label, address, picture in _navigated():
             link = Tag("a", "", {"href": address}, classes="pg-nav-link")
             if address == here:
                 link.props["aria-current"] = "page"

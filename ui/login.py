@@ -27,10 +27,10 @@ KEPT_LOOK_SECONDS = 5
 def create(directory: RealmDirectory, kept: KeptTabs, *, first_use: bool) -> None:
     """Register the page. `first_use` when a certificate can be trusted by the code that was printed."""
 
-    @ui.page(LOGIN, title=f"{text.SIGN_IN} · {text.PRODUCT}", reconnect_timeout=10)
+    @ui.page(LOGIN, reconnect_timeout=10)
     async def login(request: Request) -> None:
         wanted = safe_next(request.query_params.get("next"))
-        with card(text.PRODUCT, text.TAGLINE, request, "login.js"):
+        with card(text.PRODUCT, text.TAGLINE, request, "login.js", heading=text.SIGN_IN):
             notice = Notice(first_use=first_use)
             _tell_kept(kept, wanted)
             if request.query_params.get("with") == "token":
@@ -164,4 +164,8 @@ def _is_new(error: ProxmoxError | None) -> bool:
 
 
 _AS_TYPED = {"autocapitalize": "none", "autocorrect": "off", "spellcheck": "false"}
-_FALLBACK = tuple(Realm(realm=realm, type=realm, comment=comment) for realm, comment in text.FALLBACK_REALMS)
+_FALLBACK = (
+    Realm(realm="pam", type="pam", comment="Linux PAM standard authentication"),
+    Realm(realm="pve", type="pve", comment="Proxmox VE authentication server"),
+)
+"""Those that every Proxmox has, in its own words."""

@@ -21,6 +21,7 @@ from services.errors import SessionEnded, StoreError
 from services.logs import Bound
 from services.sessions import Session, Sessions
 from services.sessions.watch import Watch
+from ui.language import speaking
 from ui.visit import visit_of
 
 logger = logging.getLogger(__name__)
@@ -70,8 +71,9 @@ class Messages:
                 logger.debug("socket event ignored event=%s", name)  # hidden tables, too, tell how they are sorted
                 return False
             try:
-                result = handler(sid, message)
-                return await result if asyncio.iscoroutine(result) else result
+                with speaking(visit_of(client.request.scope).language):  # the socket may be of a later choice
+                    result = handler(sid, message)
+                    return await result if asyncio.iscoroutine(result) else result
             except (KeyError, TypeError, ValueError) as exc:
                 return self._refuse(name, type(exc).__name__)
             except Exception:  # socket.io's own log is silent, since strangers can fill it
@@ -176,6 +178,12 @@ def _log(_: str, message: object = None) -> None:
 
 def client_of_transport(sid: str) -> str | None:
     return _client_of(cast(Any, core.sio).environ.get(sid))
+
+
+def transports_of(client_id: str) -> int:
+    """How many transports a tab has open; one that is left alone is given up after a ping's time."""
+    environs = cast("dict[str, dict[str, Any]]", cast(Any, core.sio).environ)
+    return sum(_client_of(environ) == client_id for environ in environs.values())
 
 
 def _client_of(environ: dict[str, Any] | None) -> str | None:

@@ -5,24 +5,24 @@ import time
 from nicegui import ui
 
 from services.errors import NotTrusted
-from services.inventory import Inventory, Picture
+from services.feed import Feed, Picture
 from services.proxmox import Node, Resources
 from ui import text
-from ui.guests import GuestTable
+from ui.guest_table import GuestTable
 from ui.lasting import lasting
 from ui.layout import frame
 from ui.theme import Tag
 from ui.units import ago, percent, share, size, uptime
 
 
-def create(inventory: Inventory) -> None:
+def create(feed: Feed) -> None:
     """Register the page."""
 
     @ui.page("/")
     def overview() -> None:
         with frame(text.OVERVIEW):
             board = Board()
-        lasting(lambda session: inventory.look(session, board.show))
+        lasting(lambda session: feed.look(session, board.show).stop)
 
 
 class Board:
@@ -131,9 +131,7 @@ class NodeCard:
         """Draw the node's figures; what is not known is left out."""
         online = node.status == "online"
         self._dot.classes(replace=f"pg-dot pg-{node.status}")
-        self._state.set_text(
-            uptime(node.uptime) if online and node.uptime else text.STATES.get(node.status, node.status)
-        )
+        self._state.set_text(uptime(node.uptime) if online and node.uptime else text.state(node.status))
         cpus = text.CPU_OF.format(share=percent(node.cpu), count=node.maxcpu) if node.maxcpu else percent(node.cpu)
         self._cpu.show(node.cpu if online else None, cpus)
         self._memory.show(share(node.mem, node.maxmem) if online else None, f"{size(node.mem)} / {size(node.maxmem)}")

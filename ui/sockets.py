@@ -9,7 +9,7 @@ import asyncio
 import json
 import logging
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -24,7 +24,7 @@ from ui import text
 from ui.addresses import login_address
 from ui.answers import answer
 from ui.frames import Valve, frame
-from ui.messages import CLIENT, client_of_transport
+from ui.messages import CLIENT, client_of_transport, transports_of
 from ui.tabs import Tabs
 from ui.visit import header, visit_of
 
@@ -36,10 +36,16 @@ _WANTED = "proxgate.wanted"
 _COVER, _UNCOVER = "proxgate.cover(true)", "proxgate.cover(false)"  # of assets/page.js
 OWN_WAY_SECONDS = 0.5
 SOCKETS_PER_CARD = 2
+TRANSPORTS_PER_TAB = 10
+"""A page on a shaky line opens one after the other, and those it left take a while to be given up."""
+
 GONE_PER_ADDRESS, GONE_IN_ALL = 20, 100
 LARGEST_POST = 1_000_000
 POLL_SECONDS = {"GET": 15, "POST": 2}
 """Longer than any poll waits for news, since Engine.IO pings more often; a post waits for nothing."""
+
+BETWEEN_POLLS = POLL_SECONDS["GET"] + 3
+"""Seconds from one poll's beginning until the next one has surely begun."""
 
 JOIN_SECONDS = 6
 """A stranger's socket that joins no card is closed after so long."""
@@ -83,6 +89,7 @@ class SocketGate:
             return await answer(send, 400, text.NO_SUCH_TAB)
         if int(header(scope, b"content-length") or 0) > LARGEST_POST:
             return await answer(send, 413, text.TOO_LARGE)
+        self._watch_on(session)
         with self._watch.watching(session):
             posts = scope["method"] == "POST"  # whose answer is "ok", and no news
             work = asyncio.ensure_future(self._app(scope, receive, send if posts else self._answering(session, send)))
@@ -101,6 +108,18 @@ class SocketGate:
                 end.cancel()
                 work.cancel()
 
+    def last_word(self, scope: Scope, reason: EndReason) -> str:
+        """The way to the card for a poll whose tab was frozen since the one before; empty where there is none."""
+        way = self._tabs.kept.way_back(_query(scope, "client_id"))
+        known = way and self._tabs.kept.awaits(way, visit_of(scope))
+        return frame("open", {"path": login_address(way, ended=reason.value), "new_tab": False}) if known else ""
+
+    def _watch_on(self, session: Session) -> None:
+        """A page that polls is away between two polls: its session is watched meanwhile too."""
+        stack = ExitStack()
+        stack.enter_context(self._watch.watching(session))
+        asyncio.get_running_loop().call_later(BETWEEN_POLLS, stack.close)
+
     def _belongs(self, scope: Scope) -> bool:
         """Whether the tab named in the query is this visitor's, and the transport, if one is named, is that tab's.
 
@@ -109,7 +128,10 @@ class SocketGate:
         client_id, visit = _query(scope, "client_id"), visit_of(scope)
         if not client_id or (visit.session is None and not visit.browser):
             return False
-        if "sid" in _queries(scope) and client_of_transport(_query(scope, "sid")) != client_id:
+        if "sid" in _queries(scope):
+            if client_of_transport(_query(scope, "sid")) != client_id:
+                return False
+        elif transports_of(client_id) >= TRANSPORTS_PER_TAB:
             return False
         scope[CLIENT] = client_id
         scope[_WANTED] = self._tabs.address(client_id)

@@ -22,10 +22,11 @@ logger = logging.getLogger(__name__)
 CARD_SECONDS, PAGE_SECONDS = 8, 30
 """A login card, or a page, whose socket has not come by then is forgotten; the card's form works without."""
 
+TABS_PER_SESSION = 200
 WAITING_PER_SESSION = 40
 WAITING_PER_ADDRESS = 40
 WAITING_IN_ALL = 200
-"""Tabs whose sockets have not come yet: of one session, and login cards of one address and in all."""
+"""Tabs of a session; those whose sockets have not come yet; and such login cards, of one address and in all."""
 
 LOGIN_PER_ADDRESS = 200
 LOGIN_IN_ALL = 1000
@@ -83,7 +84,8 @@ class Tabs:
             self._being_built[:] = [one for one in self._being_built if one is not visit]
 
     def _has_room_for_page(self, session: str) -> bool:
-        return sum(_owner(visit) == session for visit in self._waiting()) < WAITING_PER_SESSION
+        waiting = sum(_owner(visit) == session for visit in self._waiting())
+        return waiting < WAITING_PER_SESSION and len(self.of_session(session)) < TABS_PER_SESSION
 
     def _has_room_for_card(self, visit: Visit) -> bool:
         place, waiting = _owner(visit), [_owner(one) for one in self._waiting() if one.session is None]

@@ -1,6 +1,7 @@
 """Design tokens and the small pieces that every page is made of. Colours and spacing live in `assets/proxgate.css`."""
 
 import hashlib
+from copy import copy
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -8,11 +9,15 @@ from typing import Any
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from ui.language import language
+
 PRIMARY = "#c2410c"
 GOOD, WARNING, BAD = "#15803d", "#b45309", "#b91c1c"
 
 _ICONS = {
     "overview": "M4 5h7v6H4zM13 5h7v4h-7zM13 11h7v8h-7zM4 13h7v6H4z",
+    "guests": "M4 5h16v6H4zM4 13h16v6H4zM7.5 8v.1M7.5 16v.1",
+    "columns": "M4 5h16v14H4zM9.5 5v14M14.5 5v14",
     "menu": "M4 7h16M4 12h16M4 17h16",
     "sign-out": "M14 4h4a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-4M10 8l-4 4 4 4M6 12h10",
     "eye": "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z",
@@ -74,6 +79,7 @@ def asset(name: str) -> str:
 
 def head(*scripts: str) -> None:
     """What every page's head needs: our style sheet, the page's scripts, a first picture until Vue has mounted."""
+    _speak()
     links = [f'<link rel="stylesheet" href="{asset("proxgate.css")}">']
     links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
     ui.add_head_html("\n".join(links))
@@ -81,3 +87,10 @@ def head(*scripts: str) -> None:
         f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>'
     )
     ui.colors(primary=PRIMARY, positive=GOOD, warning=WARNING, negative=BAD)
+
+
+def _speak() -> None:
+    """Let NiceGUI and Quasar speak the person's language too: of the page itself they know but one for everybody."""
+    client = ui.context.client
+    client.page = copy(client.page)
+    client.page.language = "de" if language() == "de" else "en-US"

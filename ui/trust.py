@@ -12,7 +12,7 @@ from ui.theme import Tag
 def create() -> None:
     """Register the page."""
 
-    @ui.page(TRUST, title=f"{text.TRUST_TITLE} · {text.PRODUCT}", reconnect_timeout=10)
+    @ui.page(TRUST, reconnect_timeout=10)
     def trust(request: Request) -> None:
         with card(text.TRUST_TITLE, text.TRUST_WHAT, request):
             with form("trust", TRUST):

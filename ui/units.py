@@ -3,7 +3,8 @@
 import datetime
 
 from ui import text
-from ui.text import UNKNOWN
+from ui.language import language
+from ui.words import UNKNOWN
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -14,9 +15,9 @@ def size(count: float | None) -> str:
         return UNKNOWN
     for unit in _SIZES[:-1]:
         if count < 1024:
-            return f"{count:.0f} {unit}" if count >= 100 or unit == "B" else f"{count:.1f} {unit}"
+            return f"{count:.0f} {unit}" if count >= 100 or unit == "B" else f"{_one_place(count)} {unit}"
         count /= 1024
-    return f"{count:.1f} {_SIZES[-1]}"
+    return f"{_one_place(count)} {_SIZES[-1]}"
 
 
 def percent(part: float | None) -> str:
@@ -69,6 +70,12 @@ def utc(seconds: float) -> str:
 def iso(seconds: float) -> str:
     """A moment in Unix seconds as machines read it: 2026-03-01T17:05:09+00:00."""
     return _moment(seconds).isoformat(timespec="seconds")
+
+
+def _one_place(number: float) -> str:
+    """With one decimal place, as the person's language writes it."""
+    written = f"{number:.1f}"
+    return written.replace(".", ",") if language() == "de" else written
 
 
 def _moment(seconds: float) -> datetime.datetime:

@@ -25,7 +25,7 @@ FEW_RECOVERY_CODES = 3
 def create(sign_in: SignIn, cookies: Cookies) -> None:
     """Register the page."""
 
-    @ui.page(STEP_CARD, title=f"{text.SECOND_STEP} · {text.PRODUCT}", reconnect_timeout=10)
+    @ui.page(STEP_CARD, reconnect_timeout=10)
     async def verify(request: Request) -> RedirectResponse | None:
         wanted = safe_next(request.query_params.get("next"))
         step = cookies.read(request.scope, STEP)
@@ -45,7 +45,7 @@ def _card(request: Request, challenge: Challenge, wanted: str) -> None:
             _form(kind, factors, wanted, hidden=number > 0)
         with Tag("div", "", {"role": "group", "aria-label": text.OTHER_FACTORS}, classes="pg-others"):
             for kind in kinds if len(kinds) > 1 else ():
-                link_button(text.USE_FACTOR[kind], {"data-kind": kind})
+                link_button(text.use_factor(kind), {"data-kind": kind})
             Tag("a", text.BACK_TO_SIGN_IN, {"href": login_address(wanted)}, classes="pg-link-button")
 
 
@@ -54,10 +54,10 @@ def _form(kind: Kind, factors: Factors, wanted: str, *, hidden: bool) -> None:
         if kind is Kind.WEBAUTHN:
             made.props["data-options"] = factors.webauthn
             Tag("input", "", {"type": "hidden", "name": "code"})
-            Tag("p", text.FACTOR_HINTS[kind], classes="pg-hint")
+            Tag("p", text.factor_hint(kind), classes="pg-hint")
         else:
-            with field("code", text.FACTORS[kind], _FIELDS[kind], id=f"code-{kind}"):
-                Tag("p", text.FACTOR_HINTS[kind], classes="pg-hint")
+            with field("code", text.factor(kind), _FIELDS[kind], id=f"code-{kind}"):
+                Tag("p", text.factor_hint(kind), classes="pg-hint")
         if kind is Kind.RECOVERY:
             Tag("p", _left(len(factors.recovery or ())), classes="pg-note")
         submit(text.VERIFY, id=f"submit-{kind}")

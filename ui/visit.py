@@ -6,6 +6,7 @@ from nicegui import ui
 from starlette.types import Scope
 
 from services.sessions import Session
+from ui.language import ENGLISH
 
 _KEY = "proxgate.visit"
 
@@ -17,6 +18,9 @@ class Visit:
     address: str
     https: bool
     origin: str
+    language: str = ENGLISH
+    """What its person reads: by our cookie, else by what the browser accepts."""
+
     undeclared_proxy: bool = False
     """Whether it came through a proxy, by its own word, that TRUSTED_PROXIES does not name."""
 

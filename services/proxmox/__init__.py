@@ -13,15 +13,13 @@ from services.proxmox.models import (
     Challenge,
     Credential,
     Factors,
-    Guest,
     Member,
-    Node,
     OpenIdTrip,
     Peer,
     Realm,
-    Resources,
     Ticket,
 )
+from services.proxmox.resources import Guest, Node, Resources, Storage
 from services.proxmox.trust import Anchor, Trust
 
 __all__ = [
@@ -40,6 +38,7 @@ __all__ = [
     "ProxmoxClient",
     "Realm",
     "Resources",
+    "Storage",
     "Ticket",
     "Trust",
 ]

@@ -41,9 +41,14 @@ def data(body: bytearray) -> object:
     return cast(dict[str, object], answer)["data"]
 
 
-def _parsed(body: bytearray) -> object:
+def refuse_too_many(body: bytearray) -> None:
+    """Raises BadAnswer for more values than Proxmox ever has, before they fill the memory."""
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
         raise BadAnswer("too many values")
+
+
+def _parsed(body: bytearray) -> object:
+    refuse_too_many(body)
     with suppress(ValueError, RecursionError):
         return from_json(body, allow_inf_nan=False)
     raise BadAnswer("not JSON")

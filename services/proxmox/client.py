@@ -27,9 +27,9 @@ from services.errors import (
     TicketRejected,
     Unreachable,
 )
-from services.proxmox import answers, credentials
+from services.proxmox import answers, body, credentials, resources
 from services.proxmox.funnel import Anchors, Funnel
-from services.proxmox.line import Answer, Call, Trouble
+from services.proxmox.line import Answer, Call, Read, Trouble
 from services.proxmox.models import (
     Address,
     ApiToken,
@@ -40,9 +40,9 @@ from services.proxmox.models import (
     OpenIdTrip,
     Peer,
     Realm,
-    Resources,
     Ticket,
 )
+from services.proxmox.resources import Resources
 from services.proxmox.trust import Trust
 from services.proxmox.userid import check_tokenid, check_userid, split_userid
 
@@ -220,8 +220,8 @@ class ProxmoxClient:
         return self._credential.principal
 
     async def resources(self) -> Resources:
-        """The nodes and guests that this account may see."""
-        return answers.resources(await self._ask("GET", "/cluster/resources", cap=_LISTS))
+        """The nodes, guests and storages that this account may see."""
+        return resources.of(await self._ask("GET", "/cluster/resources", cap=_LISTS, read=resources.read))
 
     async def version(self) -> str:
         """Proxmox VE's version, e.g. "9.2.11"."""
@@ -244,11 +244,12 @@ class ProxmoxClient:
             await self._ask("GET", f"/nodes/{quote(node, safe='')}/certificates/info", cap=_SMALL)
         )
 
-    async def _ask(self, method: str, path: str, *, cap: int) -> Answer:
+    async def _ask(self, method: str, path: str, *, cap: int, read: Read = body.data) -> Answer:
         call = Call(
             method=method,
             path=path,
             cap=cap,
+            read=read,
             headers=credentials.headers(self._credential, method),
             ticket=self._credential if isinstance(self._credential, Ticket) else None,
         )

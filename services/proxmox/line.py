@@ -53,16 +53,22 @@ _BROKEN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, h11.Pr
            anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)  # fmt: skip
 
 
+Read = Callable[[bytearray], object]
+"""What is made of a whole body. Raises BadAnswer."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One request. `path` begins below `/api2/json`; `cap` is the longest answer in decoded bytes.
 
-    With a `peer` it goes to that one server and to no other. `ticket` is the one that it stands or falls with.
+    `read` makes of the body what `Answer.data` holds. With a `peer` it goes to that one server and to no other.
+    `ticket` is the one that it stands or falls with.
     """
 
     method: str
     path: str
     cap: int
+    read: Read = body.data
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     form: bytes | None = field(default=None, repr=False)
     signing_in: bool = False
@@ -72,7 +78,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What stood under "data", and who answered."""
+    """What stood under "data", or what the call's own `read` made of it, and who answered."""
 
     data: object = field(repr=False)
     peer: Peer
@@ -201,7 +207,7 @@ class Line:
                 if refusal is not None:
                     raise refusal
                 sending.answering()
-                data = body.data(await body.read(response, call.cap))
+                data = call.read(await body.read(response, call.cap))
                 return Answer(data=data, peer=Peer(address=self.address, ip=_ip(response)))
         except _BROKEN as exc:
             trouble = _Trouble.of(exc)

@@ -1,4 +1,4 @@
-"""What Proxmox VE says, as values of ours. Nothing here prints a secret."""
+"""Who and where: addresses, accounts and their credentials. Nothing here prints a secret."""
 
 from dataclasses import dataclass, field
 
@@ -121,47 +121,3 @@ class NodeCertificate:
 
     filename: str
     pem: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
-    """A node of the cluster. CPU is a share of 0 to 1 of all its cores, memory in bytes, uptime in seconds.
-
-    `maxcpu` is a whole number, but for a container limited to part of a core. None where Proxmox says nothing, as
-    it does for a node that is offline or may not be audited.
-    """
-
-    node: str
-    status: str
-    cpu: float | None = None
-    maxcpu: int | float | None = None
-    mem: int | None = None
-    maxmem: int | None = None
-    uptime: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
-    """A virtual machine (`qemu`) or container (`lxc`). Units as for `Node`."""
-
-    vmid: int
-    type: str
-    node: str
-    status: str
-    name: str = ""
-    template: bool = False
-    cpu: float | None = None
-    maxcpu: int | float | None = None
-    mem: int | None = None
-    maxmem: int | None = None
-    uptime: int | None = None
-    tags: tuple[str, ...] = ()
-    lock: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
-    """The part of `GET /cluster/resources` that we show: what this account may see."""
-
-    nodes: tuple[Node, ...] = ()
-    guests: tuple[Guest, ...] = ()

@@ -1,4 +1,4 @@
-"""The inventory: one poller per account however many look, on a session that lives, for as long as somebody looks."""
+"""The feed: one poller per account however many look, on a session that lives, for as long as somebody looks."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import time
 import pytest
 from pydantic import SecretStr
 
-from services import inventory as module
 from services.errors import (
     BadAnswer,
     EndReason,
@@ -18,7 +17,8 @@ from services.errors import (
     StoreUnavailable,
     Unreachable,
 )
-from services.inventory import Inventory
+from services.feed import Feed
+from services.feed import poller as module
 from services.proxmox import Address, Guest, Node, Proxmox, Resources, Trust
 from services.sessions import Limits, Session, Sessions, new_id
 
@@ -101,8 +101,8 @@ def pve():
 
 
 @pytest.fixture
-async def inventory(desk, pve):
-    made = Inventory(desk, pve)
+async def feed(desk, pve):
+    made = Feed(desk, pve)
     yield made
     await made.aclose()
 
@@ -117,79 +117,79 @@ async def until(condition, seconds=3.0):
 
 def pollers():
     """The tasks that poll."""
-    return [task for task in asyncio.all_tasks() if "_Poller" in repr(task.get_coro())]
+    return [task for task in asyncio.all_tasks() if "Poller" in repr(task.get_coro())]
 
 
-async def test_first_picture(inventory):
+async def test_first_picture(feed):
     """Whoever begins to look is told the first picture, with the time it was taken."""
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     assert pictures[0].resources.nodes
     assert pictures[0].error is None
     assert abs(time.time() - pictures[0].taken) < 5
 
 
-async def test_goes_on(inventory):
+async def test_goes_on(feed):
     """Pictures keep coming, each newer than the one before."""
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: len(pictures) >= 4)
     taken = [picture.taken for picture in pictures]
     assert taken == sorted(set(taken))
 
 
-async def test_one_poller_however_many_look(inventory, desk):
+async def test_one_poller_however_many_look(feed, desk):
     """A hundred tabs of ten sessions of one account are one question at a time, and each tab gets every picture."""
     seen = [[] for _ in range(100)]
     sessions = [session() for _ in range(10)]
     for number, pictures in enumerate(seen):
-        inventory.look(sessions[number % 10], pictures.append)
+        feed.look(sessions[number % 10], pictures.append)
     await until(lambda: all(len(pictures) >= 3 for pictures in seen))
     assert len(pollers()) == 1
     assert desk.most_under_way == 1
     assert desk.asked <= len(seen[0]) + 1
 
 
-async def test_accounts_do_not_share(inventory, desk):
+async def test_accounts_do_not_share(feed, desk):
     """Two accounts are two pollers, each with its own account's session: nobody sees with another's rights."""
     alice, bob, token = session("alice@pve"), session("bob@pve"), session("alice@pve!ci")
     for one in (alice, bob, token):
-        inventory.look(one, [].append)
+        feed.look(one, [].append)
     await until(lambda: {one.principal for one in desk.lent} == {"alice@pve", "bob@pve", "alice@pve!ci"})
     assert len(pollers()) == 3
 
 
-async def test_late_looker_sees_the_present_picture(inventory, desk):
+async def test_late_looker_sees_the_present_picture(feed, desk):
     """Who comes later is shown the present picture at once."""
     first, second = [], []
-    inventory.look(session(), first.append)
+    feed.look(session(), first.append)
     await until(lambda: first)
-    inventory.look(session(), second.append)
+    feed.look(session(), second.append)
     assert second == [first[-1]]
 
 
-async def test_nothing_is_shown_before_the_first_picture(inventory):
+async def test_nothing_is_shown_before_the_first_picture(feed):
     """Before there is a picture nobody is told an empty one."""
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     assert pictures == []
 
 
-async def test_borrows_one_session(inventory, desk):
+async def test_borrows_one_session(feed, desk):
     """While it lives, one session's credentials are borrowed and not each one's."""
     one, other, pictures = session(), session(), []
-    inventory.look(one, pictures.append)
-    inventory.look(other, [].append)
+    feed.look(one, pictures.append)
+    feed.look(other, [].append)
     await until(lambda: len(pictures) >= 3)
     assert {lent.hash for lent in desk.lent} == {one.hash}
 
 
-async def test_moves_on_when_the_session_ends(inventory, desk):
+async def test_moves_on_when_the_session_ends(feed, desk):
     """When the borrowed session ends the next one's credentials are used, and nobody is told of trouble."""
     one, other, pictures = session(), session(), []
-    inventory.look(one, [].append)
-    inventory.look(other, pictures.append)
+    feed.look(one, [].append)
+    feed.look(other, pictures.append)
     await until(lambda: pictures)
     desk.ended.add(one.hash)
     await until(lambda: desk.lent[-1] is other)
@@ -198,90 +198,90 @@ async def test_moves_on_when_the_session_ends(inventory, desk):
     assert all(picture.error is None for picture in pictures)
 
 
-async def test_no_session_left(inventory, desk):
+async def test_no_session_left(feed, desk):
     """With no live session left Proxmox is not asked, nothing new is shown, and a new session takes up again."""
     one, pictures, again = session(), [], []
-    inventory.look(one, pictures.append)
+    feed.look(one, pictures.append)
     await until(lambda: pictures)
     desk.ended.add(one.hash)
     await asyncio.sleep(2 * PERIOD)
     asked, seen = desk.asked, len(pictures)
     await asyncio.sleep(3 * PERIOD)
     assert (desk.asked, len(pictures)) == (asked, seen)
-    inventory.look(session(), again.append)
+    feed.look(session(), again.append)
     await until(lambda: desk.asked > asked)
 
 
-async def test_stops_with_the_last(inventory, desk):
+async def test_stops_with_the_last(feed, desk):
     """With the last looker gone the poller stops, and Proxmox is asked no more."""
-    stop_one, stop_other = inventory.look(session(), [].append), inventory.look(session(), [].append)
+    one, other = feed.look(session(), [].append), feed.look(session(), [].append)
     await until(lambda: desk.asked)
-    stop_one()
+    one.stop()
     await asyncio.sleep(0)
     assert len(pollers()) == 1
-    stop_other()
+    other.stop()
     await until(lambda: not pollers())
     asked = desk.asked
     await asyncio.sleep(3 * PERIOD)
     assert desk.asked == asked
 
 
-async def test_stopping_mid_question(inventory, desk):
+async def test_stopping_mid_question(feed, desk):
     """The last looker's leaving ends a question under way."""
     desk.delay = 30
-    stop = inventory.look(session(), [].append)
+    look = feed.look(session(), [].append)
     await until(lambda: desk.under_way)
-    stop()
+    look.stop()
     await until(lambda: not desk.under_way)
 
 
-async def test_stopping_before_the_first_question(inventory, desk):
+async def test_stopping_before_the_first_question(feed, desk):
     """Who leaves at once has asked nothing."""
-    inventory.look(session(), [].append)()
+    feed.look(session(), [].append).stop()
     await until(lambda: not pollers())
     assert not desk.asked
 
 
-async def test_stopping_twice(inventory, desk):
+async def test_stopping_twice(feed, desk):
     """To stop twice is to stop once: whoever looks anew meanwhile goes on looking."""
     pictures = []
-    stop = inventory.look(session(), [].append)
-    stop()
-    inventory.look(session(), pictures.append)
-    stop()
+    look = feed.look(session(), [].append)
+    look.stop()
+    feed.look(session(), pictures.append)
+    look.stop()
     await until(lambda: len(pictures) >= 2)
 
 
-async def test_gone_looker_is_told_nothing(inventory):
+async def test_gone_looker_is_told_nothing(feed):
     """Who has stopped looking is told nothing more."""
     mine, others = [], []
-    stop = inventory.look(session(), mine.append)
-    inventory.look(session(), others.append)
+    look = feed.look(session(), mine.append)
+    feed.look(session(), others.append)
     await until(lambda: mine)
-    stop()
+    look.stop()
     seen = len(others)
     told = len(mine)
     await until(lambda: len(others) > seen + 1)
     assert len(mine) == told
 
 
-async def test_looking_again(inventory):
+async def test_looking_again(feed):
     """After everybody has left, somebody new is shown a new picture and no old one."""
     first, second = [], []
-    stop = inventory.look(session(), first.append)
+    look = feed.look(session(), first.append)
     await until(lambda: first)
-    stop()
-    inventory.look(session(), second.append)
+    look.stop()
+    feed.look(session(), second.append)
     assert second == []
     await until(lambda: second)
     assert second[0].taken > first[-1].taken
 
 
 @pytest.mark.parametrize("trouble", [Unreachable(), StoreUnavailable()], ids=lambda one: type(one).__name__)
-async def test_trouble_keeps_the_last_picture(inventory, desk, trouble):
+async def test_trouble_keeps_the_last_picture(feed, desk, trouble):
     """In trouble the last picture stays, with its time and the error; afterwards a new one comes without."""
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     desk.trouble = trouble
     await until(lambda: pictures[-1].error is trouble)
@@ -293,18 +293,18 @@ async def test_trouble_keeps_the_last_picture(inventory, desk, trouble):
     assert pictures[-1].taken > last.taken
 
 
-async def test_trouble_from_the_start(inventory, desk):
+async def test_trouble_from_the_start(feed, desk):
     """Trouble before the first picture is told, with no picture behind it."""
     pictures, late = [], []
     desk.trouble = Unreachable()
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     assert (pictures[0].taken, pictures[0].error) == (0, desk.trouble)
-    inventory.look(session(), late.append)
+    feed.look(session(), late.append)
     assert late == [pictures[-1]]
 
 
-async def test_trouble_slows_down(inventory, desk, monkeypatch):
+async def test_trouble_slows_down(feed, desk, monkeypatch):
     """While Proxmox does not answer it is asked less and less often, and no less often than the slowest."""
     pauses, sleep = [], asyncio.sleep
 
@@ -315,7 +315,7 @@ async def test_trouble_slows_down(inventory, desk, monkeypatch):
 
     desk.trouble = Unreachable()
     monkeypatch.setattr(module.asyncio, "sleep", noted)
-    inventory.look(session(), [].append)
+    feed.look(session(), [].append)
     deadline = time.monotonic() + 5
     while len(pauses) < 8 and time.monotonic() < deadline:
         await sleep(0.01)
@@ -325,37 +325,37 @@ async def test_trouble_slows_down(inventory, desk, monkeypatch):
     assert 2 * PERIOD < max(pauses) <= 5 * PERIOD
 
 
-async def test_looker_that_fails(inventory):
+async def test_looker_that_fails(feed):
     """A looker that fails neither stops the pictures nor keeps them from the others."""
 
     def fail(_):
         raise RuntimeError("a tab that is gone")
 
     pictures = []
-    inventory.look(session(), fail)
-    inventory.look(session(), pictures.append)
+    feed.look(session(), fail)
+    feed.look(session(), pictures.append)
     await until(lambda: len(pictures) >= 3)
 
 
-async def test_looker_that_fails_at_once_is_not_kept(inventory):
+async def test_looker_that_fails_at_once_is_not_kept(feed):
     """A looker that fails at its first picture leaves no poller behind that nobody can stop."""
     pictures = []
-    stop = inventory.look(session(), pictures.append)
+    look = feed.look(session(), pictures.append)
     await until(lambda: pictures)
 
     def fail(_):
         raise RuntimeError("a tab that is gone")
 
     with contextlib.suppress(RuntimeError):
-        inventory.look(session(), fail)()
-    stop()
+        feed.look(session(), fail).stop()
+    look.stop()
     await until(lambda: not pollers(), 1)
 
 
-async def test_surprise_does_not_stop_the_pictures(inventory, desk):
+async def test_surprise_does_not_stop_the_pictures(feed, desk):
     """A mistake of ours in one question does not end the pictures for good."""
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     desk.trouble = RuntimeError("a mistake of ours")
     asked = desk.asked
@@ -366,24 +366,24 @@ async def test_surprise_does_not_stop_the_pictures(inventory, desk):
     await until(lambda: len(pictures) > seen + 1)
 
 
-async def test_looker_that_leaves_while_told(inventory):
+async def test_looker_that_leaves_while_told(feed):
     """A looker may leave while it is told a picture."""
-    others, stops = [], []
+    others, looks = [], []
 
     def leave(_):
-        stops[0]()
+        looks[0].stop()
 
-    stops.append(inventory.look(session(), leave))
-    inventory.look(session(), others.append)
+    looks.append(feed.look(session(), leave))
+    feed.look(session(), others.append)
     await until(lambda: len(others) >= 2)
 
 
-async def test_names_who_gave_no_answer(inventory, pve):
+async def test_names_who_gave_no_answer(feed, pve):
     """A picture names the addresses that gave no answer, as far as its own account may know of them, and why."""
     silent = Address(host="192.0.2.9")
     pve.down[silent] = Unreachable(outage=Outage.REFUSED)
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     assert pictures[0].unreached == pve.down
     assert pictures[0].error is None
@@ -392,22 +392,22 @@ async def test_names_who_gave_no_answer(inventory, pve):
     await until(lambda: not pictures[-1].unreached)
 
 
-async def test_trouble_names_who_gave_no_answer(inventory, desk, pve):
+async def test_trouble_names_who_gave_no_answer(feed, desk, pve):
     """In trouble, too, the picture names the addresses that gave no answer."""
     silent = Address(host="192.0.2.9")
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     desk.trouble, pve.down[silent] = Unreachable(), Unreachable()
     await until(lambda: pictures[-1].error)
     assert set(pictures[-1].unreached) == {silent}
 
 
-async def test_members_are_looked_at_now_and_then(inventory, desk, monkeypatch):
+async def test_members_are_looked_at_now_and_then(feed, desk, monkeypatch):
     """Who the cluster's members are is asked with the first picture, and not with each one, but again in time."""
     monkeypatch.setattr(module, "MEMBERS_PERIOD", 4 * PERIOD)
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     assert desk.looks_at_members == 1
     await until(lambda: desk.looks_at_members == 3)
@@ -419,29 +419,29 @@ async def test_members_are_looked_at_now_and_then(inventory, desk, monkeypatch):
     [PrivilegeMissing("/", "Sys.Audit"), Unreachable(), BadAnswer(), RequestRefused(501)],
     ids=lambda one: type(one).__name__,
 )
-async def test_members_that_cannot_be_seen(inventory, desk, trouble):
+async def test_members_that_cannot_be_seen(feed, desk, trouble):
     """Who may not see the cluster's members, or cannot just now, is shown a picture without any trouble."""
     desk.members_trouble = trouble
     pictures = []
-    inventory.look(session(), pictures.append)
+    feed.look(session(), pictures.append)
     await until(lambda: pictures)
     assert pictures[0].error is None
     assert pictures[0].resources.nodes
 
 
-async def test_members_are_forgotten_with_the_last(inventory, pve):
+async def test_members_are_forgotten_with_the_last(feed, pve):
     """When the last looker of an account leaves, its cluster's members are forgotten, and not before."""
-    stop_one, stop_other = inventory.look(session(), [].append), inventory.look(session(), [].append)
-    stop_one()
+    one, other = feed.look(session(), [].append), feed.look(session(), [].append)
+    one.stop()
     assert pve.forgotten == []
-    stop_other()
+    other.stop()
     assert pve.forgotten == ["alice@pve"]
 
 
-async def test_members_are_forgotten_with_the_right_to_see_them(inventory, desk, pve, monkeypatch):
+async def test_members_are_forgotten_with_the_right_to_see_them(feed, desk, pve, monkeypatch):
     """An account that may see the cluster's members no more forgets them, though not for any other trouble."""
     monkeypatch.setattr(module, "MEMBERS_PERIOD", 2 * PERIOD)
-    inventory.look(session(), [].append)
+    feed.look(session(), [].append)
     for trouble in (None, Unreachable(), BadAnswer(), RequestRefused(501)):
         desk.members_trouble, looks = trouble, desk.looks_at_members
         await until(lambda looks=looks: desk.looks_at_members > looks)
@@ -451,14 +451,14 @@ async def test_members_are_forgotten_with_the_right_to_see_them(inventory, desk,
     assert set(pve.forgotten) == {"alice@pve"}
 
 
-async def test_close_stops_everything(inventory, desk):
+async def test_close_stops_everything(feed, desk):
     """Closing stops every poller, and who stops looking afterwards breaks nothing."""
-    stops = [inventory.look(session(f"user{number}@pve"), [].append) for number in range(5)]
+    looks = [feed.look(session(f"user{number}@pve"), [].append) for number in range(5)]
     await until(lambda: desk.asked >= 5)
-    await inventory.aclose()
+    await feed.aclose()
     await until(lambda: not pollers())
-    for stop in stops:
-        stop()
+    for look in looks:
+        look.stop()
 
 
 async def test_with_proxmox(store, keys, sim):
@@ -467,7 +467,7 @@ async def test_with_proxmox(store, keys, sim):
         sessions = Sessions(store, keys, proxmox, Limits())
         ticket = await proxmox.sign_in("kid@pve", SecretStr("demo"))
         one, other = [await sessions.create(ticket, address="", agent="") for _ in range(2)]
-        looking, pictures = Inventory(sessions, proxmox), []
+        looking, pictures = Feed(sessions, proxmox), []
         looking.look(one, [].append)
         looking.look(other, pictures.append)
         await until(lambda: pictures)

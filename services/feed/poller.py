@@ -1,7 +1,4 @@
-"""What an account may see of the cluster, polled once per principal however many tabs and sessions look at it.
-
-The poller borrows the credentials of one live session, moves on when that one ends, and stops with the last tab.
-"""
+"""The poller: borrows the credentials of a live session, moves on when that one ends, and stops with the last look."""
 
 import asyncio
 import logging
@@ -9,7 +6,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from services.errors import (
     BadAnswer,
@@ -21,7 +18,8 @@ from services.errors import (
     StoreError,
     Unreachable,
 )
-from services.proxmox import Address, Proxmox, ProxmoxClient, Resources
+from services.feed.picture import Picture
+from services.proxmox import Address, Proxmox, ProxmoxClient
 from services.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
@@ -32,77 +30,57 @@ PERIOD = 4.0
 SLOWEST = 8.0
 """Seconds between two questions while Proxmox does not answer, at the most."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """The cluster as last seen. `taken` is Unix seconds, 0 before the first; `error` why there is no newer one.
-
-    `unreached` are the addresses that gave no answer last time, and why; others may have answered in their place.
-    """
-
-    resources: Resources = field(default_factory=Resources)
-    taken: float = 0
-    error: ProxmoxError | StoreError | None = None
-    unreached: Mapping[Address, ProxmoxError] = field(default_factory=dict[Address, ProxmoxError])
-
-
 MEMBERS_PERIOD = 60.0
 """Seconds between two looks at who the cluster's members are."""
 
-Listener = Callable[[Picture], None]
+
+class Look:
+    """Somebody's look at the feed, from `Feed.look`."""
+
+    def __init__(self, session: Session, tell: Callable[[Picture], None], leave: "Callable[[Look], None]") -> None:
+        self.session = session
+        self.tell = tell
+        self.hidden = False
+        self._leave = leave
+
+    def hide(self, hidden: bool) -> None:
+        """Whether the tab is out of its person's sight: once all are, the feed slows down."""
+        self.hidden = hidden
+
+    def stop(self) -> None:
+        """Be told nothing more. To stop twice is to stop once."""
+        self._leave(self)
 
 
-class Inventory:
-    """One poller per principal, for as long as somebody looks."""
+class Poller:
+    """Asks for one principal, from the first look until it is stopped."""
 
-    def __init__(self, sessions: Sessions, proxmox: Proxmox) -> None:
-        self._sessions = sessions
-        self._proxmox = proxmox
-        self._pollers: dict[str, _Poller] = {}
-
-    def look(self, session: Session, listener: Listener) -> Callable[[], None]:
-        """Tell `listener` every new picture, the present one at once; call the returned function to stop."""
-        poller = self._pollers.get(session.principal)
-        if poller is None:
-            poller = self._pollers[session.principal] = _Poller(self._sessions, self._proxmox, session.principal)
-        lookers = poller.add(session, listener)
-
-        def stop() -> None:
-            if lookers.pop(listener, None) is not None and not lookers:
-                poller.stop()
-                self._pollers.pop(session.principal, None)
-
-        return stop
-
-    async def aclose(self) -> None:
-        """Stop every poller."""
-        for poller in self._pollers.values():
-            poller.stop()
-        self._pollers.clear()
-
-
-class _Poller:
     def __init__(self, sessions: Sessions, proxmox: Proxmox, principal: str) -> None:
         self._sessions = sessions
         self._proxmox = proxmox
         self._principal = principal
         self._members_due = 0.0
-        self._lookers: dict[Listener, Session] = {}
+        self._looks: dict[Look, None] = {}
         self._picture = Picture()
         self._task = asyncio.create_task(self._run())
 
-    def add(self, session: Session, listener: Listener) -> dict[Listener, Session]:
-        self._lookers[listener] = session
+    def add(self, look: Look) -> None:
+        """Show it the present picture, if there is one, and every new one."""
+        self._looks[look] = None
         if self._picture.taken or self._picture.error:
-            self._tell(listener)
-        return self._lookers
+            self._tell(look)
+
+    def remove(self, look: Look) -> bool:
+        """Show it nothing more; whether it was the last."""
+        return self._looks.pop(look, look) is None and not self._looks
 
     def stop(self) -> None:
+        """Ask nothing more."""
         self._task.cancel()
         self._proxmox.forget_members(self._principal)
 
     async def _run(self) -> None:
-        await asyncio.sleep(0)  # the first looker is added right after
+        await asyncio.sleep(0)  # the first look is added right after
         failures = 0
         while True:
             try:
@@ -117,7 +95,7 @@ class _Poller:
 
     async def _look(self) -> Picture | None:
         """A new picture by the first session that is still alive; None when none is."""
-        for session in dict.fromkeys(self._lookers.values()):
+        for session in dict.fromkeys(look.session for look in self._looks):
             try:
                 async with self._sessions.credentials(session) as proxmox:
                     resources = await proxmox.resources()
@@ -145,14 +123,14 @@ class _Poller:
 
     def _show(self, picture: Picture) -> None:
         self._picture = picture
-        for listener in tuple(self._lookers):
-            self._tell(listener)
+        for look in tuple(self._looks):
+            self._tell(look)
 
-    def _tell(self, listener: Listener) -> None:
+    def _tell(self, look: Look) -> None:
         try:
-            listener(self._picture)
+            look.tell(self._picture)
         except Exception:  # one tab that fails must not keep the picture from the others
-            logger.exception("a looker failed")
+            logger.exception("a listener failed")
 
 
 def _pause(failures: int) -> float:

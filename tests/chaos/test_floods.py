@@ -1,0 +1,123 @@
+"""Sockets by the thousand, from strangers and from somebody who has signed in: refused, closed, and forgotten."""
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+import pytest
+import websockets
+
+from tests import harness
+from tests.chaos.program import assert_no_trace, browser, program
+from tests.socket_client import SOCKET_PATH, Poller, cookies_of, load, query_of, read_page, tab
+from ui.sockets import SOCKETS_PER_CARD, TRANSPORTS_PER_TAB
+from ui.tabs import TABS_PER_SESSION
+
+SOCKETS, TRANSPORTS = 5_000, 10_000
+AT_ONCE = 100
+CLOSED_WITHIN = 10
+MOST_MB = 20
+BACK_WITHIN = 90
+
+
+@pytest.fixture(scope="module")
+def up(valkey_url, sim):
+    """The program, with the working memory that a hundred sockets at once need: it is taken once, and kept."""
+    with program(valkey_url, sim, STORE_PREFIX="floods:") as running:
+        with running.client() as client:
+            for _ in range(20):
+                load(client, "/login")
+        asyncio.run(all_of(1_000, lambda _: knock(running)))
+        yield running
+
+
+def resident(up):
+    """Megabytes of the process in memory."""
+    return int(Path(f"/proc/{up.process.pid}/statm").read_text().split()[1]) * 4096 / 2**20
+
+
+async def knock(up, query="", cookies="", greet=""):
+    """Ask for a socket; None where it is refused."""
+    address = f"{up.url.replace('http', 'ws', 1)}{SOCKET_PATH}?{query}"
+    with contextlib.suppress(websockets.InvalidStatus, websockets.ConnectionClosed, OSError):
+        opened = await websockets.connect(
+            address, additional_headers={"Cookie": cookies}, origin=up.url, ping_interval=None, proxy=None,
+            close_timeout=1,
+        )  # fmt: skip
+        if greet:
+            await opened.send(greet)
+        return opened
+    return None
+
+
+async def all_of(count, work):
+    """Do something that many times, a hundred at once."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(number):
+        async with places:
+            return await work(number)
+
+    return await asyncio.gather(*(one(number) for number in range(count)))
+
+
+@pytest.mark.parametrize("kind", ["no query", "no tab", "gone tab", "a card"])
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_strangers_sockets(up, kind, speaks):
+    """Of five thousand sockets of strangers, silent or not, none is open after ten seconds but a card's own two."""
+    with up.client() as client:
+        page = load(client, "/login")
+        named = {"a card": page.client_id, "gone tab": "00000000-0000-4000-8000-000000000000"}.get(kind)
+        query = "" if kind == "no query" else query_of(named)
+        before = resident(up)
+
+        async def one(_):
+            began = time.monotonic()
+            return began, await knock(up, query, cookies_of(client), "40" if speaks else "")
+
+        held = [(began, opened) for began, opened in await all_of(SOCKETS, one) if opened]
+        open_still = []
+        for began, opened in held:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(opened.wait_closed(), max(0.0, began + CLOSED_WITHIN - time.monotonic()))
+                continue
+            open_still.append(opened)
+        print(f"{kind}: {len(held)} of {SOCKETS} let in, {len(open_still)} open after {CLOSED_WITHIN} s")
+        assert len(open_still) <= (SOCKETS_PER_CARD if kind == "a card" and speaks else 0)
+        for opened in open_still:
+            await opened.close()
+    harness.until(lambda: resident(up) - before < MOST_MB, BACK_WITHIN, every=1)
+    assert_no_trace(up)
+
+
+async def test_polling_transports(up):
+    """Of ten thousand transports that a page asks for it has ten at a time, and no memory is held afterwards."""
+    with browser(up) as client:
+        page = load(client)
+        before = resident(up)
+        async with Poller(up, cookies_of(client), page.client_id) as poll:
+
+            async def ask(_):
+                return (await poll.get()).status_code
+
+            statuses = await all_of(TRANSPORTS, ask)
+        print(f"{statuses.count(200)} of {TRANSPORTS} given, {TRANSPORTS_PER_TAB} at a time")
+        assert statuses.count(200) < TRANSPORTS / 20
+        assert set(statuses) == {200, 400}
+    harness.until(lambda: resident(up) - before < MOST_MB, BACK_WITHIN, every=1)
+    assert_no_trace(up)
+
+
+async def test_tabs_of_one_session(up):
+    """A session that opens one connected page after the other is refused with 429 in the end."""
+    with browser(up) as client:
+        async with contextlib.AsyncExitStack() as stack:
+            answer = client.get("/lab", headers=harness.PAGE)
+            opened = 0
+            while answer.status_code == 200:
+                await stack.enter_async_context(tab(up, client, read_page(answer.text)))
+                opened += 1
+                answer = client.get("/lab", headers=harness.PAGE)
+        assert (opened, answer.status_code) == (TABS_PER_SESSION, 429)
+    assert_no_trace(up)

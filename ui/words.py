@@ -1,0 +1,344 @@
+"""Every word that people read, in English: what the catalogues in `ui/locale` translate, and `ui/text.py` says."""
+
+from enum import StrEnum
+
+from services.audit import Kind
+from services.errors import Distrust, EndReason, Hint, InvalidCredentials, Outage, ProviderError
+from ui.language import N_
+
+PRODUCT = "Proxgate"
+TAGLINE = N_("Sign in with your Proxmox VE account")
+
+# Login card
+SIGN_IN = N_("Sign in")
+USERNAME = N_("Username")
+REALM = N_("Realm")
+PASSWORD = N_("Password")
+SHOW_PASSWORD = N_("Show password")
+HIDE_PASSWORD = N_("Hide password")
+SIGNING_IN = N_("Asking Proxmox…")
+CONTINUE_WITH = N_("Continue with {label}")
+GOING_THERE = N_("Going there…")
+USE_TOKEN = N_("Use an API token instead")
+USE_ACCOUNT = N_("Use an account instead")
+TOKEN_ID = N_("Token ID")
+TOKEN_ID_EXAMPLE = N_("user@realm!name")
+TOKEN_SECRET = N_("Token secret")
+REALMS_UNKNOWN = N_("The realms could not be read. These two exist on every server.")
+NEEDS_SCRIPTS = N_("Proxgate needs JavaScript. Please allow it for this address and reload the page.")
+SCRIPT_UNREACHABLE = N_("Proxgate does not answer. Check your connection and try again.")
+
+# Second step
+SECOND_STEP = N_("One more step")
+SECOND_STEP_OF = N_("{userid} has a second factor")
+VERIFY = N_("Verify")
+BACK_TO_SIGN_IN = N_("Back to sign-in")
+FACTORS = {
+    "totp": N_("Authenticator code"),
+    "webauthn": N_("Security key"),
+    "yubico": N_("YubiKey code"),
+    "recovery": N_("Recovery code"),
+}
+USE_FACTOR = {
+    "totp": N_("Use the authenticator app"),
+    "webauthn": N_("Use a security key"),
+    "yubico": N_("Use a YubiKey code"),
+    "recovery": N_("Use a recovery code"),
+}
+FACTOR_HINTS = {
+    "totp": N_("The six to eight digits that your authenticator app shows now."),
+    "webauthn": N_("Press the button, then touch your security key or confirm on your device."),
+    "yubico": N_("Touch your YubiKey while the field is active."),
+    "recovery": N_("Each code works once. Spaces and dashes do not matter."),
+}
+OTHER_FACTORS = N_("Another way")
+RECOVERY_LEFT = N_("Only {count} recovery codes are left. Make new ones in Proxmox soon.")
+RECOVERY_LAST = N_("This is the last recovery code. Make new ones in Proxmox right after signing in.")
+NO_FACTOR_U2F = N_(
+    "This account's second factor is U2F, which browsers no longer support. "
+    "An administrator of Proxmox can set up another one, such as WebAuthn or an authenticator app."
+)
+NO_FACTOR_KEY = N_(
+    "This account's security key works only over https and at the host name set up in Proxmox ({host}). "
+    "An administrator can give Proxgate such an address, or set up another second factor in Proxmox."
+)
+NO_FACTOR_RECOVERY = N_(
+    "No recovery code of this account is left. An administrator of Proxmox can set the factor up anew."
+)
+NO_FACTOR = N_("This account's second factor is of a kind that Proxgate does not know.")
+KEY_GAVE_UP = N_("The security key did not answer. Try again, or use another way.")
+
+# Trust at first use
+TRUST_TITLE = N_("Trust your Proxmox server")
+TRUST_WHAT = N_(
+    "Proxgate printed the fingerprint of your server's certificate, and a code, where it was started "
+    "(as a service: in its journal). "
+    "Compare the fingerprint with the one that Proxmox shows; if they are the same, enter the code."
+)
+TRUST_CODE = N_("Code")
+TRUST_IT = N_("Trust this certificate")
+TRUSTED = N_("The certificate is trusted from now on.")
+TRUST_LINK = N_("You started Proxgate yourself? Enter the code that it printed.")
+
+# Frame
+SIGN_OUT = N_("Sign out")
+MENU = N_("Menu")
+NAVIGATION = N_("Main")
+SKIP_TO_CONTENT = N_("Skip to content")
+OVERVIEW = N_("Overview")
+SIGNED_IN_AS = N_("Signed in as {userid}, realm {realm}")
+DEMO_BANNER = N_("Demo: this Proxmox is simulated.")
+INSECURE_BANNER = N_(
+    "Certificates of Proxmox are not checked (PROXMOX_VERIFY_TLS=false). Anyone in between can read passwords."
+)
+UNDECLARED_PROXY = N_(
+    "A proxy at {address} stands in front that Proxgate was not told of, so everybody counts as one address. "
+    "Set TRUSTED_PROXIES={address} if it is yours."
+)
+LOADING = N_("Loading…")
+
+# The session's clocks
+ENDING = {
+    EndReason.IDLE: (
+        N_("Are you still there?"),
+        N_("You have not done anything for a while. Your session is about to end."),
+        N_("Stay signed in"),
+    ),
+    EndReason.AGE: (
+        N_("Your session reaches its longest age"),
+        N_("Sign in again now, and what you have entered here stays."),
+        N_("Sign in again now"),
+    ),
+}
+LATER = N_("Later")
+STORE_SILENT = N_("Proxgate waits for its session store. You are still signed in; this page comes back by itself.")
+KEPT = N_("Your page is kept for a quarter of an hour. Sign in with the same account to go on where you were.")
+NOT_KEPT = N_("The page you had open could not be kept. What you had entered there is lost.")
+
+# Units
+DAYS_HOURS = N_("{days} d {hours} h")
+HOURS_MINUTES = N_("{hours} h {minutes} min")
+MINUTES = N_("{minutes} min")
+SECONDS_AGO = N_("{count} seconds ago")
+MINUTE_AGO = N_("a minute ago")
+MINUTES_AGO = N_("{count} minutes ago")
+HOURS_AGO = N_("{count} hours ago")
+JUST_NOW = N_("just now")
+UTC = "{moment} UTC"
+
+# Overview
+CONTAINER, VIRTUAL_MACHINE = N_("CT"), N_("VM")
+STATES = {
+    "online": N_("online"),
+    "offline": N_("offline"),
+    "running": N_("running"),
+    "stopped": N_("stopped"),
+    "paused": N_("paused"),
+    "suspended": N_("suspended"),
+    "prelaunch": N_("prelaunch"),
+    "template": N_("template"),
+    "unknown": N_("unknown"),
+}
+NODES = N_("Nodes")
+GUESTS = N_("Guests")
+NODES_ONLINE = N_("{online} of {count} online")
+GUESTS_RUNNING = N_("{running} of {count} running")
+NO_NODES = N_("Your account may not see any node.")
+NO_GUESTS = N_("There is no guest yet, or your account may not see any.")
+NOTHING_VISIBLE_TITLE = N_("Nothing to show")
+NOTHING_VISIBLE = N_(
+    "Your account may sign in, but see neither nodes nor guests. An administrator of Proxmox can give it a role."
+)
+LAST_PICTURE = N_("{sentence}. This is the last picture; it comes back by itself.")
+LAST_PICTURE_UNTIL = N_("{sentence}. Until then nothing new can be shown.")
+NO_PICTURE = N_("{sentence}. It is tried again by itself.")
+NOT_REACHABLE = N_("Not reachable at the moment:")
+PICTURE_TAKEN = N_("Taken {age}")
+SEARCH_GUESTS = N_("Find a guest")
+NO_MATCH = N_("No guest matches.")
+COLUMN_NAME = N_("Name")
+COLUMN_VMID = N_("VMID")
+COLUMN_NODE = N_("Node")
+COLUMN_STATE = N_("State")
+COLUMN_CPU = N_("CPU")
+COLUMN_MEMORY = N_("Memory")
+COLUMN_UPTIME = N_("Uptime")
+CPU_OF = N_("{share} of {count} CPUs")
+UNKNOWN = "–"
+
+# My sessions
+MY_SESSIONS = N_("My sessions")
+SIGNED_IN_NOW = N_("Signed in now")
+ONE_SESSION = N_("1 session")
+SESSIONS = N_("{count} sessions")
+THIS_SESSION = N_("This one")
+SESSION_STARTED = N_("Started")
+SESSION_USED = N_("Last used")
+ONLY_SESSION = N_("{principal} is signed in nowhere else.")
+END_SESSION = N_("End")
+END_SESSION_OF = N_("End {device}, {address}")
+END_OTHERS = N_("End all other sessions")
+END_OTHERS_TITLE = N_("End all other sessions?")
+END_OTHERS_WHAT = N_("Every other browser signed in as {principal} is back at the login card at once. This one stays.")
+END_OTHERS_YES = N_("End them")
+CANCEL = N_("Cancel")
+SESSION_ENDED = N_("1 session ended")
+SESSIONS_ENDED = N_("{count} sessions ended")
+SESSION_GONE = N_("That session had ended already")
+NOT_ENDED = N_("{sentence}. Please try again.")
+DEVICE = N_("{browser} on {system}")
+A_BROWSER = N_("A browser")
+UNKNOWN_DEVICE = N_("Unknown device")
+ACTIVITY = N_("Recent activity")
+NO_ACTIVITY = N_("Nothing was noted yet.")
+SESSION_OVER = {
+    EndReason.IDLE: N_("Session ended: not used for a while"),
+    EndReason.AGE: N_("Session ended: it reached its longest age"),
+    EndReason.ENDED: N_("Session ended from another device"),
+    EndReason.REJECTED: N_("Session ended: Proxmox no longer accepts the sign-in"),
+    EndReason.SIGNED_OUT: N_("Signed out"),
+}
+EVENTS = {
+    Kind.SIGN_IN: N_("Signed in"),
+    Kind.FAILURE: N_("Sign-in failed"),
+    Kind.SECOND_FACTOR: N_("Second factor asked for"),
+    Kind.LIMITED: N_("Too many attempts"),
+    Kind.RENEWAL_FAILED: N_("Proxmox did not renew the sign-in"),
+    Kind.SIGN_OUT: N_("Signed out"),
+    Kind.END: N_("Session ended"),
+    Kind.REFUSAL: N_("Request from another site refused"),
+}
+FAILURES = {
+    InvalidCredentials.__name__: N_("Sign-in refused"),
+    Kind.SECOND_FACTOR: N_("Second factor refused"),
+}
+
+# Pages that are none
+NOT_FOUND_TITLE = N_("Page not found")
+NOT_FOUND = N_("There is nothing at this address.")
+TO_OVERVIEW = N_("Go to the overview")
+PAGE_FAILED_TITLE = N_("Something went wrong")
+PAGE_FAILED = N_("The page could not be built. The reason is in Proxgate's log.")
+STORE_DOWN_TITLE = N_("Session store unreachable")
+STORE_DOWN = N_(
+    "Proxgate cannot reach its session store. Nobody is signed out by that; this page tries again by itself."
+)
+
+# Refusals without a page
+METHOD_NOT_ALLOWED = N_("Method not allowed")
+NOT_OUR_HOST = N_("This address is not Proxgate's")
+NO_SUCH_TAB = N_("No such tab")
+NOTHING_HERE = N_("Not found")
+OTHER_SITE = N_("This request came from another site")
+TOO_LARGE = N_("The request is too large")
+TOO_SLOW = N_("The request did not arrive in time")
+NOT_A_FORM = N_("Send the form as application/x-www-form-urlencoded")
+BAD_FORM = N_("The form could not be read")
+NOT_SIGNED_IN = N_("Not signed in")
+TOO_MANY_TABS = N_("Too many pages were opened at once. Try again in a few seconds")
+
+ENDED = {
+    EndReason.IDLE: N_("Your session ended because it was not used for a while. Please sign in again."),
+    EndReason.AGE: N_("Your session reached its longest age. Please sign in again."),
+    EndReason.ENDED: N_("Your session was ended from another device. Please sign in again."),
+    EndReason.REJECTED: N_("Proxmox no longer accepts this sign-in. Please sign in again."),
+}
+
+DISTRUST = {
+    Distrust.UNKNOWN: N_("The certificate of the Proxmox server is not trusted."),
+    Distrust.CHANGED: N_("The certificate of the Proxmox server has changed and is not trusted."),
+    Distrust.EXPIRED: N_("The certificate of the Proxmox server has expired, or is not valid yet, and is not trusted."),
+    Distrust.WRONG_NAME: N_("The certificate of the Proxmox server was made for another name and is not trusted."),
+}
+NOT_OF_THE_AUTHORITY = N_(
+    "The certificate of the Proxmox server is not trusted, as the trusted authority did not sign it."
+)
+ITS_FINGERPRINT = N_("Its fingerprint is {fingerprint}.")
+EXPECTED = N_("Expected was {expected}.")
+EXPECTED_SIGNED = N_("Expected was one signed by the authority with the fingerprint {expected}.")
+OR = N_("{first} or {last}")
+OR_OF_MANY = N_("{first}, or {last}")
+ADMINISTRATOR = N_("The administrator {what}.")
+ADMINISTRATOR_ONCE_SURE = N_("The administrator {what}, once it is known to be the right one.")
+
+
+class Mend(StrEnum):
+    """What an administrator can do about a certificate, as a part of a sentence."""
+
+    RENEW = N_("renews it on the server, or sets the clock that is wrong")
+    NAME = N_("gives PROXMOX_HOST one of its names")
+    TRUST = N_("runs proxgate trust")
+    FINGERPRINT = N_("sets PROXMOX_FINGERPRINT")
+    CA_FILE = N_("sets PROXMOX_CA_FILE")
+    CA_FILE_ALONE = N_("sets PROXMOX_CA_FILE in its place")
+    CA_FILE_AND_FORGET = N_("sets PROXMOX_CA_FILE and runs proxgate trust --forget")
+
+
+INVALID_CREDENTIALS = N_("Invalid credentials")
+UNREACHABLE = N_("Unable to reach the Proxmox server")
+NOT_PROXMOX = N_("The server at that address does not answer like Proxmox VE")
+CLOCK_OFF = N_("The clocks of Proxmox and Proxgate do not agree. An administrator can set them; then sign in anew.")
+LACKS_PRIVILEGE = N_("Your account lacks a privilege for this")
+LACKS_NAMED_PRIVILEGE = N_("Your account lacks a privilege for this: {privilege} on {path}")
+REFUSED = N_("Proxmox refused the request")
+REFUSED_WITH = N_("Proxmox refused the request ({status})")
+TOO_MANY_ATTEMPTS = N_("Too many attempts. Try again in {seconds} seconds")
+STEP_EXPIRED = N_("This sign-in took too long, or began in another browser. Please sign in again.")
+CODE_REFUSED = N_("That code is not valid. Each works once, for a day.")
+
+HINTS = {
+    Hint.CLOCK: N_(
+        "The clocks of Proxgate and Proxmox differ by more than five minutes. An administrator can set them."
+    ),
+    Hint.REALM: N_("Proxmox does not offer this realm any more. Please choose another."),
+    Hint.ORIGIN: N_(
+        "Proxmox takes a security key only where the origin in its own WebAuthn settings equals PUBLIC_URL, "
+        "the address of this page."
+    ),
+    Hint.OPENID: N_("Proxmox did not accept what the provider sent; it does not say why."),
+}
+
+OUTAGES = {
+    Outage.NAME: N_("Its host name is not known."),
+    Outage.REFUSED: N_("It refused the connection."),
+    Outage.SILENT: N_("It did not answer in time."),
+    Outage.BROKEN: N_("The connection broke off."),
+    Outage.NO_TLS: N_("What listens there does not speak https."),
+    Outage.DAEMON: N_("Its API service is down."),
+    Outage.FAILED: N_("It answered with an error of its own."),
+}
+
+PROVIDER = {
+    ProviderError.DENIED: N_("The provider did not let you sign in"),
+    ProviderError.FAILED: N_("The provider reported an error"),
+    ProviderError.SILENT: N_("Proxmox could not start the sign-in at this realm's provider"),
+    ProviderError.GONE: N_("Proxmox does not offer this realm any more. Please choose another."),
+}
+
+# Guests
+GUEST = N_("Guest")
+GUEST_COLUMNS = {
+    "name": N_("Name"),
+    "vmid": N_("VMID"),
+    "node": N_("Node"),
+    "state": N_("State"),
+    "cpu": N_("CPU"),
+    "memory": N_("Memory"),
+    "disk": N_("Disk"),
+    "uptime": N_("Uptime"),
+    "tags": N_("Tags"),
+    "pool": N_("Pool"),
+}
+SEARCH_GUESTS_BY = N_("Find: web, node:pve1, tag:prod, stopped")
+GUESTS_ALL = N_("{count} guests")
+GUESTS_FOUND = N_("{found} of {count} guests")
+NOT_UNDERSTOOD = N_("Not understood and left aside: {terms}. What can be asked for is {keys}.")
+LIST_COMMA = N_(", ")
+CLEAR_SEARCH = N_("Clear the search")
+NO_GUESTS_TITLE = N_("No guests")
+PRESS_TO_SORT = N_("Press Enter to sort")
+SORT_BY = N_("Sort by")
+SORTED_BY = N_("Sort: {column}")
+COLUMNS = N_("Columns")
+COLUMNS_FITTING = N_("What fits")
+LOCKED = N_("locked: {lock}")
