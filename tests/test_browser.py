@@ -428,11 +428,10 @@ def test_names_from_proxmox_are_words_and_no_script(chromium, valkey_url, monkey
     from services.proxmox import Realm
     from services.simulator.world import World
 
-    guests, nodes = World.guests, World.nodes
-    monkeypatch.setattr(World, "guests", lambda self, at: [{**row, "name": HOSTILE} for row in guests(self, at)])
+    nodes = World.nodes
     monkeypatch.setattr(World, "nodes", lambda self, at: [{**nodes(self, at)[0], "node": HOSTILE}])
     realms = [Realm(realm="pam", type="pam", comment=HOSTILE), Realm(realm="pve", type="pve")]
-    with harness.simulator(realms=realms) as pve:
+    with harness.simulator(realms=realms, names=[HOSTILE] * 36) as pve:
         settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "hostile:", **harness.for_proxmox(pve)}
         with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as site:
             context = chromium.new_context(base_url=site.url)
