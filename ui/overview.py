@@ -8,7 +8,7 @@ from services.errors import NotTrusted
 from services.feed import Feed, Picture
 from services.proxmox import Node, Resources
 from ui import text
-from ui.guests import GuestTable
+from ui.guest_table import GuestTable
 from ui.lasting import lasting
 from ui.layout import frame
 from ui.theme import Tag
@@ -58,7 +58,8 @@ class Board:
         self._picture = picture
         self._loading.set_visibility(not picture.taken and picture.error is None)
         resources = picture.resources
-        empty = not resources.nodes and not resources.guests
+        told = any(node.maxmem for node in resources.nodes)  # everybody may see the names of nodes
+        empty = not told and not resources.guests and not resources.storages
         self._nothing.set_visibility(bool(picture.taken) and empty)
         self._board.set_visibility(bool(picture.taken) and not empty)
         self._board.classes(**{"add" if picture.error else "remove": "pg-stale"})
