@@ -120,8 +120,8 @@ def test_the_page_without_a_store_has_the_theme_too():
 
 
 def test_dark_is_asked_for_in_one_place():
-    """No style asks the system about dark by itself: it would not hear of a choice."""
-    asking = [path.name for path in ASSETS.glob("*.*s*") if "prefers-color-scheme" in path.read_text(errors="replace")]
+    """No style sheet asks the system about dark by itself: it would not hear of a choice."""
+    asking = [path.name for path in ASSETS.glob("*.css") if "prefers-color-scheme" in path.read_text()]
     assert asking == []
 
 
