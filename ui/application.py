@@ -26,7 +26,7 @@ from services.sessions import Limits, Sessions, upkeep
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store
-from ui import login, my_sessions, overview, routes, strays, trust, verify, ways_in
+from ui import guests, login, my_sessions, overview, routes, strays, trust, verify, ways_in
 from ui.clocks import Clocks
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
@@ -90,6 +90,7 @@ def compose(parts: Parts) -> ASGIApp:
     verify.create(sign_in, cookies)
     trust.create()
     overview.create(feed)
+    guests.create(feed)
     my_sessions.create(sessions)
     strays.create()
     nicegui_app.router.redirect_slashes = False

@@ -1,91 +1,211 @@
-"""The table of guests: what a person sees of each, and nothing else, crosses the websocket."""
+"""All guests: one table that is searched, filtered and sorted here, of which the browser holds the rows in view.
 
+`/guests?q=node:pve1+stopped&sort=-cpu`. What goes to the browser goes to `assets/guests.js`, never through the grid's
+options; what comes back is one event, `ask`, on an element that is never hidden.
+"""
+
+import json
+from dataclasses import asdict
 from typing import Any
 
 from nicegui import ui
 
-from services.proxmox import Guest
-from ui import text
+from services.feed import Feed, Picture
+from ui import text, words
+from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
+from ui.guest_search import KEYS, Search, understand
+from ui.guest_window import BLOCK, Sent, Window, read
+from ui.lasting import lasting
+from ui.layout import frame
 from ui.theme import Tag, icon
-from ui.units import percent, share, size, uptime
+from ui.trouble import Trouble
 
-_ROW = """
-<q-tr :props="props">
-  <q-td key="name" :props="props"><span class="pg-type">{{ props.row.type }}</span><b>{{ props.row.name }}</b></q-td>
-  <q-td key="vmid" :props="props">{{ props.row.vmid }}</q-td>
-  <q-td key="node" :props="props">{{ props.row.node }}</q-td>
-  <q-td key="state" :props="props">
-    <span :class="'pg-dot pg-' + props.row.state" aria-hidden="true"></span>{{ props.row.stateText }}
-  </q-td>
-  <q-td key="cpu" :props="props">
-    <span class="pg-cell-bar"><i :style="{width: props.row.cpu + '%'}"></i></span>{{ props.row.cpuText }}
-  </q-td>
-  <q-td key="mem" :props="props">
-    <span class="pg-cell-bar"><i :style="{width: props.row.mem + '%'}"></i></span>{{ props.row.memText }}
-  </q-td>
-  <q-td key="up" :props="props">{{ props.row.upText }}</q-td>
-</q-tr>
-"""
+MODULES = ["InfiniteRowModelModule", "ColumnApiModule", "RowApiModule", "CellApiModule", "ScrollApiModule",
+           "EventApiModule", "RenderApiModule", "LocaleModule"]  # fmt: skip
+"""The parts of AG Grid that the table needs."""
+
+SKELETON_ROWS = 12
 
 
-class GuestTable:
-    """All guests, to be sorted and searched in the browser."""
+def create(feed: Feed) -> None:
+    """Register the page."""
 
-    def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-        with ui.element("div").classes("pg-search"):
-            icon("search", size=18)
-            words = {"placeholder": text.SEARCH_GUESTS, "aria-label": text.SEARCH_GUESTS, "autocomplete": "off"}
-            self._box = Tag("input", "", {"type": "search", **words})
-            self._box.on("input", self._search, throttle=0.2, js_handler="(event) => emit(event.target.value)")
-        self._table = ui.table(columns=_columns(), rows=[], row_key="vmid", pagination=0).classes("pg-guests")
-        self._table.props(f'flat hide-pagination no-data-label="{text.NO_GUESTS}" no-results-label="{text.NO_MATCH}"')
-        self._table.add_slot("body", _ROW)
-
-    def show(self, guests: tuple[Guest, ...]) -> None:
-        """Send the rows, if anything that a person would see has changed."""
-        rows = [_row(guest) for guest in sorted(guests, key=lambda guest: guest.vmid)]
-        if rows != self._rows:
-            self._rows = rows
-            self._table.update_rows(rows, clear_selection=False)
-
-    def _search(self, event: Any) -> None:
-        self._table.filter = str(event.args or "")
-        with self._box.props.suspend_updates():  # the browser has it; a page that is drawn anew needs it
-            self._box.props["value"] = self._table.filter
+    @ui.page("/guests")
+    def guests(q: str = "", sort: str = "") -> None:
+        with frame(text.GUESTS, "guests.js"):
+            board = Board(understand(q), sorting_of(sort))
+        lasting(lambda session: feed.look(session, board.show).stop)
 
 
-def _columns() -> list[dict[str, Any]]:
-    labels = {
-        "name": text.COLUMN_NAME,
-        "vmid": text.COLUMN_VMID,
-        "node": text.COLUMN_NODE,
-        "state": text.COLUMN_STATE,
-        "cpu": text.COLUMN_CPU,
-        "mem": text.COLUMN_MEMORY,
-        "up": text.COLUMN_UPTIME,
+class Board:
+    """The page's contents; `show` draws a new picture over the old one."""
+
+    def __init__(self, search: Search, sorting: Sorting) -> None:
+        self._client = ui.context.client
+        self._window = Window(search, sorting)
+        self._rows: GuestRows | None = None
+        self._trouble = Trouble()
+        page = {"id": "guests", "data-words": json.dumps(_words()), "data-sort": str(sorting)}
+        with Tag("div", "", page, classes="pg-list") as self._page:
+            self._tools = Tools(search)
+            with ui.element("div").classes("pg-grid-room") as self._room:
+                _grid()
+            self._no_match = _no_match()
+            self._nothing = _nothing()
+        self._page.on("ask", self._ask, js_handler="(event) => emit(event.detail)")
+        self._no_match.set_visibility(False)
+        self._nothing.set_visibility(False)
+
+    def show(self, picture: Picture) -> None:
+        """Show what is new of this picture; keep, greyed, what could not be read anew."""
+        self._trouble.show(picture)
+        self._room.classes(**{"add" if picture.error else "remove": "pg-stale"})
+        self._rows = rows_of(picture.resources.guests) if picture.taken else None
+        self._room.set_visibility(picture.taken > 0 or picture.error is None)
+        self._send()
+
+    def _ask(self, event: Any) -> None:
+        asked = read(event.args)
+        if asked is None:
+            return
+        self._window.ask(asked)
+        self._remember()
+        self._send()
+
+    def _remember(self) -> None:
+        """The browser has it already; a page that is drawn anew needs it."""
+        self._tools.remember(self._window.search)
+        with self._page.props.suspend_updates():
+            self._page.props["data-sort"] = str(self._window.sorting)
+
+    def _send(self) -> None:
+        rows = self._rows
+        if rows is None:
+            return
+        sent = self._window.sending(rows)
+        if sent is not None:
+            self._client.run_javascript(f"guests.take({_json(sent)})")
+        self._show_emptiness(rows)
+
+    def _show_emptiness(self, rows: GuestRows) -> None:
+        found, total = len(rows.order(self._window.search, self._window.sorting)), len(rows.guests)
+        self._tools.show(self._window.search, found, total)
+        self._tools.set_visibility(total > 0)
+        self._room.set_visibility(found > 0)
+        self._no_match.set_visibility(total > found == 0)
+        self._nothing.set_visibility(total == 0)
+
+
+class Tools:
+    """Above the table: the search, what of it was not understood, how many guests it finds, sorting and columns."""
+
+    def __init__(self, search: Search) -> None:
+        self._said = search.words
+        with ui.element("div").classes("pg-tools") as self._all:
+            with ui.element("div").classes("pg-search"):
+                icon("search", size=18)
+                label = {"placeholder": text.SEARCH_GUESTS_BY, "aria-label": text.SEARCH_GUESTS, "autocomplete": "off"}
+                more = {"spellcheck": "false", "autocapitalize": "off", "aria-describedby": "guests-hint"}
+                box = {"id": "guests-search", "type": "search", "value": search.words, "maxlength": 500}
+                self._box = Tag("input", "", {**box, **label, **more})
+            self._count = Tag("span", "", classes="pg-count")
+            _sorts()
+            _columns_menu()
+        self._hint = Tag("p", "", {"id": "guests-hint", "role": "status"}, classes="pg-hint pg-search-hint")
+        self._told = Tag("p", "", {"role": "status"}, classes="pg-unseen")
+        self._unknown = search.unknown
+        self._hint.set_text(_hint(search))
+
+    def set_visibility(self, visible: bool) -> None:
+        """There is nothing to search where there is nothing."""
+        self._all.set_visibility(visible)
+
+    def remember(self, search: Search) -> None:
+        """Keep what was typed, for a page that is drawn anew."""
+        with self._box.props.suspend_updates():
+            self._box.props["value"] = search.words
+
+    def show(self, search: Search, found: int, total: int) -> None:
+        """Say how many guests there are. It is read aloud for a new search alone, not whenever one starts or stops."""
+        words = text.GUESTS_FOUND if search.tests else text.GUESTS_ALL
+        self._count.set_text(words.format(found=f"{found:,}", count=f"{total:,}"))
+        self._hint.set_text(_hint(search))
+        if search.words != self._said:
+            self._said = search.words
+            self._told.set_text(words.format(found=found, count=total))
+
+
+def _grid() -> None:
+    options: dict[str, Any] = {
+        "rowModelType": "infinite",
+        "cacheBlockSize": BLOCK,
+        "maxBlocksInCache": 4,
+        "maxConcurrentDatasourceRequests": 100,
+        "infiniteInitialRowCount": SKELETON_ROWS,
+        "rowBuffer": 4,
+        "localeText": {"ariaSortableColumn": text.PRESS_TO_SORT},
+        ":columnDefs": "guests.columns()",
+        ":rowHeight": "guests.rowHeight()",
+        ":headerHeight": "guests.headerHeight()",
+        ":onGridReady": "(event) => guests.ready(event.api)",
     }
-    return [
-        {"name": name, "label": label, "field": name, "align": "left", "sortable": True}
-        for name, label in labels.items()
-    ]
+    ui.aggrid(options, modules=MODULES, auto_size_columns=False).classes("pg-grid")
 
 
-def _row(guest: Guest) -> dict[str, Any]:
-    running = guest.status == "running"
-    state = "template" if guest.template else guest.status
-    memory = share(guest.mem, guest.maxmem)
+def _words() -> dict[str, Any]:
+    """What the script says, in the person's language."""
     return {
-        "vmid": guest.vmid,
-        "type": text.CONTAINER if guest.type == "lxc" else text.VIRTUAL_MACHINE,
-        "name": guest.name or str(guest.vmid),
-        "node": guest.node,
-        "state": state,
-        "stateText": text.state(state),
-        "cpu": round(100 * (guest.cpu or 0)) if running else 0,
-        "cpuText": percent(guest.cpu) if running else text.UNKNOWN,
-        "mem": round(100 * (memory or 0)) if running else 0,
-        "memText": size(guest.mem) if running else text.UNKNOWN,
-        "up": guest.uptime or 0 if running else 0,
-        "upText": uptime(guest.uptime) if running and guest.uptime else text.UNKNOWN,
+        "guests": text.GUESTS,
+        "guest": text.GUEST,
+        "columns": {name: text.guest_column(name) for name in words.GUEST_COLUMNS},
+        "states": {state: text.state(state) for state in words.STATES},
+        "locks": text.LOCKED,
+        "loading": text.LOADING,
     }
+
+
+def _sorts() -> None:
+    """On a phone there are no headers to be pressed."""
+    with Tag("select", "", {"id": "guests-sort", "aria-label": text.SORT_BY}, classes="pg-sort"):
+        for column in SORTED_BY:
+            first = "-" if column in BIGGEST_FIRST else ""
+            Tag("option", text.SORTED_BY.format(column=text.guest_column(column)), {"value": f"{first}{column}"})
+
+
+def _columns_menu() -> None:
+    with Tag("details", "", {"id": "guests-columns"}, classes="pg-menu-box"):
+        with Tag("summary", "", classes="pg-button pg-quiet"):
+            icon("columns")
+            Tag("span", text.COLUMNS)
+        with Tag("fieldset", "", classes="pg-menu-card"):
+            Tag("legend", text.COLUMNS)
+            for name in tuple(words.GUEST_COLUMNS)[1:]:  # the name is always there
+                with Tag("label", "", classes="pg-check"):
+                    Tag("input", "", {"type": "checkbox", "data-column": name})
+                    Tag("span", text.guest_column(name))
+            Tag("button", text.COLUMNS_FITTING, {"type": "button", "data-columns": "fit"}, classes="pg-link-button")
+
+
+def _no_match() -> ui.element:
+    with Tag("div", "", classes="pg-empty") as room:
+        Tag("h2", text.NO_MATCH)
+        Tag("button", text.CLEAR_SEARCH, {"type": "button", "data-clear": ""}, classes="pg-button pg-quiet")
+    return room
+
+
+def _nothing() -> ui.element:
+    with Tag("div", "", classes="pg-empty") as room:
+        Tag("h2", text.NO_GUESTS_TITLE)
+        Tag("p", text.NO_GUESTS)
+    return room
+
+
+def _hint(search: Search) -> str:
+    if not search.unknown:
+        return ""
+    terms = text.LIST_COMMA.join(f"\u2068{term}\u2069" for term in search.unknown)
+    return text.NOT_UNDERSTOOD.format(terms=terms, keys=text.LIST_COMMA.join(f"{key}:" for key in KEYS))
+
+
+def _json(sent: Sent) -> str:
+    return json.dumps(asdict(sent), ensure_ascii=False, separators=(",", ":"))

@@ -71,7 +71,11 @@ def banners() -> None:
 
 def _navigated() -> tuple[tuple[str, str, str], ...]:
     """What people find in the navigation: label, address, icon."""
-    return (text.OVERVIEW, "/", "overview"), (text.MY_SESSIONS, "/sessions", "sessions")
+    return (
+        (text.OVERVIEW, "/", "overview"),
+        (text.GUESTS, "/guests", "guests"),
+        (text.MY_SESSIONS, "/sessions", "sessions"),
+    )
 
 
 def _cover() -> None:

@@ -8,7 +8,7 @@ from services.errors import NotTrusted
 from services.feed import Feed, Picture
 from services.proxmox import Node, Resources
 from ui import text
-from ui.guests import GuestTable
+from ui.guest_table import GuestTable
 from ui.lasting import lasting
 from ui.layout import frame
 from ui.theme import Tag

@@ -63,6 +63,11 @@ def state(status: str) -> str:
     return translate(words.STATES[status]) if status in words.STATES else status
 
 
+def guest_column(name: str) -> str:
+    """What a column of the table of guests is called."""
+    return translate(words.GUEST_COLUMNS[name])
+
+
 def ending(reason: EndReason) -> tuple[str, str, str]:
     """That a session is about to end: the title, the sentence, the button that does something about it."""
     title, what, yes = words.ENDING[reason]

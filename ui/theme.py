@@ -16,6 +16,8 @@ GOOD, WARNING, BAD = "#15803d", "#b45309", "#b91c1c"
 
 _ICONS = {
     "overview": "M4 5h7v6H4zM13 5h7v4h-7zM13 11h7v8h-7zM4 13h7v6H4z",
+    "guests": "M4 5h16v6H4zM4 13h16v6H4zM7.5 8v.1M7.5 16v.1",
+    "columns": "M4 5h16v14H4zM9.5 5v14M14.5 5v14",
     "menu": "M4 7h16M4 12h16M4 17h16",
     "sign-out": "M14 4h4a2 2 0 0 1 2 2v12a2 2 0 0 1-2 2h-4M10 8l-4 4 4 4M6 12h10",
     "eye": "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12zM12 9a3 3 0 1 0 0 6 3 3 0 0 0 0-6z",

@@ -339,3 +339,31 @@ PROVIDER = {
     ProviderError.SILENT: N_("Proxmox could not start the sign-in at this realm's provider"),
     ProviderError.GONE: N_("Proxmox does not offer this realm any more. Please choose another."),
 }
+
+# Guests
+GUEST = N_("Guest")
+GUEST_COLUMNS = {
+    "name": N_("Name"),
+    "vmid": N_("VMID"),
+    "node": N_("Node"),
+    "state": N_("State"),
+    "cpu": N_("CPU"),
+    "memory": N_("Memory"),
+    "disk": N_("Disk"),
+    "uptime": N_("Uptime"),
+    "tags": N_("Tags"),
+    "pool": N_("Pool"),
+}
+SEARCH_GUESTS_BY = N_("Find: web, node:pve1, tag:prod, stopped")
+GUESTS_ALL = N_("{count} guests")
+GUESTS_FOUND = N_("{found} of {count} guests")
+NOT_UNDERSTOOD = N_("Not understood and left aside: {terms}. What can be asked for is {keys}.")
+LIST_COMMA = N_(", ")
+CLEAR_SEARCH = N_("Clear the search")
+NO_GUESTS_TITLE = N_("No guests")
+PRESS_TO_SORT = N_("Press Enter to sort")
+SORT_BY = N_("Sort by")
+SORTED_BY = N_("Sort: {column}")
+COLUMNS = N_("Columns")
+COLUMNS_FITTING = N_("What fits")
+LOCKED = N_("locked: {lock}")

@@ -1,0 +1,406 @@
+// The table of guests: AG Grid over rows that the server searches and sorts. Only blocks in view are asked for; what
+// comes is numbered, so that an answer to an old question is dropped. All of a row is text: nothing here parses HTML.
+"use strict";
+const guests = (() => {
+  const PHONE = window.matchMedia("(max-width: 640px)");
+  const COLUMNS = "proxgate.guests.columns";
+  const TYPING_MS = 200, ASKING_MS = 25, SCROLLING_MS = 120;
+  const SLACK = 4; // rows above and below those in view that are kept fresh with them
+  const ROW = { high: 46, phone: 72 };
+  const [VMID, TYPE, NAME, NODE, STATE, LOCK, CPU, CPU_BAR, MEMORY, MEMORY_BAR, DISK, DISK_BAR, UPTIME, TAGS, POOL] =
+    Array(15).keys();
+
+  // How wide each column is at least, and in which order they go when there is not room for all.
+  const LAYOUT = {
+    name: { minWidth: 190, flex: 3, keep: 0 },
+    vmid: { minWidth: 92, keep: 5 },
+    node: { minWidth: 104, flex: 1, keep: 3 },
+    state: { minWidth: 132, flex: 1, keep: 1 },
+    cpu: { minWidth: 132, flex: 1, keep: 2 },
+    memory: { minWidth: 152, flex: 1, keep: 4 },
+    disk: { minWidth: 152, flex: 1, keep: 8 },
+    uptime: { minWidth: 124, flex: 1, keep: 6 },
+    tags: { minWidth: 150, flex: 2, keep: 7 },
+    pool: { minWidth: 110, flex: 1, keep: 9 },
+  };
+  const BIGGEST_FIRST = new Set(["cpu", "memory", "disk", "uptime"]);
+
+  let api = null;
+  let words = null;
+  let number = Date.now() % 1e9; // above all that a page before this one has asked
+  let asking = 0, typing = 0, scrolling = 0;
+  let view = { first: 0, last: 0 }; // as the server knows it
+  const waiting = new Map(); // blocks the grid waits for: first row → its callbacks
+  const wanted = new Set(); // of these, those that are not asked for yet
+  const early = new Map(); // blocks that came before the grid wanted them
+
+  const page = () => document.getElementById("guests");
+  const box = () => document.getElementById("guests-search");
+  const rowHeight = () => (PHONE.matches ? ROW.phone : ROW.high);
+  const headerHeight = () => (PHONE.matches ? 0 : 44);
+
+  // --- what a cell shows ---------------------------------------------------------------------------------------
+
+  function make(tag, classes, text) {
+    const element = document.createElement(tag);
+    if (classes) element.className = classes;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  }
+
+  function isolated(text, classes) {
+    return make("bdi", classes, text);
+  }
+
+  function withChildren(element, ...children) {
+    element.append(...children.filter(Boolean));
+    return element;
+  }
+
+  function bar(percent, text) {
+    if (percent < 0) return make("span", "", text);
+    const track = make("span", "pg-cell-bar");
+    const fill = make("i", percent >= 90 ? "pg-high" : "");
+    fill.style.width = `${percent}%`;
+    track.append(fill);
+    return withChildren(make("span", "pg-cell-meter"), track, make("span", "", text));
+  }
+
+  function state(row) {
+    const dot = make("span", `pg-dot pg-${/^[a-z]+$/.test(row[STATE]) ? row[STATE] : "unknown"}`);
+    const lock = row[LOCK] && make("span", "pg-lock", row[LOCK]);
+    if (lock) lock.title = words.locks.replace("{lock}", row[LOCK]);
+    return withChildren(make("span", "pg-cell-state"), dot, make("span", "", words.states[row[STATE]] || row[STATE]), lock);
+  }
+
+  function address(row) {
+    return `/guests/${row[VMID]}`;
+  }
+
+  function link(row, ...children) {
+    const to = make("a", "pg-guest-link");
+    to.href = address(row);
+    to.tabIndex = -1; // the keyboard is on the cell, and Enter opens it
+    to.title = row[NAME];
+    return withChildren(to, ...children);
+  }
+
+  function fact(label, text) {
+    return withChildren(make("span", "pg-fact"), make("span", "pg-fact-label", label), " ", make("span", "", text));
+  }
+
+  function tags(row) {
+    const all = row[TAGS] ? row[TAGS].split(";") : [];
+    const room = withChildren(make("span", "pg-tags"), ...all.map((tag) => isolated(tag, "pg-tag")));
+    room.title = all.join(" ");
+    return room;
+  }
+
+  const skeleton = () => make("span", "pg-skeleton");
+  const drawn = (draw) => (cell) => (cell.data ? draw(cell.data) : skeleton());
+
+  const cells = {
+    name: (row) => link(row, make("span", "pg-type", row[TYPE]), isolated(row[NAME], "pg-guest-name")),
+    vmid: (row) => make("span", "", String(row[VMID])),
+    node: (row) => isolated(row[NODE]),
+    state,
+    cpu: (row) => bar(row[CPU_BAR], row[CPU]),
+    memory: (row) => bar(row[MEMORY_BAR], row[MEMORY]),
+    disk: (row) => bar(row[DISK_BAR], row[DISK]),
+    uptime: (row) => make("span", "", row[UPTIME]),
+    tags,
+    pool: (row) => isolated(row[POOL]),
+    phone: (row) =>
+      withChildren(
+        make("span", "pg-phone"),
+        link(row),
+        withChildren(make("span", "pg-line"), isolated(row[NAME], "pg-guest-name"), state(row)),
+        withChildren(
+          make("span", "pg-line pg-line-soft"),
+          withChildren(make("span", "pg-place"), isolated(row[NODE]), ` · ${row[VMID]}`),
+          fact(words.columns.cpu, row[CPU]),
+          fact(words.columns.memory, row[MEMORY]),
+        ),
+      ),
+  };
+
+  // A cell is drawn anew when what it shows has changed.
+  const shown = {
+    name: [NAME, TYPE], vmid: [VMID], node: [NODE], state: [STATE, LOCK], cpu: [CPU, CPU_BAR],
+    memory: [MEMORY, MEMORY_BAR], disk: [DISK, DISK_BAR], uptime: [UPTIME], tags: [TAGS], pool: [POOL],
+    phone: [VMID, NAME, NODE, STATE, LOCK, CPU, MEMORY],
+  };
+
+  function column(name, label, more) {
+    return {
+      colId: name,
+      headerName: label,
+      valueGetter: (cell) => cell.data && shown[name].map((place) => cell.data[place]).join("\n"),
+      cellRenderer: drawn(cells[name]),
+      resizable: true,
+      suppressMovable: true,
+      ...more,
+    };
+  }
+
+  function columns() {
+    words = JSON.parse(page().dataset.words);
+    const all = Object.entries(words.columns).map(([name, label]) => {
+      const { minWidth, flex = 0 } = LAYOUT[name];
+      const order = BIGGEST_FIRST.has(name) ? ["desc", "asc", null] : ["asc", "desc", null];
+      return column(name, label, { minWidth, flex, width: minWidth, sortable: true, sortingOrder: order });
+    });
+    return [...all, column("phone", words.guest, { flex: 1, minWidth: 100, hide: true })];
+  }
+
+  // --- which columns are shown -----------------------------------------------------------------------------------
+
+  function chosen() {
+    try {
+      const names = JSON.parse(localStorage.getItem(COLUMNS));
+      return Array.isArray(names) ? names.filter((name) => name in LAYOUT) : null;
+    } catch {
+      return null; // a browser that keeps nothing, or something else
+    }
+  }
+
+  function choose(names) {
+    try {
+      if (names) localStorage.setItem(COLUMNS, JSON.stringify(names));
+      else localStorage.removeItem(COLUMNS);
+    } catch {
+      // It is for this page alone, then.
+    }
+  }
+
+  function fitting() {
+    const names = Object.keys(LAYOUT).sort((one, other) => LAYOUT[one].keep - LAYOUT[other].keep);
+    const room = page().querySelector(".pg-grid")?.clientWidth || page().clientWidth;
+    let used = 4;
+    return names.filter((name) => (used += LAYOUT[name].minWidth) <= room);
+  }
+
+  function showColumns() {
+    const names = new Set(["name", ...(chosen() || fitting())]);
+    const hide = (name) => (PHONE.matches ? name !== "phone" : !names.has(name));
+    const all = [...Object.keys(words.columns), "phone"];
+    api.applyColumnState({ state: all.map((name) => ({ colId: name, hide: hide(name) })) });
+    for (const check of page().querySelectorAll("[data-column]")) check.checked = names.has(check.dataset.column);
+  }
+
+  // --- what is asked ---------------------------------------------------------------------------------------------
+
+  function sort() {
+    const sorted = api.getColumnState().find((one) => one.sort);
+    return sorted ? `${sorted.sort === "desc" ? "-" : ""}${sorted.colId}` : "vmid";
+  }
+
+  function setSort(name) {
+    const descending = name.startsWith("-");
+    const colId = descending ? name.slice(1) : name;
+    const state = name === "vmid" ? [] : [{ colId, sort: descending ? "desc" : "asc" }];
+    api.applyColumnState({ state, defaultState: { sort: null } });
+  }
+
+  function setAddress() {
+    const to = new URL(window.location.href);
+    const set = (name, value) => (value ? to.searchParams.set(name, value) : to.searchParams.delete(name));
+    set("q", box().value.trim());
+    set("sort", sort() === "vmid" ? "" : sort());
+    if (to.href !== window.location.href) window.history.replaceState(window.history.state, "", to);
+    const select = document.getElementById("guests-sort");
+    select.value = sort();
+  }
+
+  // A new question: what was asked before it is answered no more.
+  function renew() {
+    number += 1;
+    for (const block of waiting.values()) block.failCallback();
+    waiting.clear();
+    wanted.clear();
+    early.clear();
+    view = { first: 0, last: 0 };
+    setAddress();
+  }
+
+  function search() {
+    clearTimeout(typing);
+    renew();
+    wanted.add(0);
+    api.ensureIndexVisible(0, "top");
+    api.refreshInfiniteCache();
+    askSoon();
+  }
+
+  function askSoon() {
+    asking ||= setTimeout(ask, ASKING_MS);
+  }
+
+  function inView() {
+    const { top, bottom } = api.getVerticalPixelRange();
+    return { first: Math.floor(top / rowHeight()), last: Math.floor(bottom / rowHeight()) };
+  }
+
+  function ask() {
+    asking = 0;
+    const { first } = inView();
+    const high = Math.ceil(window.innerHeight / rowHeight());
+    view = { first: Math.max(0, first - SLACK), last: first + high + SLACK };
+    const detail = { number, search: box().value.trim(), sort: sort(), blocks: [...wanted], ...view };
+    wanted.clear();
+    page().dispatchEvent(new CustomEvent("ask", { detail }));
+  }
+
+  // Told when somebody scrolls beyond what the server keeps fresh, and not when a list that shrinks moves by itself.
+  function scrolled() {
+    scrolling = 0;
+    const { first, last } = inView();
+    const end = Math.min(last, api.getDisplayedRowCount() - 1);
+    if (first < view.first || end > view.last) askSoon();
+  }
+
+  const source = {
+    getRows(block) {
+      if (early.has(block.startRow)) {
+        block.successCallback(early.get(block.startRow), api.getDisplayedRowCount());
+        early.delete(block.startRow);
+        return;
+      }
+      waiting.get(block.startRow)?.failCallback();
+      waiting.set(block.startRow, block);
+      wanted.add(block.startRow);
+      askSoon();
+    },
+  };
+
+  // --- what comes ------------------------------------------------------------------------------------------------
+
+  function take({ number: answered, count, blocks = [], rows = [] }) {
+    if (answered !== number || !api) return;
+    const focused = focusedGuest();
+    setCount(count);
+    for (const [start, block] of blocks) {
+      const place = waiting.get(start);
+      waiting.delete(start);
+      wanted.delete(start);
+      if (place) place.successCallback(block, count);
+      else early.set(start, block);
+    }
+    for (const [index, row] of rows) setRow(index, row);
+    follow(focused);
+  }
+
+  function setCount(count) {
+    page().style.setProperty("--pg-rows", count);
+    if (count && (api.getDisplayedRowCount() !== count || !api.isLastRowIndexKnown())) api.setRowCount(count, true);
+    const high = view.last - view.first;
+    if (view.last >= count) view = { first: Math.max(0, Math.min(view.first, count - high - 1)), last: view.last };
+  }
+
+  function setRow(index, row) {
+    const node = api.getRowNode(String(index)) || api.getRenderedNodes().find((one) => one.rowIndex === index);
+    if (!node) return;
+    if (node.data?.[VMID] === row[VMID]) node.updateData(row);
+    else node.setData(row);
+  }
+
+  // The keyboard stays on its guest where the order has changed.
+  function focusedGuest() {
+    const cell = page().querySelector(".pg-grid").contains(document.activeElement) && api.getFocusedCell();
+    const vmid = cell && rendered(cell.rowIndex)?.data?.[VMID];
+    return vmid === undefined || !cell ? null : { ...cell, vmid };
+  }
+
+  function rendered(index) {
+    return api.getRenderedNodes().find((one) => one.rowIndex === index);
+  }
+
+  function follow(focused) {
+    if (!focused || rendered(focused.rowIndex)?.data?.[VMID] === focused.vmid) return;
+    const now = api.getRenderedNodes().find((one) => one.data?.[VMID] === focused.vmid);
+    if (now) api.setFocusedCell(now.rowIndex, focused.column);
+  }
+
+  // --- beginnings ------------------------------------------------------------------------------------------------
+
+  function open(event) {
+    const row = event.data;
+    const own = event.event?.target?.closest?.("a");
+    if (row && !own && !String(window.getSelection())) window.location.assign(address(row));
+  }
+
+  function ready(grid) {
+    api = grid;
+    api.setGridAriaProperty("label", words.guests);
+    setSort(page().dataset.sort);
+    showColumns();
+    api.addEventListener("sortChanged", renew);
+    api.addEventListener("rowClicked", open);
+    api.addEventListener("cellKeyDown", (event) => {
+      if (event.event.key === "Enter" && event.data) window.location.assign(address(event.data));
+    });
+    api.addEventListener("bodyScroll", () => (scrolling ||= setTimeout(scrolled, SCROLLING_MS)));
+    setAddress();
+    api.setGridOption("datasource", source);
+  }
+
+  function fit() {
+    if (!api) return;
+    if (api.getGridOption("rowHeight") !== rowHeight()) api.setGridOption("rowHeight", rowHeight());
+    api.setGridOption("headerHeight", headerHeight());
+    showColumns();
+  }
+
+  let resizing = 0;
+  window.addEventListener("resize", () => {
+    clearTimeout(resizing);
+    resizing = setTimeout(() => {
+      fit();
+      if (api) askSoon();
+    }, TYPING_MS);
+  });
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id !== "guests-search" || !api) return;
+    clearTimeout(typing);
+    typing = setTimeout(search, TYPING_MS);
+  });
+
+  document.addEventListener("change", (event) => {
+    const { target } = event;
+    if (target.id === "guests-sort") setSort(target.value);
+    if (!target.dataset?.column) return;
+    choose([...page().querySelectorAll("[data-column]:checked")].map((check) => check.dataset.column));
+    showColumns();
+  });
+
+  document.addEventListener("click", (event) => {
+    const menu = document.getElementById("guests-columns");
+    if (menu?.open && !menu.contains(event.target)) menu.open = false;
+    if (event.target.closest("[data-columns=fit]")) {
+      choose(null);
+      showColumns();
+    }
+    if (event.target.closest("[data-clear]")) {
+      box().value = "";
+      box().focus();
+      search();
+    }
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const menu = document.getElementById("guests-columns");
+    if (event.key === "Escape" && menu?.open) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+    if (event.target.id !== "guests-search" || !api) return;
+    if (event.key === "Enter") search();
+    if (event.key === "ArrowDown" && api.getDisplayedRowCount()) {
+      event.preventDefault();
+      api.setFocusedCell(0, PHONE.matches ? "phone" : "name");
+    }
+  });
+
+  return { columns, headerHeight, ready, rowHeight, take };
+})();
