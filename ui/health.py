@@ -18,6 +18,9 @@ FULL, ALMOST_FULL = 0.95, 0.85
 """Shares of a storage from which it is bad, or needs a look."""
 
 
+_SLEEPS = {"suspended": "paused"}
+
+
 class Level(StrEnum):
     """How bad something is; PLAIN is neither good nor bad."""
 
@@ -105,7 +108,9 @@ def _quorum(quorate: bool | None) -> Tile | None:
 def _guests(resources: Resources) -> Iterator[Tile]:
     if not resources.guests:
         return
-    states = Counter("paused" if guest.status == "suspended" else guest.status for guest in resources.guests if not guest.template)
+    states = Counter(
+        "paused" if guest.status == "suspended" else guest.status for guest in resources.guests if not guest.template
+    )
     for status, title in (("running", text.RUNNING), ("stopped", text.STOPPED), ("paused", text.PAUSED)):
         if states[status] or status != "paused":
             yield Tile(name=status, title=title, value=str(states[status]), address=guests_address(status))

@@ -187,9 +187,9 @@ LAST_DAY = N_("last 24 hours")
 NONE = N_("None")
 NO_RECENT_BACKUP = N_("No recent backup")
 GUEST_COUNT = N_("{count} guests")
-NEVER_BACKED_UP = N_("never")
-LATEST_BACKUP = N_("latest backup {age}")
-CLUSTER_LOAD = N_("Load")
+NEVER_BACKED_UP = N_("never backed up")
+HEALTH = N_("Health")
+MORE = N_("{count} more")
 
 # My sessions
 MY_SESSIONS = N_("My sessions")
