@@ -77,11 +77,14 @@ class Settings(BaseSettings):
 
     # Flags that have no variable of their own.
     demo: bool = _env("--demo", False)
+    demo_guests: int = _env("--demo-guests", 36, ge=1, le=20_000)
     insecure_http: bool = _env("--insecure-http", False)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_public_url(self.public_url)
+        if "demo_guests" in self.model_fields_set and not self.demo:
+            raise SettingsError("--demo-guests", "says how large the demo is; add --demo")
         for host in self.proxmox_host:
             parse_address(host, self.proxmox_port)
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
@@ -245,6 +248,7 @@ def _mend(name: str, message: str) -> str:
     """Pydantic's message as the end of our line; it never repeats the value given."""
     text = message.removeprefix("Value error, ")
     return {
+        "--demo-guests": "give a number from 1 to 20000",
         "TRUSTED_PROXIES": "give addresses or networks such as 192.0.2.7 or 10.0.0.0/8, separated by commas",
         "STORE_PREFIX": "use 1 to 64 letters, digits, or any of : _ . -",
     }.get(name, text[:1].lower() + text[1:])

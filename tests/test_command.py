@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from services.certificate import fingerprint, self_signed
 from services.proxmox import Proxmox
@@ -58,7 +59,17 @@ def test_help(tmp_path):
     """--help names every flag and verb of the contract."""
     done = command("--help", cwd=tmp_path)
     assert done.returncode == 0
-    for word in ("--host", "--port", "--demo", "--data-dir", "--insecure-http", "--version", "check", "sessions"):
+    for word in (
+        "--host",
+        "--port",
+        "--demo ",
+        "--demo-guests",
+        "--data-dir",
+        "--insecure-http",
+        "--version",
+        "check",
+        "sessions",
+    ):
         assert word in done.stdout
 
 
@@ -611,6 +622,21 @@ async def test_demo_of_several_nodes(tmp_path, monkeypatch):
         for address in settings.addresses:
             async with Proxmox([address], settings.trust) as proxmox:
                 assert await proxmox.realms()
+
+
+@pytest.mark.parametrize(("wanted", "guests", "nodes"), [({}, 36, 3), ({"--demo-guests": "2"}, 2, 3),
+                                                         ({"--demo-guests": "1000"}, 1_000, 4)])  # fmt: skip
+async def test_demo_of_a_size(monkeypatch, tmp_path, wanted, guests, nodes):
+    """--demo-guests sets how many guests the demo has, on nodes enough for them, and the demo says where it listens."""
+    monkeypatch.chdir(tmp_path)
+    said: list[str] = []
+    async with AsyncExitStack() as stack:
+        settings = await _demo(load_settings({"--demo": True, **wanted}), stack, said.append)
+        async with Proxmox(settings.addresses, settings.trust) as proxmox:
+            root = proxmox.signed_in(await proxmox.sign_in("root@pam", SecretStr("demo")))
+            seen = await root.resources()
+    assert (len(seen.guests), len(seen.nodes)) == (guests, nodes)
+    assert f"https://{settings.addresses[0]}." in said[0]
 
 
 def test_demo_where_loopback_is_one_address(monkeypatch):

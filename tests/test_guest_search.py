@@ -6,6 +6,7 @@ import pytest
 
 from services.proxmox import Guest
 from ui.guest_search import LONGEST, MOST_TERMS, understand
+from ui.language import speaking
 
 
 def guest(vmid=100, name="web1", node="pve1", status="running", **more):
@@ -14,7 +15,7 @@ def guest(vmid=100, name="web1", node="pve1", status="running", **more):
 
 GUESTS = (
     guest(100, "web1", tags=("web", "prod")),
-    guest(101, "web2", node="pve2", status="stopped", tags=("web",)),
+    guest(101, "web2", node="pve2", status="stopped", tags=("web",), pool="Media"),
     guest(102, "db", node="pve12", type="lxc", tags=("Prod",)),
     guest(200, "Big Media box", type="lxc", status="paused"),
     guest(201, "debian-13", template=True, status="stopped"),
@@ -42,6 +43,8 @@ def found(words):
         ("vmid:100", [100]),
         ("vmid:101-200", [101, 102, 200]),
         ("name:MEDIA", [200]),
+        ("pool:media", [101]),
+        ("state:stop*", [101]),
     ],
 )
 def test_a_key_looks_at_one_thing_alone(words, vmids):
@@ -62,11 +65,19 @@ def test_a_star_stands_for_anything(words, vmids):
 @pytest.mark.parametrize(
     ("words", "vmids"),
     [("web", [100, 101]), ("stopped", [101]), ("stop", [101]), ("pve2", [101]), ("20", [200, 201]), ("lxc", [102, 200]),
-     ("prod", [100, 102]), ("temp", [201]), ("MEDIA", [200]), ("nothing-like-it", [])],
+     ("prod", [100, 102]), ("temp", [201]), ("MEDIA", [101, 200]), ("nothing-like-it", [])],
 )  # fmt: skip
 def test_a_plain_word_is_looked_for_in_all_that_a_row_shows(words, vmids):
     """A plain word finds part of a name, node or tag, the beginning of a number or of a state, or a type."""
     assert found(words) == vmids
+
+
+def test_states_are_known_in_the_language_of_the_person(monkeypatch):
+    """A state is found by its name in the person's language, and by Proxmox's own."""
+    monkeypatch.setattr("ui.text.state", {"stopped": "Aus"}.get)
+    monkeypatch.setattr("ui.words.STATES", {"stopped": ""})
+    with speaking("xx"):
+        assert found("aus") == found("state:aus") == found("stopped") == [101]
 
 
 def test_every_term_has_to_match():

@@ -69,6 +69,7 @@ DEFAULTS = {
     "log_format": "text",
     "log_level": "info",
     "demo": False,
+    "demo_guests": 36,
     "insecure_http": False,
 }
 
@@ -215,6 +216,18 @@ def test_wrong(env, name, value):
 def test_wrong_flag():
     """A wrong flag is refused like a wrong variable."""
     refused("PROXGATE_PORT", PROXGATE_PORT=0)
+
+
+@pytest.mark.parametrize("number", ["0", "20001", "many"])
+def test_a_demo_of_a_wrong_size(number):
+    """The demo has 1 to 20,000 guests."""
+    refused("--demo-guests", **{"--demo": True, "--demo-guests": number})
+    assert load_settings({"--demo": True, "--demo-guests": "20000"}).demo_guests == 20_000
+
+
+def test_a_size_without_a_demo():
+    """How large the demo is goes with the demo alone."""
+    refused("--demo-guests", **{"--demo": False, "--demo-guests": "10"})
 
 
 @pytest.mark.parametrize(("given", "missing"), [("TLS_CERT_FILE", "TLS_KEY_FILE"), ("TLS_KEY_FILE", "TLS_CERT_FILE")])

@@ -111,9 +111,9 @@ async def test_nodes_show_one_world(sim: Simulator) -> None:
     """A guest switched off through one node is off at another."""
     async with at(sim.addresses[0]) as client:
         headers = await ticket(client)
-        node = (await client.get("/cluster/resources", headers=headers)).json()["data"][0]["node"]
+        node = (await client.get("/cluster/resources?type=vm", headers=headers)).json()["data"][0]["node"]
         await client.post(f"/nodes/{node}/qemu/100/status/stop", headers=headers)
-    rows = (await read(sim.addresses[2], "/cluster/resources", headers)).json()["data"]
+    rows = (await read(sim.addresses[2], "/cluster/resources?type=vm", headers)).json()["data"]
     assert rows[0]["status"] == "stopped"
 
 

@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", help="where to listen (PROXGATE_PORT, default 8080)")
     parser.add_argument("--data-dir", help="generated secret, embedded store, certificates (PROXGATE_DATA_DIR)")
     parser.add_argument("--demo", action="store_true", help="run against a simulated Proxmox; prints its accounts")
+    parser.add_argument("--demo-guests", metavar="N", help="how many guests the demo has (1 to 20000, default 36)")
     parser.add_argument("--insecure-http", action="store_true", help="plain http beyond this machine")
     verbs = parser.add_subparsers(dest="verb", metavar="check | trust | sessions")
     verbs.add_parser("check", help="test the configuration without starting")
@@ -84,6 +85,7 @@ def _flags(options: argparse.Namespace) -> dict[str, object]:
         "PROXGATE_PORT": options.port,
         "PROXGATE_DATA_DIR": options.data_dir,
         "--demo": options.demo,
+        "--demo-guests": options.demo_guests,
         "--insecure-http": options.insecure_http,
     }
 

@@ -1,7 +1,8 @@
 """What people type to find guests: `node:pve1 tag:web stopped -pool:test "two words"`. Every term has to match.
 
 `key:value` looks at one thing alone, and at all of it: `node:pve1` is not pve12, `node:pve*` is. Several values
-with commas are alternatives. A plain word is looked for anywhere in what a row shows, and a state by its beginning.
+with commas are alternatives. A plain word is looked for anywhere in what a row shows, and a state by its beginning,
+in the person's language or Proxmox's.
 """
 
 import re
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from services.proxmox import Guest
+from ui import text, words
+from ui.language import language
 
 LONGEST, MOST_TERMS = 500, 20
 """Letters and terms of a search; what is more is not looked at."""
@@ -40,24 +43,27 @@ def state_of(guest: Guest) -> str:
     return "template" if guest.template else guest.status
 
 
+def understand(typed: str) -> Search:
+    """Read a search; what was typed is kept as it is, up to a length."""
+    return _understand(typed[:LONGEST], language())
+
+
 @lru_cache(maxsize=256)
-def understand(words: str) -> Search:
-    """Read a search; `words` are kept as they are, up to a length."""
-    words = words[:LONGEST]
+def _understand(typed: str, _: str) -> Search:
     tests: list[Test] = []
     unknown: list[str] = []
-    for term, no, key, values in _terms(words):
+    for term, no, key, values in _terms(typed):
         test = _test(key, values)
         if test is None:
             unknown.append(term)
         elif values:
             tests.append(_negated(test) if no else test)
-    return Search(words=words, tests=tuple(tests), unknown=tuple(unknown))
+    return Search(words=typed, tests=tuple(tests), unknown=tuple(unknown))
 
 
-def _terms(words: str) -> Iterator[tuple[str, bool, str, list[str]]]:
+def _terms(typed: str) -> Iterator[tuple[str, bool, str, list[str]]]:
     """Each term as typed, whether it excludes, its key and its alternatives: none while it is not finished."""
-    found = [match for match in _TERM.finditer(words) if match[0]]
+    found = [match for match in _TERM.finditer(typed) if match[0]]
     for match in found[:MOST_TERMS]:
         key, value = (match["key"] or "").lower(), match["value"].casefold()
         one = not key or '"' in value
@@ -74,8 +80,10 @@ def _test(key: str, values: list[str]) -> Test | None:
 
 
 def _anywhere(word: str) -> Test:
+    states = {state for state, ours in _states() if word and ours.startswith(word)}
+
     def test(guest: Guest) -> bool:
-        return word in guest.name.casefold() or state_of(guest).startswith(word) or _is_in_rest(word, guest)
+        return word in guest.name.casefold() or state_of(guest) in states or _is_in_rest(word, guest)
 
     return test
 
@@ -85,8 +93,16 @@ def _is_in_rest(word: str, guest: Guest) -> bool:
         word in guest.node.casefold()
         or str(guest.vmid).startswith(word)
         or any(word in tag.casefold() for tag in guest.tags)
+        or word in guest.pool.casefold()
         or word == guest.type
     )
+
+
+def _states() -> Iterator[tuple[str, str]]:
+    """Each state by its names: Proxmox's and that in the person's language."""
+    for state in words.STATES:
+        yield state, state
+        yield state, text.state(state).casefold()
 
 
 def _name(value: str) -> Test:
@@ -103,8 +119,13 @@ def _tag(value: str) -> Test:
     return lambda guest: any(_matches(value, tag.casefold()) for tag in guest.tags)
 
 
+def _pool(value: str) -> Test:
+    return lambda guest: _matches(value, guest.pool.casefold())
+
+
 def _state(value: str) -> Test:
-    return lambda guest: _matches(value, state_of(guest))
+    states = {state for state, ours in _states() if _matches(value, ours)} | {value}
+    return lambda guest: state_of(guest) in states
 
 
 def _type(value: str) -> Test | None:
@@ -121,23 +142,30 @@ def _vmid(value: str) -> Test | None:
 
 
 _KEYS: dict[str, Callable[[str], Test | None]] = {
-    "": _anywhere, "name": _name, "node": _node, "tag": _tag, "state": _state, "type": _type, "vmid": _vmid,
-}  # fmt: skip
+    "": _anywhere,
+    "name": _name,
+    "node": _node,
+    "tag": _tag,
+    "pool": _pool,
+    "state": _state,
+    "type": _type,
+    "vmid": _vmid,
+}
 KEYS = tuple(filter(None, _KEYS))
 """What `key:value` may begin with."""
 
 
-def _matches(pattern: str, text: str) -> bool:
-    """Whether all of `text` is `pattern`, in which `*` stands for anything. Takes time in proportion to both."""
+def _matches(pattern: str, whole: str) -> bool:
+    """Whether all of `whole` is `pattern`, in which `*` stands for anything. Takes time in proportion to both."""
     first, *rest = pattern.split("*")
     if not rest:
-        return text == pattern
+        return whole == pattern
     *middle, last = rest
-    if not text.startswith(first) or not text.endswith(last) or len(text) < len(first) + len(last):
+    if not whole.startswith(first) or not whole.endswith(last) or len(whole) < len(first) + len(last):
         return False
-    place, end = len(first), len(text) - len(last)
+    place, end = len(first), len(whole) - len(last)
     for part in middle:
-        place = text.find(part, place, end) + len(part)
+        place = whole.find(part, place, end) + len(part)
         if place < len(part):
             return False
     return True

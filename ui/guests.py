@@ -19,6 +19,7 @@ from ui.lasting import lasting
 from ui.layout import frame
 from ui.theme import Tag, icon
 from ui.trouble import Trouble
+from ui.units import number
 
 MODULES = ["InfiniteRowModelModule", "ColumnApiModule", "RowApiModule", "CellApiModule", "ScrollApiModule",
            "EventApiModule", "RenderApiModule", "LocaleModule"]  # fmt: skip
@@ -128,11 +129,11 @@ class Tools:
     def show(self, search: Search, found: int, total: int) -> None:
         """Say how many guests there are. It is read aloud for a new search alone, not whenever one starts or stops."""
         words = text.GUESTS_FOUND if search.tests else text.GUESTS_ALL
-        self._count.set_text(words.format(found=f"{found:,}", count=f"{total:,}"))
+        self._count.set_text(words.format(found=number(found), count=number(total)))
         self._hint.set_text(_hint(search))
         if search.words != self._said:
             self._said = search.words
-            self._told.set_text(words.format(found=found, count=total))
+            self._told.set_text(words.format(found=number(found), count=number(total)))
 
 
 def _grid() -> None:

@@ -46,7 +46,8 @@ class Board:
         self._trouble.show(picture)
         self._loading.set_visibility(not picture.taken and picture.error is None)
         resources = picture.resources
-        empty = not resources.nodes and not resources.guests and not resources.storages
+        told = any(node.maxmem for node in resources.nodes)  # everybody may see the names of nodes
+        empty = not told and not resources.guests and not resources.storages
         self._nothing.set_visibility(bool(picture.taken) and empty)
         self._board.set_visibility(bool(picture.taken) and not empty)
         self._board.classes(**{"add" if picture.error else "remove": "pg-stale"})

@@ -172,8 +172,10 @@ def _bind(settings: Settings) -> socket.socket:
 async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
     """A simulated Proxmox and a data directory for the time being."""
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxgate-demo-", ignore_cleanup_errors=True))
-    simulator = await stack.enter_async_context(Simulator(provider=True, doors=_loopback_addresses(_DEMO_NODES)))
-    say("A simulated Proxmox VE is running. Accounts:")
+    doors, nodes = _loopback_addresses(_DEMO_NODES), _demo_nodes(settings.demo_guests)
+    world = Simulator(provider=True, doors=doors, nodes=nodes, guests=settings.demo_guests)
+    simulator = await stack.enter_async_context(world)
+    say(f"A simulated Proxmox VE is running at https://{simulator.address}. Accounts:")
     say(greeting(simulator))
     return settings.model_copy(
         update={
@@ -187,6 +189,11 @@ async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], 
             "session_secret": None,
         }
     )
+
+
+def _demo_nodes(guests: int) -> int:
+    """No more than a homelab has, until there are guests for more."""
+    return max(_DEMO_NODES, min(16, guests // 250))
 
 
 def _loopback_addresses(most: int) -> int:

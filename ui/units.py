@@ -3,7 +3,7 @@
 import datetime
 
 from ui import text
-from ui.language import language
+from ui.language import ENGLISH, language
 from ui.words import UNKNOWN
 
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -23,6 +23,12 @@ def size(count: float | None) -> str:
 def percent(part: float | None) -> str:
     """A share of 0 to 1 as 12 %."""
     return UNKNOWN if part is None else f"{100 * part:.0f} %"
+
+
+def number(count: int) -> str:
+    """A count as 10,000."""
+    words = f"{count:,}"
+    return words if language() == ENGLISH else words.replace(",", ".")
 
 
 def share(part: float | None, whole: float | None) -> float | None:

@@ -2,21 +2,11 @@
 
 import hmac
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.proxmox.models import Realm
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """Privileges on a path such as `/vms/100`, and on everything below it."""
-
-    path: str
-    privileges: frozenset[str]
-
-    def allows(self, path: str, privilege: str) -> bool:
-        below = self.path.rstrip("/") + "/"
-        return privilege in self.privileges and (path == self.path or path.startswith(below))
+from services.simulator.privileges import capabilities
+from services.simulator.rights import ROOT, Grant, Pools, Privileges, Rights, Unlimited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,34 +64,43 @@ class Account:
         return self.userid.rpartition("@")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks: a signed-in account or one of its tokens, with the rights it has."""
+    """Who asks: a signed-in account or one of its tokens, with the rights it has.
+
+    `granted` are the paths of everybody's grants, which `GET /access/permissions` looks at.
+    """
 
     account: Account
     token: Token | None = None
+    rights: Rights
+    granted: tuple[str, ...]
 
-    def permits(self, path: str, privilege: str) -> bool:
-        own = _allowed(self.account.grants, path, privilege)
-        separated = self.token.grants if self.token else None
-        return own and (separated is None or _allowed(separated, path, privilege))
+    @property
+    def principal(self) -> str:
+        """`user@realm`, or `user@realm!name` for a token."""
+        return f"{self.account.userid}!{self.token.name}" if self.token else self.account.userid
 
-    def privileges(self) -> dict[str, list[str]]:
-        """Privileges by path, as far as they hold."""
-        separated = self.token.grants if self.token else None
-        stated = (*self.account.grants, *(separated or ()))
-        rights = {grant.path: sorted(p for p in grant.privileges if self.permits(grant.path, p)) for grant in stated}
-        return {path: names for path, names in rights.items() if names}
+    def permits(self, path: str, *privileges: str) -> bool:
+        """Whether any of these is held there."""
+        held = self.rights.on(path)
+        return any(name in held for name in privileges)
 
+    def privileges(self) -> dict[str, Privileges]:
+        """Every path on which something is held."""
+        return self.rights.everywhere(self.granted)
 
-def _allowed(grants: Iterable[Grant], path: str, privilege: str) -> bool:
-    return any(grant.allows(path, privilege) for grant in grants)
+    def capabilities(self) -> dict[str, dict[str, int]]:
+        """The `cap` of a login answer."""
+        return capabilities(self.rights.in_rooms(self.granted))
 
 
 class Directory:
-    """Every account and realm, and which accounts were disabled or enabled since the start."""
+    """Every account and realm, and what changed of them since the start."""
 
-    def __init__(self, accounts: Iterable[Account], realms: Iterable[Realm]) -> None:
+    def __init__(self, accounts: Iterable[Account], realms: Iterable[Realm], pools: Pools | None = None) -> None:
+        self._pools = pools or Pools()
+        self._callers: dict[tuple[str, str | None], Caller] = {}
         self.accounts = {account.userid: account for account in accounts}
         self.realms = {realm.realm: realm for realm in realms}
         self._disabled = {account.userid for account in self.accounts.values() if not account.enabled}
@@ -111,6 +110,34 @@ class Directory:
 
     def enable(self, userid: str) -> None:
         self._disabled.discard(userid)
+
+    def grant(self, userid: str, grants: Iterable[Grant]) -> None:
+        """From the next request on the account has these rights and no others."""
+        self.accounts[userid] = replace(self.accounts[userid], grants=tuple(grants))
+        self.forget_rights()
+
+    def forget_rights(self) -> None:
+        """Reckon everybody's rights anew: grants or pools have changed."""
+        self._callers.clear()
+
+    def caller(self, account: Account, token: Token | None = None) -> Caller:
+        """The account, or a token of its own, with the rights of the moment."""
+        key = account.userid, token.name if token else None
+        if key not in self._callers:
+            rights, granted = self._rights(account, token), tuple(self._granted())
+            self._callers[key] = Caller(account=account, token=token, rights=rights, granted=granted)
+        return self._callers[key]
+
+    def _rights(self, account: Account, token: Token | None) -> Rights:
+        own = Unlimited(self._pools) if account.userid == ROOT else Rights(account.grants, self._pools)
+        if token is None or token.grants is None:
+            return own
+        return Rights(token.grants, self._pools, owner=own)
+
+    def _granted(self) -> Iterable[str]:
+        for account in self.accounts.values():
+            for grants in (account.grants, *(token.grants or () for token in account.tokens)):
+                yield from (grant.path for grant in grants)
 
     def usable(self, userid: str) -> Account | None:
         """The account, when it exists in a known realm and is neither disabled nor expired."""
@@ -134,7 +161,7 @@ class Directory:
             return None
         given = secret.encode("utf-8", "surrogateescape")
         fitting = (t for t in account.tokens if t.name == name and hmac.compare_digest(t.secret.encode(), given))
-        return next((Caller(account, token) for token in fitting), None)
+        return next((self.caller(account, token) for token in fitting), None)
 
 
 def _password_bytes(text: str) -> bytes:

@@ -1,8 +1,10 @@
 """What goes back over the wire, in Proxmox's own reason phrases."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pydantic_core import to_json
 
 JSON = "application/json;charset=UTF-8"
 
@@ -24,6 +26,11 @@ class Answer:
 
 def data(value: object) -> Answer:
     return Answer(status=200, reason="OK", body=_json({"data": value}), content_type=JSON)
+
+
+def rows(found: Sequence[object] | Mapping[str, object] | None, **more: object) -> Answer:
+    """What may be long, made quickly. Its texts are our own: a lone surrogate would be an error."""
+    return Answer(status=200, reason="OK", body=to_json({"data": found, **more}), content_type=JSON)
 
 
 def unauthorized(reason: str) -> Answer:

@@ -13,6 +13,11 @@ class Clock:
         self._started = time.monotonic()
         self._advanced = 0.0
 
+    @property
+    def began(self) -> float:
+        """Unix seconds of the start."""
+        return self._origin
+
     def elapsed(self) -> float:
         """Simulated seconds since the start."""
         return (time.monotonic() - self._started) * self._speed + self._advanced

@@ -4,6 +4,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from services.simulator.absences import Absences
 from services.simulator.certificate import (
     Certificate,
     CertificateRow,
@@ -27,14 +28,26 @@ class Node:
     ip: str
     certificate: Certificate
     has_door: bool = True
-    online: bool = True
+    absences: Absences
+
+    @property
+    def online(self) -> bool:
+        return self.name not in self.absences.away
+
+    @online.setter
+    def online(self, there: bool) -> None:
+        (self.absences.come if there else self.absences.leave)(self.name)
 
 
 class Cluster:
     """All members. The identity of an earlier cluster is taken over as far as it goes."""
 
-    def __init__(self, names: Sequence[str], host: str, doors: int, identity: Identity | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str], host: str, doors: int, identity: Identity | None = None,
+        absences: Absences | None = None,
+    ) -> None:  # fmt: skip
         self._doors = doors
+        self._absences = absences or Absences()
         self.authority = identity.authority if identity else make_authority()
         kept = identity.leaves if identity else ()
         self.nodes = tuple(self._member(name, _ip(host, number), number, kept) for number, name in enumerate(names, 1))
@@ -42,6 +55,11 @@ class Cluster:
     @property
     def identity(self) -> Identity:
         return Identity(authority=self.authority, leaves=tuple(node.certificate for node in self.nodes))
+
+    @property
+    def quorate(self) -> bool:
+        """Whether more than half of the members are there, one vote each, as corosync counts."""
+        return sum(node.online for node in self.nodes) > len(self.nodes) / 2
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)
@@ -56,13 +74,16 @@ class Cluster:
 
     def status(self, local: Node) -> list[_StatusRow]:
         """The rows of `GET /cluster/status`, as the node `local` answers them."""
-        count, present = len(self.nodes), sum(node.online for node in self.nodes)
+        count = len(self.nodes)
         cluster: _StatusRow = {"id": "cluster", "type": "cluster", "name": CLUSTER, "nodes": count, "version": count}
-        return [cluster | {"quorate": int(present > count / 2)}, *(_status_row(node, local) for node in self.nodes)]
+        return [cluster | {"quorate": int(self.quorate)}, *(_status_row(node, local) for node in self.nodes)]
 
     def _member(self, name: str, ip: str, number: int, kept: Sequence[Certificate]) -> Node:
         certificate = kept[number - 1] if number <= len(kept) else make_leaf(self.authority, name, ip)
-        return Node(name=name, number=number, ip=ip, certificate=certificate, has_door=number <= self._doors)
+        return Node(
+            name=name, number=number, ip=ip, certificate=certificate, has_door=number <= self._doors,
+            absences=self._absences,
+        )  # fmt: skip
 
 
 def replace_certificate(node: Node, names: Iterable[str] | None, *, expired: bool) -> None:

@@ -30,7 +30,7 @@ class Gate:
             return answers.unauthorized("Authentication failed!")
         if request.method != "GET" and not self._tickets.is_csrf(_csrf(request), userid):
             return answers.unauthorized("Permission denied - invalid csrf token")
-        return Caller(account)
+        return self._directory.caller(account)
 
 
 def _csrf(request: Request) -> str:

@@ -72,7 +72,7 @@ ACCOUNTS = (
         note="May see two guests and no figures of the nodes.",
         grants=tuple(Grant(f"/vms/{vmid_of(name)}", _VIEW) for name in ("jellyfin", "minecraft")),
     ),
-    Account(userid="nobody@pve", password=_WORD, note="May sign in and see nothing."),
+    Account(userid="nobody@pve", password=_WORD, note="May sign in, and see no more than the names of the nodes."),
     Account(
         userid="maria@home",
         password=_WORD,

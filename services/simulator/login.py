@@ -8,7 +8,6 @@ from services.simulator.accounts import Account, Caller, Directory
 from services.simulator.answers import Answer
 from services.simulator.clock import Clock
 from services.simulator.factors import Factors
-from services.simulator.privileges import capabilities
 from services.simulator.request import Request
 from services.simulator.schema import schema_errors
 from services.simulator.tickets import Tickets
@@ -76,7 +75,7 @@ class Login:
         own = self._tickets.holder(form.password) == account.userid
         if not own and not self._directory.password_fits(account, form.password):
             return None
-        caller = Caller(account)
+        caller = self._directory.caller(account)
         wanted = list(filter(None, re.split(r"[,;\s]+", form.privs)))
         holds = wanted and all(caller.permits(form.path, name) for name in wanted)
         return answers.data(_described(caller)) if holds else None
@@ -116,15 +115,14 @@ class Login:
             {
                 "ticket": self._tickets.login(account.userid),
                 "CSRFPreventionToken": self._tickets.csrf(account.userid),
-                **_described(Caller(account)),
+                **_described(self._directory.caller(account)),
             }
         )
 
 
 def _described(caller: Caller) -> dict[str, object]:
-    held = (name for names in caller.privileges().values() for name in names)
     named = {"clustername": CLUSTER} if caller.permits("/", "Sys.Audit") else {}
-    return {"username": caller.account.userid, "cap": capabilities(held), **named}
+    return {"username": caller.account.userid, "cap": caller.capabilities(), **named}
 
 
 def _errors(request: Request) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Proxmox's privileges, the two roles used here, and the `cap` of a login answer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 _ADMINISTRATOR = """
 Datastore.Allocate Datastore.AllocateSpace Datastore.AllocateTemplate Datastore.Audit
@@ -16,19 +16,25 @@ VM.Migrate VM.PowerMgmt VM.Replicate VM.Snapshot VM.Snapshot.Rollback
 ADMINISTRATOR = frozenset(_ADMINISTRATOR.split())
 AUDITOR = frozenset(name for name in ADMINISTRATOR if name.endswith(".Audit"))
 
-# Which privileges each part of the web UI asks about; the seven keys are those of a real login answer.
+# Which privileges each part of the web UI asks about, by the first part of their path; `/` is the datacenter's.
 _ROOMS = {
-    "vms": ("VM.", "Permissions."),
-    "access": ("User.", "Group.", "Permissions.", "Realm."),
-    "storage": ("Datastore.", "Permissions."),
-    "nodes": ("Sys.", "Permissions."),
-    "sdn": ("SDN.", "Permissions."),
+    "vms": ("VM.", "Permissions.Modify"),
+    "access": ("User.", "Group.", "Permissions.Modify"),
+    "storage": ("Datastore.", "Permissions.Modify"),
+    "nodes": ("Sys.", "Permissions.Modify"),
+    "sdn": ("SDN.", "Permissions.Modify"),
     "dc": ("Sys.Audit", "Sys.Modify", "SDN."),
-    "mapping": ("Mapping.", "Permissions."),
+    "mapping": ("Mapping.", "Permissions.Modify"),
 }
+_OF_POOLS = ("vms", "storage")
 
 
-def capabilities(privileges: Iterable[str]) -> dict[str, dict[str, int]]:
-    """The `cap` of a login answer: seven rooms, each with the privileges held somewhere, as 1."""
-    held = sorted(set(privileges))
-    return {room: {name: 1 for name in held if name.startswith(prefixes)} for room, prefixes in _ROOMS.items()}
+def capabilities(held: Mapping[str, Iterable[str]]) -> dict[str, dict[str, int]]:
+    """The `cap` of a login answer: seven rooms, each with the privileges held somewhere in it, as 1."""
+    rooms: dict[str, dict[str, int]] = {room: {} for room in _ROOMS}
+    for path, names in held.items():
+        top = path.split("/")[1] or "dc"
+        for room in _OF_POOLS if top == "pool" else (top,):
+            asked = _ROOMS.get(room, ())
+            rooms[room] |= {name: 1 for name in names if name.startswith(asked)} if asked else {}
+    return rooms

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
 from services.proxmox.models import Address, Realm
+from services.simulator.absences import Absences
 from services.simulator.accounts import Account, Directory
 from services.simulator.answers import Answer, bare
-from services.simulator.api import Api, Shared
+from services.simulator.api import Api
 from services.simulator.certificate import Identity
 from services.simulator.clock import Clock
 from services.simulator.cluster import Cluster, Node, replace_certificate
@@ -22,7 +23,9 @@ from services.simulator.household import ACCOUNTS, REALMS
 from services.simulator.openid import OpenIdRealm
 from services.simulator.provider import PROVIDED_ACCOUNTS, PROVIDED_REALM, Provider
 from services.simulator.request import Parameters, Request
+from services.simulator.rights import Grant
 from services.simulator.server import listen_together
+from services.simulator.shared import Shared
 from services.simulator.tickets import LIFETIME, Keys, Tickets
 from services.simulator.world import World
 
@@ -65,6 +68,8 @@ class Simulator:
     `speed` makes its clock run and its delays pass so many times as fast; `idle` is how many real seconds a connection
     may say nothing. The same `seed` tells the same story, counted from the start.
 
+    The first of the guests bear `names`, as far as these go, whatever stands in them.
+
     The first `doors` of the nodes listen, at 127.0.0.1, 127.0.0.2 and so on and all on the same port. An `identity`
     is that of an earlier simulator, whose certificates live on. `openid` has the settings of realms of that type, and
     adds those that `realms` has not; `provider` adds one more, `sso`, with an OpenID provider of our own behind it.
@@ -89,6 +94,7 @@ class Simulator:
         accounts: Iterable[Account] = ACCOUNTS,
         realms: Iterable[Realm] = REALMS,
         guests: int = 36,
+        names: Sequence[str] = (),
         nodes: int = 3,
         doors: int = 1,
         idle: float = 5.0,
@@ -113,9 +119,12 @@ class Simulator:
         self._openid = dict(openid or {})
         self._provider = Provider(now=self.now) if provider else None
         named = [Realm(realm=name, type="openid") for name in self._openid]
-        self._directory = Directory(self.accounts, [*named, *([PROVIDED_REALM] if provider else []), *realms])
-        world = World(seed, guests, nodes)
-        self._cluster = Cluster([host.name for host in world.hosts], host, doors, identity)
+        absences = Absences(self._clock.elapsed)
+        world = World(seed, guests, nodes, began=self._clock.began, names=names, absences=absences)
+        known = [*named, *([PROVIDED_REALM] if provider else []), *realms]
+        self._directory = Directory(self.accounts, known, world.pools)
+        self._world = world
+        self._cluster = Cluster([*world.hosts], host, doors, identity, absences)
         self._keys = Keys()
         shared = Shared(
             directory=self._directory,
@@ -232,6 +241,35 @@ class Simulator:
     def enable(self, userid: str) -> None:
         self._directory.enable(userid)
 
+    def grant(self, userid: str, grants: Iterable[Grant]) -> None:
+        """From the next request on the account has these rights and no others."""
+        self._directory.grant(userid, grants)
+
+    async def take_offline(self, name: str) -> None:
+        """The node is gone: its door is closed, and the others know nothing of what is on it."""
+        node = self._node(name)
+        for door in self._doors:
+            if door.node is node:
+                await door.close()
+        node.online = False
+
+    async def bring_back(self, name: str) -> None:
+        """The node is there again, its door open if it has one. Raises OSError."""
+        node = self._node(name)
+        node.online = True
+        for door in self._doors:
+            if door.node is node:
+                await self.open_door(door.address)
+
+    def flap(self, share: float = 0.5) -> None:
+        """From now on this share of the guests that run stop and start again every second; 0 ends it."""
+        self._world.flap(share, self._clock.elapsed())
+
+    def remove_guest(self, vmid: int) -> None:
+        """From the next request on there is no such guest."""
+        self._world.remove(vmid)
+        self._directory.forget_rights()
+
     def totp(self, userid: str) -> str:
         """What the account's authenticator app shows now."""
         return totp(self._directory.accounts[userid].totp_secret, self.now())
@@ -252,6 +290,9 @@ class Simulator:
     def forget_keys(self) -> None:
         """Refuse every earlier ticket from now on."""
         self._keys.forget()
+
+    def _node(self, name: str) -> Node:
+        return next(node for node in self._cluster.nodes if node.name == name)
 
     def _door(self, address: Address | None) -> Door:
         return next(door for door in self._doors if address in (None, door.address))

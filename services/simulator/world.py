@@ -1,188 +1,184 @@
 """Nodes, guests and storages, and how their figures move. Rows are those of `GET /cluster/resources`."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from services.simulator.catalogue import FIRST_VMID, GIB, Entry, entry
+from services.simulator import figures
+from services.simulator.absences import Absences
+from services.simulator.backups import Backups
+from services.simulator.catalogue import FIRST_VMID, entry
+from services.simulator.figures import Host, Machine, Row
+from services.simulator.history import History
 from services.simulator.noise import Pulse, dice
 from services.simulator.power import Power
-
-Row = dict[str, str | int | float]
+from services.simulator.rights import Pools
+from services.simulator.stores import STORES, Store
+from services.simulator.tasks import Tasks
 
 CLUSTER = "homelab"
 ZONE = "localnetwork"
-_STORAGES = (
-    ("local", "dir", 94, 0, "backup,iso,vztmpl"),
-    ("local-lvm", "lvmthin", 800, 0, "images,rootdir"),
-    ("nas", "nfs", 7_400, 1, "backup,images,iso"),
-)
+_MANAGED = ("opnsense", "pihole")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """A guest in its place."""
+class Moment:
+    """All rows as they are for one second. Whoever reads them copies what they change."""
 
-    vmid: int
-    node: str
-    entry: Entry
-    pulse: Pulse
-
-    @property
-    def switches(self) -> bool:
-        """Whether starting and stopping touches it: a template never runs, the paused one stays paused."""
-        return not self.entry.template and self.entry.status != "paused"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """A node with its size; `booted` is in simulated seconds since the start."""
-
-    name: str
-    cores: int
-    memory: int
-    booted: float
-    pulse: Pulse
+    key: tuple[object, ...]
+    guests: list[Row]
+    nodes: list[Row]
 
 
 class World:
-    """The whole cluster. Every reading takes `at`, simulated seconds since the start."""
+    """The whole cluster. Every reading takes `at`, simulated seconds since the start; figures move once a second.
 
-    def __init__(self, seed: int, guests: int, nodes: int) -> None:
-        names = [f"pve{number}" for number in range(1, nodes + 1)]
-        self.machines = {machine.vmid: machine for machine in _settle(seed, guests, names)}
-        self.hosts = tuple(_host(seed, name, self.machines.values()) for name in names)
-        switching = [machine for machine in self.machines.values() if machine.switches]
-        self.power = Power(
-            seed,
-            [machine.vmid for machine in switching if machine.entry.status == "running"],
-            [machine.vmid for machine in switching if machine.entry.status == "stopped"],
+    `began` is that start in Unix seconds. The first guests bear `names`, as far as these go.
+    """
+
+    def __init__(
+        self, seed: int, guests: int, nodes: int, *, began: float = 0.0, names: Sequence[str] = (),
+        absences: Absences | None = None,
+    ) -> None:  # fmt: skip
+        places = [f"pve{number}" for number in range(1, nodes + 1)]
+        self.machines = {machine.vmid: machine for machine in _settle(seed, guests, places, names)}
+        self.hosts = {name: figures.host(seed, name, self.machines.values()) for name in places}
+        self.stores = {store.name: store for store in STORES}
+        self.absences = absences or Absences()
+        self.began = began
+        self.pools = _pools(self.machines.values())
+        self.power = _power(seed, self.machines.values())
+        self.backups = Backups(self.machines, began)
+        self._tasks = Tasks(places)
+        self.history = History(
+            seed, self.machines, tuple(self.hosts.values()), self.power, self.backups, began, self._tasks
         )
+        self._moment = Moment(key=(), guests=[], nodes=[])
+
+    def has(self, node: str, kind: str, vmid: int) -> bool:
+        """Whether there is such a guest there."""
+        machine = self.machines.get(vmid)
+        return machine is not None and (machine.node, machine.entry.type) == (node, kind)
+
+    def remove(self, vmid: int) -> None:
+        """The guest is gone, as after its destruction."""
+        machine = self.machines.pop(vmid)
+        self.pools.remove(machine.path)
+        self.power.forget(vmid)
+
+    def flap(self, share: float, at: float) -> None:
+        """This share of the guests that run now goes on and off every second."""
+        self.power.catch_up(at)
+        running = [vmid for vmid in self.machines if self.power.since(vmid) is not None]
+        self.power.flap(running[: round(len(running) * share)])
 
     def guests(self, at: float) -> list[Row]:
-        self.power.catch_up(at)
-        return [self._guest(machine, at) for machine in self.machines.values()]
+        return self._at(at).guests
+
+    def guests_by_machine(self, at: float) -> Iterable[tuple[Machine, Row]]:
+        return zip(self.machines.values(), self._at(at).guests, strict=True)
+
+    def guest(self, vmid: int, at: float) -> Row:
+        """The row of one guest."""
+        return next(row for machine, row in self.guests_by_machine(at) if machine.vmid == vmid)
 
     def nodes(self, at: float) -> list[Row]:
-        guests = self.guests(at)
-        return [_node(host, [row for row in guests if row["node"] == host.name], at) for host in self.hosts]
+        return self._at(at).nodes
 
     def storages(self, at: float) -> list[Row]:
-        return [_storage(host, kind, at) for host in self.hosts for kind in _STORAGES]
+        return [store.row(host, at, there=self.is_there(host.name)) for store, host in self._stored()]
 
     def zones(self) -> list[Row]:
-        return [
-            {"id": f"sdn/{host.name}/{ZONE}", "type": "sdn", "sdn": ZONE, "node": host.name, "status": "ok"}
-            for host in self.hosts
+        return [_zone(name) for name in self.hosts]
+
+    def tasks(self, at: float) -> Tasks:
+        """All tasks, told up to that time."""
+        self.power.catch_up(at)
+        self.history.catch_up(self.began + at, self.absences.away)
+        return self._tasks
+
+    def is_there(self, node: str) -> bool:
+        return node not in self.absences.away
+
+    def _stored(self) -> Iterable[tuple[Store, Host]]:
+        return ((store, host) for store in self.stores.values() for host in self.hosts.values())
+
+    def _at(self, at: float) -> Moment:
+        """Reckoned once a second, and anew when a guest was switched or a node came or went."""
+        self.power.catch_up(at)
+        second = float(at // 1)
+        key = (second, self.power.version, self.absences.away)
+        if self._moment.key != key:
+            self._moment = self._reckon(key, second)
+        return self._moment
+
+    def _reckon(self, key: tuple[object, ...], at: float) -> Moment:
+        cores, memory = dict.fromkeys(self.hosts, 0.0), dict.fromkeys(self.hosts, 0)
+        day, locks = figures.busy(self.began + at), self.history.locked(self.began + at)
+        rows: list[Row] = []
+        for machine in self.machines.values():
+            row = self._guest(machine, at, day)
+            rows.append(row)
+            cores[machine.node] += float(row.get("cpu", 0)) * machine.entry.cores
+            memory[machine.node] += int(row.get("mem", 0))
+        self._mark(rows, locks)
+        nodes = [
+            figures.node(host, cores[name], memory[name], at) if self.is_there(name) else figures.absent(host)
+            for name, host in self.hosts.items()
         ]
+        return Moment(key=key, guests=rows, nodes=nodes)
 
-    def _guest(self, machine: Machine, at: float) -> Row:
+    def _guest(self, machine: Machine, at: float, day: float) -> Row:
+        if machine.node in self.absences.away:
+            return figures.unknown(machine)
         if machine.entry.status == "paused":
-            return _describe(machine, "paused") | _figures(machine, at, -86_400.0) | {"cpu": 0}
+            return figures.paused(machine, at)
         since = self.power.since(machine.vmid)
-        if since is None:
-            return _describe(machine, "stopped") | _STILL
-        return _describe(machine, "running") | _figures(machine, at, since)
+        if since is None or (self.power.flaps(machine.vmid) and int(at) % 2 == 1):
+            return figures.stopped(machine)
+        return figures.running(machine, at, since, day)
+
+    def _mark(self, rows: list[Row], locks: Mapping[int, str]) -> None:
+        """What few guests have: a lock, and a state for high availability."""
+        for row in rows:
+            lock = locks.get(int(row["vmid"]))
+            if lock:
+                row["lock"] = lock
+            if row.get("name") in _MANAGED:
+                row["hastate"] = "started" if row["status"] == "running" else "stopped"
 
 
-_STILL: Row = {
-    "cpu": 0,
-    "mem": 0,
-    "disk": 0,
-    "uptime": 0,
-    "netin": 0,
-    "netout": 0,
-    "diskread": 0,
-    "diskwrite": 0,
-}
-
-
-def _settle(seed: int, guests: int, names: list[str]) -> Iterable[Machine]:
+def _settle(seed: int, guests: int, places: list[str], names: Sequence[str]) -> Iterable[Machine]:
     chance = dice(seed, "places")
     for index in range(guests):
-        vmid = FIRST_VMID + index
-        yield Machine(vmid=vmid, node=chance.choice(names), entry=entry(index), pulse=Pulse.seeded(seed, vmid))
+        vmid, kind = FIRST_VMID + index, entry(index)
+        kind = replace(kind, name=names[index]) if index < len(names) else kind
+        yield figures.settled(vmid, chance.choice(places), kind, Pulse.seeded(seed, vmid))
 
 
-def _host(seed: int, name: str, machines: Iterable[Machine]) -> Host:
-    """A node just large enough for what lives on it: memory in whole sticks, cores by the memory."""
-    promised = 6 + sum(machine.entry.memory for machine in machines if machine.node == name)
-    memory = 16
-    while memory < promised:
-        memory *= 2
-    chance = dice(seed, name)
-    booted = -chance.uniform(41 * 86_400, 90 * 86_400)
-    return Host(
-        name=name, cores=max(8, memory // 4), memory=memory * GIB, booted=booted, pulse=Pulse.seeded(seed, name)
+def _pools(machines: Iterable[Machine]) -> Pools:
+    pools = Pools()
+    for machine in machines:
+        if machine.entry.pool:
+            pools.add(machine.entry.pool, machine.path)
+    pools.add("media", "/storage/media")
+    return pools
+
+
+def _power(seed: int, machines: Iterable[Machine]) -> Power:
+    switching = [machine for machine in machines if machine.switches]
+    return Power(
+        seed,
+        [machine.vmid for machine in switching if machine.entry.status == "running"],
+        [machine.vmid for machine in switching if machine.entry.status == "stopped"],
     )
 
 
-def _describe(machine: Machine, status: str) -> Row:
-    kind = machine.entry
-    row: Row = {
-        "id": f"{kind.type}/{machine.vmid}",
-        "type": kind.type,
-        "vmid": machine.vmid,
-        "name": kind.name,
-        "node": machine.node,
-        "status": status,
-        "template": int(kind.template),
-        "maxcpu": kind.cores,
-        "maxmem": int(kind.memory * GIB),
-        "maxdisk": kind.disk * GIB,
-    }
-    return row | {name: text for name, text in (("tags", kind.tags), ("pool", kind.pool)) if text}
-
-
-def _figures(machine: Machine, at: float, since: float) -> Row:
-    """CPU is a share of the guest's cores; memory, disk and the four counters are in bytes, uptime in seconds."""
-    kind, pulse = machine.entry, machine.pulse
-    beat = pulse.at(at)
-    uptime = max(1.0, at - since)
-    flow = pulse.flow(uptime) * kind.load
+def _zone(node: str) -> Row:
     return {
-        "cpu": round(min(0.99, kind.load * (1 + 0.7 * beat)), 9),
-        "mem": int(kind.memory * GIB * (0.55 + 0.2 * pulse.at(at / 5) + 0.05 * beat)),
-        # Proxmox cannot look into a virtual machine's disk and says 0; a container's it can.
-        "disk": int(kind.disk * GIB * 0.4) if kind.type == "lxc" else 0,
-        "uptime": int(uptime),
-        "netin": int(flow * 240_000),
-        "netout": int(flow * 90_000),
-        "diskread": int(flow * 130_000),
-        "diskwrite": int(flow * 310_000),
-    }
-
-
-def _node(host: Host, guests: list[Row], at: float) -> Row:
-    used = sum(float(row["cpu"]) * float(row["maxcpu"]) for row in guests)
-    memory = sum(int(row["mem"]) for row in guests)
-    return {
-        "id": f"node/{host.name}",
-        "type": "node",
-        "node": host.name,
-        "status": "online",
-        "level": "",
-        "cpu": round(min(0.99, used / host.cores + 0.02 + 0.01 * host.pulse.at(at)), 9),
-        "maxcpu": host.cores,
-        "mem": memory + int(GIB * (2.5 + 0.4 * host.pulse.at(at))),
-        "maxmem": host.memory,
-        "disk": 21 * GIB + int(at) * 512,
-        "maxdisk": 94 * GIB,
-        "uptime": int(at - host.booted),
-    }
-
-
-def _storage(host: Host, kind: tuple[str, str, int, int, str], at: float) -> Row:
-    name, plugin, size, shared, content = kind
-    share = 0.5 + 0.3 * Pulse.seeded(name, "" if shared else host.name).at(at / 500)
-    return {
-        "id": f"storage/{host.name}/{name}",
-        "type": "storage",
-        "storage": name,
-        "node": host.name,
-        "status": "available",
-        "plugintype": plugin,
-        "content": content,
-        "shared": shared,
-        "disk": int(size * GIB * share),
-        "maxdisk": size * GIB,
+        "id": f"network/{node}/zone/{ZONE}",
+        "type": "network",
+        "network-type": "zone",
+        "network": ZONE,
+        "node": node,
+        "status": "ok",
     }

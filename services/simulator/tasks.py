@@ -1,0 +1,92 @@
+"""What nodes have done and are doing: tasks, as Proxmox keeps them in `/var/log/pve/tasks`."""
+
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+_KEPT = 2_000  # of each node; Proxmox turns its index over at about a thousand
+_BROADCAST = 25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task, told in advance: it runs until `endtime`, and only then is its `status` known. Unix seconds."""
+
+    node: str
+    pid: int
+    pstart: int
+    starttime: int
+    endtime: int
+    type: str
+    id: str
+    user: str
+    status: str = "OK"
+
+    @classmethod
+    def made(
+        cls, *, node: str, type: str, id: str, user: str, start: float, seconds: float, status: str = "OK"
+    ) -> Self:
+        starttime = int(start)
+        mark = zlib.crc32(f"{node}{type}{id}{starttime}".encode())  # the same story has the same numbers
+        return cls(
+            node=node, type=type, id=id, user=user, status=status, starttime=starttime,
+            endtime=starttime + max(1, int(seconds)), pid=1_000 + mark % 3_900_000, pstart=mark & 0xFFFFFFF,
+        )  # fmt: skip
+
+    @property
+    def upid(self) -> str:
+        stamps = f"{self.pid:08X}:{self.pstart:08X}:{self.starttime:08X}"
+        return f"UPID:{self.node}:{stamps}:{self.type}:{self.id}:{self.user}:"
+
+    @property
+    def guest(self) -> int:
+        """The guest that it is about; 0 when it is about none, or about several."""
+        return int(self.id) if self.id.isdigit() else 0
+
+    def runs(self, now: float) -> bool:
+        return now < self.endtime
+
+    def row(self) -> dict[str, str | int]:
+        """What all lists say of it. A token's task is its owner's, who sees which token it was."""
+        user, _, token = self.user.partition("!")
+        row = {"upid": self.upid, "node": self.node, "type": self.type, "id": self.id, "user": user}
+        return row | {"starttime": self.starttime} | ({"tokenid": token} if token else {})
+
+    def of(self, principal: str) -> bool:
+        """Whether it is this account's or this token's; an account has those of its tokens."""
+        return principal in (self.user, self.user.partition("!")[0])
+
+
+class Tasks:
+    """Every task of every node, oldest first."""
+
+    def __init__(self, nodes: Iterable[str]) -> None:
+        self._nodes = {name: deque[Task](maxlen=_KEPT) for name in nodes}
+
+    def add(self, task: Task) -> None:
+        """In its place by its start; one that is long past comes in no order."""
+        tasks = self._nodes[task.node]
+        later: list[Task] = []
+        while tasks and tasks[-1].starttime > task.starttime:
+            later.append(tasks.pop())
+        tasks.append(task)
+        tasks.extend(reversed(later))
+
+    def running(self, node: str, now: float) -> list[Task]:
+        """Newest first."""
+        return [task for task in self._begun(node, now) if task.runs(now)]
+
+    def finished(self, node: str, now: float) -> Iterator[Task]:
+        """Newest first, by their start."""
+        return (task for task in self._begun(node, now) if not task.runs(now))
+
+    def broadcast(self, node: str, now: float) -> list[Task]:
+        """What a node tells the others: all that run, and as many others as still fit into 25."""
+        running = self.running(node, now)
+        done = self.finished(node, now)
+        return [*running, *(task for _, task in zip(range(_BROADCAST - len(running)), done, strict=False))]
+
+    def _begun(self, node: str, now: float) -> Iterator[Task]:
+        return (task for task in reversed(self._nodes.get(node, ())) if task.starttime <= now)
