@@ -8,18 +8,10 @@ from services.proxmox import Address, Resources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unprotected:
-    vmid: int
-    latest: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """What is well, read at a slower pace. None is what this account may not know, or is not known yet: never zero."""
 
-    quorate: bool | None = True
-    failed: tuple = tuple(__import__("types").SimpleNamespace(node=n) for n in ("pve1","pve1","pve2"))
-    unprotected: "tuple" = field(default_factory=lambda: tuple(Unprotected(vmid=v, latest=l) for v,l in ((104,1764000000),(103,None))))
+    quorate: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
