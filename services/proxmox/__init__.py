@@ -1,44 +1,72 @@
 """The way to Proxmox VE: one typed client, one request funnel.
 
-client ─ what may be asked ─▶ funnel ─ whom, in which turn, by when ─▶ line ─ one address ─▶ Proxmox VE
-   ├── credentials, userid                                               ├── trust, certificate   whom we believe
-   └── answers, challenge ─▶ models                                      ├── body                 bytes, capped
-                                                                         └── status, clock        refusals as errors
+client, signed_in ─ what may be asked ─▶ funnel ─ whom, in which turn ─▶ line ─ one address ─▶ Proxmox VE
+   ├── credentials, userid                                             ├── trust, certificate   whom we believe
+   ├── answers, challenge ─▶ models                                    ├── body                 bytes, capped
+   └── cluster, resources, nodes, guests, …: each kind of thing        └── status, clock        refusals as errors
+           and the reading of it, by shapes
 """
 
-from services.proxmox.client import Proxmox, ProxmoxClient
+from services.proxmox.backups import Backup, BackupJob
+from services.proxmox.client import Proxmox
+from services.proxmox.cluster import Cluster, Member
+from services.proxmox.guests import GuestStatus
 from services.proxmox.models import (
     Address,
     ApiToken,
     Challenge,
     Credential,
     Factors,
-    Member,
     OpenIdTrip,
     Peer,
     Realm,
     Ticket,
 )
+from services.proxmox.network import Interface, Interfaces, IpAddress
+from services.proxmox.nodes import NodeStatus, Service, Update
+from services.proxmox.permissions import Permissions
 from services.proxmox.resources import Guest, Node, Resources, Storage
+from services.proxmox.rrd import TIMEFRAMES, Series, Timeframe
+from services.proxmox.signed_in import GuestType, ProxmoxClient
+from services.proxmox.tasks import Task, TaskFilter
 from services.proxmox.trust import Anchor, Trust
+from services.proxmox.volumes import Volume
 
 __all__ = [
+    "TIMEFRAMES",
     "Address",
     "Anchor",
     "ApiToken",
+    "Backup",
+    "BackupJob",
     "Challenge",
+    "Cluster",
     "Credential",
     "Factors",
     "Guest",
+    "GuestStatus",
+    "GuestType",
+    "Interface",
+    "Interfaces",
+    "IpAddress",
     "Member",
     "Node",
+    "NodeStatus",
     "OpenIdTrip",
     "Peer",
+    "Permissions",
     "Proxmox",
     "ProxmoxClient",
     "Realm",
     "Resources",
+    "Series",
+    "Service",
     "Storage",
+    "Task",
+    "TaskFilter",
     "Ticket",
+    "Timeframe",
     "Trust",
+    "Update",
+    "Volume",
 ]

@@ -12,8 +12,7 @@ from typing_extensions import TypedDict  # pydantic takes no other before Python
 from services.errors import BadAnswer, InvalidCredentials
 from services.proxmox.challenge import factors
 from services.proxmox.line import Answer
-from services.proxmox.models import Challenge, Member, NodeCertificate, Realm, Ticket
-from services.proxmox.resources import MOST_NODES
+from services.proxmox.models import Challenge, NodeCertificate, Realm, Ticket
 from services.proxmox.shapes import ROW, Omit, Word, shaped
 from services.proxmox.userid import check_userid, split_userid
 
@@ -49,13 +48,6 @@ class _TicketRow(TypedDict, total=False):
     cap: object
 
 
-class _StatusRow(_Row, total=False):
-    type: Required[str]
-    name: _Text
-    ip: _Text
-    online: _Flag
-
-
 class _CertificateRow(TypedDict):
     filename: Word
     pem: Annotated[str, Field(max_length=64 * 1024)]
@@ -68,7 +60,6 @@ class _VersionRow(TypedDict):
 _REALMS = TypeAdapter(list[_RealmRow])
 _TICKET = TypeAdapter(_TicketRow)
 _VERSION = TypeAdapter(_VersionRow)
-_STATUS = TypeAdapter(list[_StatusRow])
 _CERTIFICATES = TypeAdapter(list[Annotated[_CertificateRow, Omit()]])
 _URL = TypeAdapter(Annotated[str, Field(min_length=1, max_length=_LONGEST_URL)])
 MOST_REALMS = 100
@@ -112,14 +103,6 @@ def openid_ticket(answer: Answer, realm: str, issued: float) -> Ticket:
 def url(answer: Answer) -> str:
     """`POST /access/openid/auth-url`."""
     return shaped(_URL, answer)
-
-
-def members(answer: Answer) -> tuple[Member, ...]:
-    """`GET /cluster/status`: the nodes among its rows."""
-    rows = (row for row in shaped(_STATUS, answer) if row["type"] == "node")
-    return tuple(
-        Member(node=row.get("name", ""), ip=row.get("ip", ""), online=row.get("online", False)) for row in rows
-    )[:MOST_NODES]
 
 
 def certificates(answer: Answer) -> tuple[NodeCertificate, ...]:

@@ -1,4 +1,4 @@
-"""The typed client: what may be asked of Proxmox VE, with nobody signed in and with somebody.
+"""The typed client: what may be asked of Proxmox VE with nobody signed in; `signed_in` leads to what an account asks.
 
     async with Proxmox(addresses, trust) as proxmox:
         ticket = await proxmox.sign_in("root@pam", password)
@@ -7,13 +7,12 @@
 Every call raises a ProxmoxError, and Unreachable once its deadline has passed.
 """
 
-import ipaddress
 import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Self
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from pydantic import SecretStr
@@ -27,27 +26,25 @@ from services.errors import (
     TicketRejected,
     Unreachable,
 )
-from services.proxmox import answers, body, credentials, resources
+from services.proxmox import answers, credentials
 from services.proxmox.funnel import Anchors, Funnel
-from services.proxmox.line import Answer, Call, Read, Trouble
+from services.proxmox.line import Answer, Call, Trouble
 from services.proxmox.models import (
     Address,
     ApiToken,
     Challenge,
     Credential,
-    Member,
-    NodeCertificate,
     OpenIdTrip,
     Peer,
     Realm,
     Ticket,
 )
-from services.proxmox.resources import Resources
+from services.proxmox.signed_in import ProxmoxClient
 from services.proxmox.trust import Trust
 from services.proxmox.userid import check_tokenid, check_userid, split_userid
 
 MIB = 1024 * 1024
-_SMALL, _LISTS = 1 * MIB, 32 * MIB  # caps; 10,000 guests are 3 to 4 MiB
+_SMALL = 1 * MIB  # the longest answer
 _LONGEST_STATE = 1024
 _URL = re.compile(r"[!-~]+")
 _TOKEN_SECRET = re.compile(r"[A-Za-z0-9._~-]{1,128}")  # Proxmox makes UUIDs; it cuts or decodes at other signs
@@ -173,7 +170,7 @@ class Proxmox:
             raise BadAnswer("a challenge for a ticket")
         return renewed
 
-    def signed_in(self, credential: Credential) -> "ProxmoxClient":
+    def signed_in(self, credential: Credential) -> ProxmoxClient:
         """A client that asks as this account. Costs nothing and owns nothing."""
         return ProxmoxClient(self._funnel, credential, self._members)
 
@@ -203,59 +200,6 @@ class Proxmox:
         return await self._funnel.ask(_DOMAINS)
 
 
-class ProxmoxClient:
-    """Proxmox VE as one account sees it.
-
-    Every call raises TicketRejected once Proxmox refuses the credential, and ClockOff where only its clock does.
-    """
-
-    def __init__(self, funnel: Funnel, credential: Credential, members: dict[str, tuple[Address, ...]]) -> None:
-        self._funnel = funnel
-        self._credential = credential
-        self._members = members
-
-    @property
-    def principal(self) -> str:
-        """Who asks: `user@realm`, or `user@realm!name` for a token."""
-        return self._credential.principal
-
-    async def resources(self) -> Resources:
-        """The nodes, guests and storages that this account may see."""
-        return resources.of(await self._ask("GET", "/cluster/resources", cap=_LISTS, read=resources.read))
-
-    async def version(self) -> str:
-        """Proxmox VE's version, e.g. "9.2.11"."""
-        return answers.version(await self._ask("GET", "/version", cap=_SMALL))
-
-    async def members(self) -> tuple[Member, ...]:
-        """The cluster's nodes; from here on this account's calls may go to any of them. Raises PrivilegeMissing.
-
-        Needs Sys.Audit on `/`.
-        """
-        found = answers.members(await self._ask("GET", "/cluster/status", cap=_SMALL))
-        self._members[self.principal] = tuple(
-            Address(host=one.ip, port=self._funnel.port) for one in found if _is_ip(one.ip)
-        )
-        return found
-
-    async def certificates(self, node: str) -> tuple[NodeCertificate, ...]:
-        """A node's certificates, the cluster's authority among them. Any account may see them."""
-        return answers.certificates(
-            await self._ask("GET", f"/nodes/{quote(node, safe='')}/certificates/info", cap=_SMALL)
-        )
-
-    async def _ask(self, method: str, path: str, *, cap: int, read: Read = body.data) -> Answer:
-        call = Call(
-            method=method,
-            path=path,
-            cap=cap,
-            read=read,
-            headers=credentials.headers(self._credential, method),
-            ticket=self._credential if isinstance(self._credential, Ticket) else None,
-        )
-        return await self._funnel.ask(call, self._members.get(self.principal, ()))
-
-
 def _signing(path: str, form: bytes, peer: Peer | None = None) -> Call:
     """A call with a secret in its form: made here, so that no variable holds the form where a traceback shows it."""
     return Call(method="POST", path=path, cap=_SMALL, form=form, signing_in=True, peer=peer)
@@ -270,10 +214,3 @@ def _state(url: str) -> str:
         if plain and len(states) == 1 and len(states[0]) <= _LONGEST_STATE:
             return states[0]
     raise BadAnswer("no address of a provider")
-
-
-def _is_ip(text: str) -> bool:
-    """Whether a call can go there; an address of one link (`fe80::1%eth0`) is good on that machine only."""
-    with suppress(ValueError):
-        return "%" not in text and not ipaddress.ip_address(text).is_unspecified
-    return False

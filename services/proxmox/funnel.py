@@ -1,7 +1,8 @@
 """The one way to Proxmox VE: every request goes through `Funnel.ask`, which chooses whom to ask and when to move on.
 
 A call moves on where no connection could be made; once it has left, only a read is asked again elsewhere. 401 and
-403 are answers, but for a 401 by a clock that is off. Whoever fails is asked last from then on.
+403 are answers, but for a 401 by a clock that is off. Whoever fails is asked last from then on; whoever passed a
+question on to a node that failed did not.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from contextlib import suppress
 import httpx
 
 from services.errors import NotTrusted, ProxmoxError, StoreError, Unreachable
-from services.proxmox.line import Answer, Call, Failure, Line, Transports, Trouble, seconds_left
+from services.proxmox.line import Answer, Call, Failure, Line, Transports, Trouble, is_final, seconds_left
 from services.proxmox.models import Address
 from services.proxmox.trust import Anchor, Trust
 
@@ -122,7 +123,7 @@ class Funnel:
             outcome = await self._ask_at(line, call, deadline, others=len(lines) - tried)
             if isinstance(outcome, Answer):
                 return outcome
-            if outcome.sent and call.method != "GET":
+            if is_final(call, outcome) or (outcome.sent and call.method != "GET"):
                 raise outcome.error
             if line.address in self._lines:  # what is wrong with a member that nobody set explains nothing
                 told = outcome.error

@@ -62,13 +62,15 @@ class Call:
     """One request. `path` begins below `/api2/json`; `cap` is the longest answer in decoded bytes.
 
     `read` makes of the body what `Answer.data` holds. With a `peer` it goes to that one server and to no other.
-    `ticket` is the one that it stands or falls with.
+    `ticket` is the one that it stands or falls with. What is `passed_on` whoever is asked hands to another node, and
+    it is that one's failure which comes back.
     """
 
     method: str
     path: str
     cap: int
     read: Read = body.data
+    passed_on: bool = False
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     form: bytes | None = field(default=None, repr=False)
     signing_in: bool = False
@@ -94,6 +96,11 @@ class Failure:
 
     error: Trouble
     sent: bool
+
+    @property
+    def answered(self) -> bool:
+        """Whether some answer came, though none of use."""
+        return isinstance(self.error, Unreachable) and bool(self.error.status)
 
 
 class Line:
@@ -137,11 +144,13 @@ class Line:
             # A caller that went away says nothing of the address; the deadline, which cancels too, does.
             if isinstance(exc, ProxmoxError):
                 self._note(None)
-            elif is_over(deadline):
+            elif is_over(deadline) and not call.passed_on:
                 self._note(Unreachable("no answer in time"))
             raise
-        failed = isinstance(outcome, Failure) and not _is_about_the_request(call, outcome)
-        self._note(outcome.error if isinstance(outcome, Failure) and failed else None)
+        if isinstance(outcome, Failure) and not _is_about_the_request(call, outcome):
+            self._note(outcome.error)
+        elif isinstance(outcome, Answer) or outcome.answered:
+            self._note(None)
         return outcome
 
     def tell_of_distrust(self) -> None:
@@ -263,8 +272,15 @@ async def closed_whole(response: httpx.Response) -> AsyncGenerator[None]:
 
 
 def _is_about_the_request(call: Call, failure: Failure) -> bool:
-    """Whether a 500 says nothing of the server: Proxmox gives one where what was posted cannot be done."""
-    return call.method != "GET" and isinstance(failure.error, Unreachable) and failure.error.outage is Outage.FAILED
+    """Whether it says nothing of the server: another node gave it or kept silent, or what was posted cannot be done."""
+    passed_on = call.passed_on and failure.sent and isinstance(failure.error, Unreachable)
+    return passed_on or is_final(call, failure)
+
+
+def is_final(call: Call, failure: Failure) -> bool:
+    """Whether nobody would answer otherwise: a 500 by the node that it is about, or to what was posted."""
+    failed = isinstance(failure.error, Unreachable) and failure.error.outage is Outage.FAILED
+    return failed and (call.passed_on or call.method != "GET")
 
 
 class _Sending:

@@ -107,15 +107,6 @@ class OpenIdTrip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A node as `GET /cluster/status` names it; `ip` is empty where Proxmox does not know it."""
-
-    node: str
-    ip: str
-    online: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeCertificate:
     """A row of `GET /nodes/{node}/certificates/info`; the cluster's own authority is `pve-root-ca.pem`."""
 

@@ -45,7 +45,7 @@ def _parts(value: str) -> tuple[str, ...]:
 
 
 def _split(value: object) -> object:
-    return _parts(value) if isinstance(value, str) else value
+    return _parts(str(value)) if isinstance(value, str | int) else value
 
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
@@ -54,7 +54,7 @@ Word = Annotated[str, Field(min_length=1, max_length=255)]
 Text = Annotated[str, Field(max_length=4096), Else("")]
 Flag = Annotated[bool, Else(False)]
 Words = Annotated[tuple[Word, ...], BeforeValidator(_split), Else(())]
-"""A list in one text, parted by `;`, `,` or spaces."""
+"""A list in one text, parted by `;`, `,` or spaces; Perl writes one with a single number in it as that number."""
 
 Share = Annotated[float | None, Field(ge=0, allow_inf_nan=False), Else(None)]
 Count = Annotated[int | None, Field(ge=0, lt=2**63), Else(None)]

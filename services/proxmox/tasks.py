@@ -1,0 +1,91 @@
+"""Tasks: what Proxmox does or did, by its UPID. `GET /cluster/tasks`, `GET /nodes/{node}/tasks`."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from pydantic import Field, TypeAdapter, with_config
+
+from services.proxmox.line import Answer
+from services.proxmox.shapes import ROW, Count, Else, Omit, Text, Word, shaped
+
+MOST_TASKS = 2000
+"""More than any page shows."""
+
+_WARNINGS = re.compile(r"WARNINGS: \d+")
+_RUNNING = ("", "RUNNING")  # the latter where a node is asked for its active ones
+
+
+@with_config(ROW)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A task. `id` is what it is about, e.g. a vmid, and may be empty; times are Unix seconds.
+
+    `status` is empty while it runs, then "OK", "WARNINGS: 2" or the error. `user` is who began it, by token or not.
+    """
+
+    upid: Word
+    node: Word
+    type: Word
+    user: Word
+    starttime: Annotated[int, Field(ge=0, lt=2**63), Else(0)] = 0
+    endtime: Count = None
+    id: Text = ""
+    status: Text = ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self.endtime is None and self.status in _RUNNING
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in an error; warnings are none (pve-common, `PVE::UPID::status_is_error`)."""
+        return self.status not in (*_RUNNING, "OK") and not _WARNINGS.fullmatch(self.status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFilter:
+    """Which of a node's tasks are wanted, newest first. `since` and `until` are about when they began.
+
+    `errors` leaves out those that went well, and takes those with warnings; `user` is a part of the userid.
+    """
+
+    errors: bool = False
+    since: int | None = None
+    until: int | None = None
+    start: int = 0
+    limit: int = 50
+    vmid: int | None = None
+    user: str = ""
+    type: str = ""
+    status: str = ""
+    """A list of ok, warning, error and unknown."""
+
+    source: Literal["archive", "active", "all"] = "archive"
+
+    def query(self) -> str:
+        """As the query of the address: what is not set is left out."""
+        wanted: Mapping[str, object] = {
+            "errors": int(self.errors),
+            "since": self.since,
+            "until": self.until,
+            "start": self.start,
+            "limit": self.limit,
+            "vmid": self.vmid,
+            "userfilter": self.user,
+            "typefilter": self.type,
+            "statusfilter": self.status,
+            "source": self.source,
+        }
+        return urlencode({name: value for name, value in wanted.items() if value not in (None, "", 0)})
+
+
+_TASKS = TypeAdapter(list[Annotated[Task, Omit()]])
+
+
+def tasks(answer: Answer) -> tuple[Task, ...]:
+    """The tasks in Proxmox's order. Raises BadAnswer."""
+    return tuple(shaped(_TASKS, answer)[:MOST_TASKS])
