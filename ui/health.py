@@ -57,15 +57,15 @@ def tiles(picture: Picture) -> tuple[Tile, ...]:
     return tuple(tile for tile in found if tile is not None)
 
 
-def verdict(shown: Iterable[Tile]) -> tuple[Level, str]:
-    """All of it in one sentence."""
-    troubled = [tile for tile in shown if tile.level in {Level.WARNING, Level.BAD}]
+def verdict(picture: Picture) -> tuple[Level, str]:
+    """All of it in one sentence. What is not known is not called well."""
+    troubled = [tile for tile in tiles(picture) if tile.level in {Level.WARNING, Level.BAD}]
     if not troubled:
-        return Level.GOOD, text.ALL_WELL
+        health = picture.health
+        whole = None not in (health.quorate, health.failed, health.unprotected)
+        return (Level.GOOD, text.ALL_WELL) if whole else (Level.PLAIN, text.WELL_SO_FAR)
     level = Level.BAD if any(tile.level is Level.BAD for tile in troubled) else Level.WARNING
-    if len(troubled) == 1:
-        return level, text.ONE_TROUBLE
-    return level, text.TROUBLES.format(count=len(troubled))
+    return level, text.ONE_TROUBLE if len(troubled) == 1 else text.TROUBLES.format(count=len(troubled))
 
 
 def down(nodes: Iterable[Node]) -> tuple[Node, ...]:

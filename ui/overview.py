@@ -4,7 +4,6 @@ from nicegui import ui
 
 from services.feed import Feed, Picture
 from ui import text
-from ui.health import tiles
 from ui.lasting import lasting
 from ui.layout import frame
 from ui.nodes import NodeCards
@@ -57,7 +56,7 @@ class Board:
 
     def _show_all(self, picture: Picture) -> None:
         nodes = picture.resources.nodes
-        self._tiles.show(tiles(picture))
+        self._tiles.show(picture)
         self._unprotected.show(picture)
         online = sum(node.status == "online" for node in nodes)
         self._node_count.set_text(text.NODES_ONLINE.format(online=online, count=len(nodes)))

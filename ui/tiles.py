@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
+from services.feed import Picture
 from ui import text
-from ui.health import Level, Tile, verdict
+from ui.health import Level, Tile, tiles, verdict
 from ui.theme import Tag, icon
 
-_SIGNS = {Level.GOOD: "check", Level.WARNING: "warning", Level.BAD: "warning"}
+_SIGNS = {Level.PLAIN: "check", Level.GOOD: "check", Level.WARNING: "warning", Level.BAD: "warning"}
 
 
 class Tiles:
@@ -16,16 +17,17 @@ class Tiles:
 
     def __init__(self) -> None:
         self._shown: Sequence[Tile] = ()
+        self._said: tuple[Level, str] | None = None
         self._rooms: dict[str, Tag] = {}
         self._verdict = Tag("div", "", {"role": "status"}, classes="pg-verdict")
         self._list = Tag("ul", "", {"aria-label": text.HEALTH}, classes="pg-tiles")
 
-    def show(self, tiles: Sequence[Tile]) -> None:
+    def show(self, picture: Picture) -> None:
         """Draw what is new."""
-        if tiles == self._shown:
-            return
-        if verdict(tiles) != verdict(self._shown) or not self._shown:
-            self._draw_verdict(*verdict(tiles))
+        self._show_verdict(verdict(picture))
+        self._show_tiles(tiles(picture))
+
+    def _show_tiles(self, tiles: Sequence[Tile]) -> None:
         if [tile.name for tile in tiles] != [tile.name for tile in self._shown]:
             self._list.clear()
             with self._list:
@@ -36,7 +38,10 @@ class Tiles:
                 _draw(self._rooms[tile.name], tile)
         self._shown = tiles
 
-    def _draw_verdict(self, level: Level, words: str) -> None:
+    def _show_verdict(self, said: tuple[Level, str]) -> None:
+        if said == self._said:
+            return
+        self._said = level, words = said
         self._verdict.clear()
         self._verdict.classes(replace=f"pg-verdict pg-level-{level}")
         with self._verdict:

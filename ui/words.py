@@ -168,6 +168,7 @@ UNKNOWN = "–"
 
 # Health
 ALL_WELL = N_("All is well")
+WELL_SO_FAR = N_("Nothing wrong that your account can see")
 ONE_TROUBLE = N_("One thing needs a look")
 TROUBLES = N_("{count} things need a look")
 ONLINE = N_("{count} online")
