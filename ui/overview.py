@@ -4,6 +4,7 @@ from nicegui import ui
 
 from services.feed import Feed, Picture
 from ui import text
+from ui.busiest import Busiest
 from ui.lasting import lasting
 from ui.layout import frame
 from ui.nodes import NodeCards
@@ -37,6 +38,7 @@ class Board:
             self._node_count = _section(text.NODES, "nodes")
             self._nodes = NodeCards()
             self._no_nodes = Tag("p", text.NO_NODES, classes="pg-hint")
+            self._busiest = Busiest()
         self._nothing.set_visibility(False)
         self._board.set_visibility(False)
 
@@ -62,6 +64,7 @@ class Board:
         self._node_count.set_text(text.NODES_ONLINE.format(online=online, count=len(nodes)))
         self._no_nodes.set_visibility(not nodes)
         self._nodes.show(nodes)
+        self._busiest.show(picture.resources.guests)
 
 
 def _skeleton() -> Tag:
