@@ -4,7 +4,7 @@
 const guests = (() => {
   const PHONE = window.matchMedia("(max-width: 640px)");
   const COLUMNS = "proxgate.guests.columns";
-  const TYPING_MS = 200, ASKING_MS = 25, SCROLLING_MS = 120;
+  const TYPING_MS = 200, ASKING_MS = 10, SCROLLING_MS = 120;
   const SLACK = 4; // rows above and below those in view that are kept fresh with them
   const ROW = { high: 46, phone: 72 };
   const [VMID, TYPE, NAME, NODE, STATE, LOCK, CPU, CPU_BAR, MEMORY, MEMORY_BAR, DISK, DISK_BAR, UPTIME, TAGS, POOL] =
@@ -30,9 +30,11 @@ const guests = (() => {
   let number = Date.now() % 1e9; // above all that a page before this one has asked
   let asking = 0, typing = 0, scrolling = 0;
   let view = { first: 0, last: 0 }; // as the server knows it
-  const waiting = new Map(); // blocks the grid waits for: first row → its callbacks
-  const wanted = new Set(); // of these, those that are not asked for yet
-  const early = new Map(); // blocks that came before the grid wanted them
+  // Blocks, each by its first row.
+  const wanted = new Set(); // to be asked for
+  const asked = new Set(); // asked for, and not here yet
+  const waiting = new Map(); // the grid's callbacks for those that it waits for
+  const early = new Map(); // here before the grid has called for them
 
   const page = () => document.getElementById("guests");
   const box = () => document.getElementById("guests-search");
@@ -216,9 +218,7 @@ const guests = (() => {
   function renew() {
     number += 1;
     for (const block of waiting.values()) block.failCallback();
-    waiting.clear();
-    wanted.clear();
-    early.clear();
+    for (const blocks of [wanted, asked, waiting, early]) blocks.clear();
     view = { first: 0, last: 0 };
     setAddress();
   }
@@ -227,7 +227,7 @@ const guests = (() => {
     clearTimeout(typing);
     renew();
     wanted.add(0);
-    api.ensureIndexVisible(0, "top");
+    if (api.getDisplayedRowCount()) api.ensureIndexVisible(0, "top");
     api.refreshInfiniteCache();
     askSoon();
   }
@@ -247,6 +247,7 @@ const guests = (() => {
     const high = Math.ceil(window.innerHeight / rowHeight());
     view = { first: Math.max(0, first - SLACK), last: first + high + SLACK };
     const detail = { number, search: box().value.trim(), sort: sort(), blocks: [...wanted], ...view };
+    wanted.forEach((start) => asked.add(start));
     wanted.clear();
     page().dispatchEvent(new CustomEvent("ask", { detail }));
   }
@@ -268,6 +269,7 @@ const guests = (() => {
       }
       waiting.get(block.startRow)?.failCallback();
       waiting.set(block.startRow, block);
+      if (asked.has(block.startRow)) return;
       wanted.add(block.startRow);
       askSoon();
     },
@@ -281,8 +283,7 @@ const guests = (() => {
     setCount(count);
     for (const [start, block] of blocks) {
       const place = waiting.get(start);
-      waiting.delete(start);
-      wanted.delete(start);
+      for (const blocks of [wanted, asked, waiting]) blocks.delete(start);
       if (place) place.successCallback(block, count);
       else early.set(start, block);
     }

@@ -25,12 +25,20 @@ const proxgate = (() => {
     if (event.persisted) window.location.reload();
   });
 
+  // Nobody looks at a tab that is hidden: the server need not ask Proxmox so often for it.
+  function tellSight() {
+    const detail = document.hidden ? "hidden" : "seen";
+    document.getElementById("pg-sight")?.dispatchEvent(new CustomEvent("sight", { detail }));
+  }
+  document.addEventListener("visibilitychange", tellSight);
+
   // A page that has lost its socket may have lost its session too, as on a laptop that slept: then it must not stay.
   let socket = null;
   let leaving = false;
   setInterval(async () => {
     if (window.socket && window.socket !== socket) {
       socket = window.socket;
+      if (document.hidden) tellSight(); // a tab that was opened behind the others
       socket.on("open", () => (leaving = true)); // on the way to the login card: not to be cut short below
       socket.on("connect", () => cover(false)); // it is let in only while the store answers
     }

@@ -13,7 +13,7 @@ from nicegui import ui
 from services.feed import Feed, Picture
 from ui import text, words
 from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
-from ui.guest_search import KEYS, Search, understand
+from ui.guest_search import KEYS, LONGEST, Search, understand
 from ui.guest_window import BLOCK, Sent, Window, read
 from ui.lasting import lasting
 from ui.layout import frame
@@ -26,6 +26,8 @@ MODULES = ["InfiniteRowModelModule", "ColumnApiModule", "RowApiModule", "CellApi
 """The parts of AG Grid that the table needs."""
 
 SKELETON_ROWS = 12
+_VALUE = "^value"
+"""What the box holds at first: an attribute to Vue, which would write a property anew over what has been typed."""
 
 
 def create(feed: Feed) -> None:
@@ -107,14 +109,13 @@ class Tools:
                 icon("search", size=18)
                 label = {"placeholder": text.SEARCH_GUESTS_BY, "aria-label": text.SEARCH_GUESTS, "autocomplete": "off"}
                 more = {"spellcheck": "false", "autocapitalize": "off", "aria-describedby": "guests-hint"}
-                box = {"id": "guests-search", "type": "search", "value": search.words, "maxlength": 500}
+                box = {"id": "guests-search", "type": "search", _VALUE: search.words, "maxlength": LONGEST}
                 self._box = Tag("input", "", {**box, **label, **more})
             self._count = Tag("span", "", classes="pg-count")
             _sorts()
             _columns_menu()
         self._hint = Tag("p", "", {"id": "guests-hint", "role": "status"}, classes="pg-hint pg-search-hint")
         self._told = Tag("p", "", {"role": "status"}, classes="pg-unseen")
-        self._unknown = search.unknown
         self._hint.set_text(_hint(search))
 
     def set_visibility(self, visible: bool) -> None:
@@ -124,7 +125,7 @@ class Tools:
     def remember(self, search: Search) -> None:
         """Keep what was typed, for a page that is drawn anew."""
         with self._box.props.suspend_updates():
-            self._box.props["value"] = search.words
+            self._box.props[_VALUE] = search.words
 
     def show(self, search: Search, found: int, total: int) -> None:
         """Say how many guests there are. It is read aloud for a new search alone, not whenever one starts or stops."""
@@ -144,6 +145,7 @@ def _grid() -> None:
         "maxConcurrentDatasourceRequests": 100,
         "infiniteInitialRowCount": SKELETON_ROWS,
         "rowBuffer": 4,
+        "blockLoadDebounceMillis": 40,
         "localeText": {"ariaSortableColumn": text.PRESS_TO_SORT},
         ":columnDefs": "guests.columns()",
         ":rowHeight": "guests.rowHeight()",
@@ -205,7 +207,7 @@ def _hint(search: Search) -> str:
     if not search.unknown:
         return ""
     terms = text.LIST_COMMA.join(f"\u2068{term}\u2069" for term in search.unknown)
-    return text.NOT_UNDERSTOOD.format(terms=terms, keys=text.LIST_COMMA.join(f"{key}:" for key in KEYS))
+    return text.NOT_UNDERSTOOD.format(terms=terms, keys=" ".join(f"{key}:" for key in KEYS))
 
 
 def _json(sent: Sent) -> str:

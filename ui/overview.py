@@ -5,9 +5,9 @@ from nicegui import ui
 from services.feed import Feed, Picture
 from ui import text
 from ui.busiest import Busiest
-from ui.lasting import lasting
 from ui.layout import frame
 from ui.nodes import NodeCards
+from ui.sight import watch
 from ui.theme import Tag
 from ui.tiles import Tiles
 from ui.trouble import Trouble
@@ -21,7 +21,7 @@ def create(feed: Feed) -> None:
     def overview() -> None:
         with frame(text.OVERVIEW):
             board = Board()
-        lasting(lambda session: feed.look(session, board.show).stop)
+        watch(feed, board.show)
 
 
 class Board:
@@ -73,7 +73,7 @@ def _skeleton() -> Tag:
         Tag("p", text.LOADING, classes="pg-unseen")
         with Tag("div", "", {"aria-hidden": "true"}, classes="pg-tiles"):
             for _ in range(6):
-                Tag("div", "", classes="pg-tile pg-waiting")
+                Tag("div", "", classes="pg-tile pg-tile-waiting")
     return room
 
 

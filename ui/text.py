@@ -30,6 +30,7 @@ from services.errors import (
     TooManyAttempts,
     Unreachable,
 )
+from services.proxmox import Task
 from services.sessions.device import Device
 from ui import words
 from ui.language import translate
@@ -66,6 +67,37 @@ def state(status: str) -> str:
 def guest_column(name: str) -> str:
     """What a column of the table of guests is called."""
     return translate(words.GUEST_COLUMNS[name])
+
+
+def span(name: str) -> str:
+    """How far back a chart goes."""
+    return translate(words.SPANS[name])
+
+
+def boot_mode(mode: str) -> str:
+    """How a node was started."""
+    return translate(words.BOOT_MODES[mode]) if mode in words.BOOT_MODES else mode
+
+
+def content(kind: str) -> str:
+    """What a storage holds, by Proxmox's word for it."""
+    return translate(words.CONTENTS[kind]) if kind in words.CONTENTS else kind
+
+
+def task(one: Task) -> str:
+    """What a task does, in words; one that Proxmox has new by its own word."""
+    if one.type == "vzdump" and not one.id:
+        return translate(words.BACKUP_JOB)
+    return translate(words.TASKS[one.type]) if one.type in words.TASKS else one.type
+
+
+def task_state(one: Task) -> str:
+    """How a task went: an error is in Proxmox's own words."""
+    if one.running:
+        return translate(words.TASK_RUNNING)
+    if one.failed:
+        return one.status
+    return translate(words.TASK_WELL) if one.status == "OK" else translate(words.TASK_WARNINGS)
 
 
 def ending(reason: EndReason) -> tuple[str, str, str]:

@@ -20,6 +20,11 @@ def size(count: float | None) -> str:
     return f"{_one_place(count)} {_SIZES[-1]}"
 
 
+def rate(count: float | None) -> str:
+    """Bytes a second as 1.5 MiB/s."""
+    return UNKNOWN if count is None else f"{size(count)}/s"
+
+
 def percent(part: float | None) -> str:
     """A share of 0 to 1 as 12 %."""
     return UNKNOWN if part is None else f"{100 * part:.0f} %"
@@ -29,6 +34,12 @@ def number(count: int) -> str:
     """A count as 10,000."""
     words = f"{count:,}"
     return words if language() == ENGLISH else words.replace(",", ".")
+
+
+def decimal(number: float) -> str:
+    """With two decimal places, as the person's language writes it."""
+    written = f"{number:.2f}"
+    return written.replace(".", ",") if language() == "de" else written
 
 
 def share(part: float | None, whole: float | None) -> float | None:

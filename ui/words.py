@@ -194,6 +194,210 @@ NEVER_BACKED_UP = N_("never backed up")
 HEALTH = N_("Health")
 MORE = N_("{count} more")
 
+# Charts
+CURVE_FIGURES = N_("mean {mean}, highest {highest}")
+SPAN = N_("How far back")
+SPANS = {"hour": N_("Hour"), "day": N_("Day"), "week": N_("Week")}
+CHART_CPU = N_("CPU")
+CHART_MEMORY = N_("Memory")
+CHART_NETWORK = N_("Network")
+CHART_DISK = N_("Disk")
+CURVE_CPU = N_("In use")
+CURVE_USED = N_("Used")
+CURVE_INSTALLED = N_("Installed")
+CURVE_ASSIGNED = N_("Assigned")
+CURVE_IN = N_("Incoming")
+CURVE_OUT = N_("Outgoing")
+CURVE_READ = N_("Reading")
+CURVE_WRITE = N_("Writing")
+NO_CURVES = N_("Proxmox has noted nothing for this time yet.")
+
+# One node
+OPEN_IN_PROXMOX = N_("Open in Proxmox")
+NO_SUCH_NODE_TITLE = N_("No such node")
+NO_SUCH_NODE = N_("There is no node {node}, or your account may not see it.")
+NODE_GONE = N_("{node} is no longer part of the cluster, or your account may no longer see it.")
+NODE_OFFLINE = N_("{node} is offline. What can be known without it is shown.")
+NODE_SILENT = N_("{node} does not answer.")
+NODE_FAILED = N_("{node} could not answer.")
+SWAP = N_("Swap")
+ROOT_DISK = N_("Root disk")
+USED_OF = N_("{used} of {total}")
+UP_FOR = N_("up {uptime}")
+SYSTEM = N_("System")
+LOAD = N_("Load")
+LOAD_OF = N_("{one} · {five} · {fifteen} over 1, 5 and 15 minutes")
+PROCESSOR = N_("Processor")
+PROCESSOR_OF = N_("{count} × {model}")
+VERSION = N_("Proxmox VE")
+KERNEL = N_("Kernel")
+BOOT = N_("Boot mode")
+BOOT_MODES = {"efi": N_("UEFI"), "legacy-bios": N_("BIOS")}
+SECURE_BOOT = N_("{mode}, Secure Boot")
+SERVICES = N_("Services")
+SERVICES_WELL = N_("All that should run does.")
+SERVICE_DOWN = N_("1 is down")
+SERVICES_DOWN = N_("{count} are down")
+UPDATES = N_("Updates")
+NO_UPDATES = N_("None waits.")
+UPDATE_WAITS = N_("1 waits")
+UPDATES_WAIT = N_("{count} wait")
+UPDATES_SHOWN = N_("Which ones")
+UPDATE_FROM_TO = N_("{old} → {new}")
+NODE_GUESTS = N_("{running} of {count} running")
+NODE_GUESTS_NONE = N_("None here.")
+SHOW_GUESTS = N_("Show them")
+NODE_FAILED_TASKS = N_("Failed tasks, last 24 hours")
+NO_FAILED_TASKS = N_("None.")
+SHOW_ALL_FAILED = N_("Show all {count}")
+
+# One guest
+NO_SUCH_GUEST_TITLE = N_("No such guest")
+NO_SUCH_GUEST = N_("There is no guest {vmid}, or your account may not see it.")
+GUEST_GONE = N_("This guest is there no longer, or your account may no longer see it.")
+GUEST_MOVED = N_("It has moved from {before} to {now}.")
+GUEST_ON = N_("on")
+DISK = N_("Disk")
+DETAILS = N_("Details")
+KIND = N_("Kind")
+KINDS = {"qemu": N_("Virtual machine"), "lxc": N_("Container")}
+TEMPLATE_OF = N_("{kind}, template")
+TAGS = N_("Tags")
+POOL = N_("Pool")
+LOCK = N_("Lock")
+HIGH_AVAILABILITY = N_("High availability")
+HA_MANAGED = N_("The cluster keeps it running")
+AGENT = N_("Guest agent")
+AGENT_ON = N_("Switched on")
+ADDRESSES = N_("Addresses")
+NO_ADDRESSES = N_("It has none at the moment.")
+NO_AGENT = N_("Unknown: the guest agent does not answer.")
+RECENT_TASKS = N_("Recent tasks")
+NO_TASKS = N_("None that your account may see.")
+SHOW_ALL_TASKS = N_("All its tasks")
+
+# Storage
+STORAGES = N_("Storage")
+NO_STORAGE_TITLE = N_("No storage to see")
+NO_STORAGE = N_("Your account may see no storage. An administrator of Proxmox can change that.")
+STORAGE_ON = N_("on {nodes}")
+STORAGE_SHARED = N_("shared by {nodes}")
+STORAGE_AWAY = N_("Not available")
+STORAGE_FULL_IN = N_("Full in about {time} at the pace of the last week")
+STORAGE_TIGHT = N_("Nearly full")
+IN_DAYS = N_("{count} days")
+IN_A_DAY = N_("a day")
+IN_WEEKS = N_("{count} weeks")
+IN_MONTHS = N_("{count} months")
+HOLDS = N_("Holds")
+CONTENTS = {
+    "images": N_("Disks"),
+    "rootdir": N_("Container disks"),
+    "backup": N_("Backups"),
+    "iso": N_("ISO images"),
+    "vztmpl": N_("Templates"),
+    "snippets": N_("Snippets"),
+    "import": N_("Imports"),
+}
+STORAGES_TOTAL = N_("{used} of {total} in use")
+
+# Tasks
+TASKS_TITLE = N_("Tasks")
+TASK_WHAT = N_("Task")
+TASK_ABOUT = N_("About")
+TASK_STATE = N_("State")
+TASK_USER = N_("By")
+TASK_AT = N_("Began")
+TASK_RUNNING = N_("Running")
+TASK_WELL = N_("OK")
+TASK_WARNINGS = N_("With warnings")
+TASKS_FAILED_ONLY = N_("Failed only")
+TASKS_ALL_NODES = N_("All nodes")
+TASKS_OF_GUEST = N_("Guest {guest}")
+TASKS_ANY_GUEST = N_("Show those of all guests")
+TASKS_FILTER = N_("Which tasks")
+TASKS_NONE = N_("No tasks to see")
+TASKS_NONE_FAILED = N_("No task has failed")
+TASKS_NONE_FAILED_WHY = N_("None of those that your account may see, in the last 24 hours.")
+TASKS_NONE_WHY = N_("Those that you begin are shown here, and all with the privilege Sys.Audit.")
+TASKS_NEWEST = N_("The newest {count}")
+TASKS_LAST_DAY = N_("{count} in the last 24 hours")
+BACKUP_JOB = N_("Backup job")
+TASKS = {
+    "aptupdate": N_("Refresh of the package lists"),
+    "auth-realm-sync": N_("Realm sync"),
+    "auth-realm-sync-test": N_("Realm sync preview"),
+    "acmenewcert": N_("Certificate order"),
+    "acmerenew": N_("Certificate renewal"),
+    "clustercreate": N_("Cluster creation"),
+    "clusterjoin": N_("Joining the cluster"),
+    "diskinit": N_("Disk initialisation"),
+    "download": N_("Download"),
+    "hamigrate": N_("HA migration"),
+    "hashutdown": N_("HA shutdown"),
+    "hastart": N_("HA start"),
+    "hastop": N_("HA stop"),
+    "imgcopy": N_("Copying data"),
+    "imgdel": N_("Deleting data"),
+    "migrateall": N_("Bulk migration"),
+    "move_volume": N_("CT volume move"),
+    "pull_file": N_("CT file pull"),
+    "push_file": N_("CT file push"),
+    "qmclone": N_("VM clone"),
+    "qmconfig": N_("VM configuration"),
+    "qmcreate": N_("VM creation"),
+    "qmdelsnapshot": N_("VM snapshot deletion"),
+    "qmdestroy": N_("VM removal"),
+    "qmigrate": N_("VM migration"),
+    "qmmove": N_("VM disk move"),
+    "qmpause": N_("VM pause"),
+    "qmreboot": N_("VM reboot"),
+    "qmreset": N_("VM reset"),
+    "qmrestore": N_("VM restore"),
+    "qmresume": N_("VM resume"),
+    "qmrollback": N_("VM rollback"),
+    "qmshutdown": N_("VM shutdown"),
+    "qmsnapshot": N_("VM snapshot"),
+    "qmstart": N_("VM start"),
+    "qmstop": N_("VM stop"),
+    "qmsuspend": N_("VM hibernation"),
+    "qmtemplate": N_("VM conversion to a template"),
+    "reloadnetworkall": N_("Reload of all networks"),
+    "resize": N_("Disk resize"),
+    "spiceproxy": N_("Console (SPICE)"),
+    "spiceshell": N_("Shell (SPICE)"),
+    "srvreload": N_("Service reload"),
+    "srvrestart": N_("Service restart"),
+    "srvstart": N_("Service start"),
+    "srvstop": N_("Service stop"),
+    "startall": N_("Bulk start"),
+    "stopall": N_("Bulk shutdown"),
+    "suspendall": N_("Bulk suspension"),
+    "termproxy": N_("Console"),
+    "unknownimgdel": N_("Deleting an image of an unknown guest"),
+    "vncproxy": N_("Console (VNC)"),
+    "vncshell": N_("Shell"),
+    "vzclone": N_("CT clone"),
+    "vzcreate": N_("CT creation"),
+    "vzdelsnapshot": N_("CT snapshot deletion"),
+    "vzdestroy": N_("CT removal"),
+    "vzdump": N_("Backup"),
+    "vzmigrate": N_("CT migration"),
+    "vzmount": N_("CT mount"),
+    "vzreboot": N_("CT reboot"),
+    "vzrestore": N_("CT restore"),
+    "vzresume": N_("CT resume"),
+    "vzrollback": N_("CT rollback"),
+    "vzshutdown": N_("CT shutdown"),
+    "vzsnapshot": N_("CT snapshot"),
+    "vzstart": N_("CT start"),
+    "vzstop": N_("CT stop"),
+    "vzsuspend": N_("CT suspension"),
+    "vztemplate": N_("CT conversion to a template"),
+    "vzumount": N_("CT unmount"),
+    "wipedisk": N_("Disk wipe"),
+}
+
 # My sessions
 MY_SESSIONS = N_("My sessions")
 SIGNED_IN_NOW = N_("Signed in now")
@@ -360,7 +564,7 @@ GUEST_COLUMNS = {
 SEARCH_GUESTS_BY = N_("Find: web, node:pve1, tag:prod, stopped")
 GUESTS_ALL = N_("{count} guests")
 GUESTS_FOUND = N_("{found} of {count} guests")
-NOT_UNDERSTOOD = N_("Not understood and left aside: {terms}. What can be asked for is {keys}.")
+NOT_UNDERSTOOD = N_("Not understood and left aside: {terms}. Known are {keys}")
 LIST_COMMA = N_(", ")
 CLEAR_SEARCH = N_("Clear the search")
 NO_GUESTS_TITLE = N_("No guests")

@@ -1,0 +1,305 @@
+"""The table of all guests in a real browser: by mouse, by keyboard, on a phone, and when all is not well."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from services.simulator.simulator import Fault
+from tests import browser, harness
+from ui import text
+
+pytestmark = pytest.mark.browser
+
+GUESTS = 220
+NAMES = (
+    "</script><script>window.pwned=1</script>{{constructor.constructor('window.pwned=2')()}}",
+    "<img src=x onerror=window.pwned=3>`${window.pwned=4}`",
+    "\"quoted\" & 'single'",
+    "\u202egnol\u202c \u05d0\u05d1\u05d2",
+    "x" * 255,
+    "",
+)
+PHONE = {"width": 360, "height": 720}
+IDLE = 6
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.launched() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def pve():
+    """A Proxmox of this module's own, the first of whose guests have odd names."""
+    with harness.simulator(guests=GUESTS, names=NAMES) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def site(valkey_url, pve):
+    settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "browser-guests:", **harness.for_proxmox(pve)}
+    with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as up:
+        yield up
+
+
+@pytest.fixture(scope="module")
+def cookies(site):
+    """The session cookie of root, who has signed in once for all these tests."""
+    with site.client() as client:
+        assert harness.sign_in(client).status_code == 200
+        return [{"name": name, "value": value, "url": site.url} for name, value in client.cookies.items()]
+
+
+@pytest.fixture
+def visit(chromium, site, cookies):
+    """Opens the page in a new browser; nothing there may go wrong unnoticed."""
+    contexts, tabs = [], []
+
+    def visit(path="/guests", **options):
+        context = chromium.new_context(base_url=site.url, **{"viewport": {"width": 1280, "height": 800}, **options})
+        context.set_default_timeout(15_000)
+        context.add_cookies(cookies)
+        contexts.append(context)
+        tabs.append(browser.Watched(context))
+        tabs[-1].page.goto(path)
+        return tabs[-1]
+
+    yield visit
+    mistakes = [words for tab in tabs for words in tab.mistakes()]
+    for context in contexts:
+        context.close()
+    assert mistakes == []
+
+
+def cell(page, row, column):
+    return page.locator(f".ag-row[row-index='{row}'] [col-id={column}]")
+
+
+def box(page):
+    return page.get_by_role("searchbox", name=text.SEARCH_GUESTS)
+
+
+def find(page, words):
+    """Type a search and wait for its answer."""
+    box(page).fill(words)
+    expect(page).to_have_url(re.compile("q=" if words else "guests$"))
+
+
+def expect_names(page, *names):
+    """The first rows, from top to bottom."""
+    for row, name in enumerate(names):
+        expect(cell(page, row, "name").locator("bdi")).to_have_text(name)
+
+
+def test_names_are_text_and_nothing_else(visit):
+    """Scripts, templates, quotes, right-to-left marks and 255 letters stand in a row as they are, and run nothing."""
+    page = visit().page
+    for row, name in enumerate(NAMES):
+        expect(cell(page, row, "name").locator("bdi")).to_have_text(name or "105")
+    assert page.evaluate("window.pwned") is None
+    assert cell(page, 3, "name").locator("bdi").evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
+    assert cell(page, 4, "name").bounding_box()["width"] < 500
+    find(page, "name:</script>")
+    expect(page.get_by_text(f"1 of {GUESTS} guests").first).to_be_visible()
+
+
+def test_a_row_leads_to_its_guest(visit):
+    """A click anywhere in a row, or on its link, opens the guest."""
+    page = visit("/guests?q=vmid:120").page
+    expect(cell(page, 0, "name").get_by_role("link")).to_have_attribute("href", "/guests/120")
+    cell(page, 0, "state").click()
+    page.wait_for_url("**/guests/120")
+
+
+def test_search_and_order_are_kept_in_the_address(visit):
+    """What is typed and how it is sorted stands in the address, and a new load of that address shows the same."""
+    page = visit().page
+    expect_names(page, NAMES[0])
+    page.get_by_role("columnheader", name="CPU").click()
+    expect(page).to_have_url(re.compile(r"/guests\?sort=-cpu$"))
+    find(page, "node:pve1 running")
+    expect(page).to_have_url(re.compile(r"/guests\?sort=-cpu&q=node%3Apve1\+running$"))
+    expect(page.locator(".pg-count")).to_have_text(re.compile(rf"^\d+ of {GUESTS} guests$"))
+    harness.until(lambda: shares(page) and len(shares(page)) > 5)
+    assert shares(page) == sorted(shares(page), reverse=True)
+    assert set(page.locator(".ag-row [col-id=node]").all_inner_texts()) == {"pve1"}
+    page.reload()
+    expect(box(page)).to_have_value("node:pve1 running")
+    expect(page.get_by_role("columnheader", name="CPU")).to_have_attribute("aria-sort", "descending")
+    harness.until(lambda: len(shares(page)) > 5)
+    assert shares(page) == sorted(shares(page), reverse=True)
+
+
+def shares(page):
+    """The CPU shares in view, from top to bottom, by where they stand."""
+    rows = page.locator(".ag-row").evaluate_all(
+        "rows => rows.map(row => [+row.ariaRowIndex, row.querySelector('[col-id=cpu]')?.innerText])"
+    )
+    return [int(share.split()[0]) for _, share in sorted(rows) if share and share[0].isdigit()]
+
+
+def test_what_is_not_understood_is_said(visit):
+    """A term that makes no sense is named under the search, and leaves nothing out."""
+    page = visit("/guests?q=colour:red+vmid:100-102").page
+    expect(page.locator("#guests-hint")).to_contain_text("colour:red")
+    expect(page.locator(".pg-count")).to_have_text(f"3 of {GUESTS} guests")
+    find(page, "vmid:100-102")
+    expect(page.locator("#guests-hint")).to_be_hidden()
+
+
+def test_a_search_without_a_match_can_be_cleared(visit):
+    """With no match the page says so without alarm, and a button brings all guests back."""
+    page = visit("/guests?q=nothing-like-it").page
+    expect(page.get_by_role("heading", name=text.NO_MATCH)).to_be_visible()
+    expect(page.get_by_role("grid")).to_be_hidden()
+    page.get_by_role("button", name=text.CLEAR_SEARCH).click()
+    expect_names(page, NAMES[0], NAMES[1])
+    expect(page).to_have_url(re.compile("/guests$"))
+    expect(box(page)).to_be_focused()
+
+
+def test_scrolling_brings_the_rest_in_blocks(visit):
+    """The end of the list comes when somebody scrolls there, and was not sent before."""
+    tab = visit()
+    page, last = tab.page, f"lab-{GUESTS - 1:04}"
+    expect_names(page, NAMES[0])
+    expect(page.get_by_role("grid")).to_have_attribute("aria-rowcount", str(GUESTS + 1))
+    assert not any(last in frame for frame in tab.frames)
+    cell(page, 3, "state").hover()
+    page.mouse.wheel(0, 100_000)
+    expect(cell(page, GUESTS - 1, "name")).to_contain_text(last)
+    assert not any("lab-0120" in frame for frame in tab.frames)
+
+
+def test_chosen_columns_are_remembered_and_nothing_else(visit):
+    """Columns are chosen in a menu; the browser keeps their names alone, and shows them again."""
+    page = visit().page
+    expect(page.get_by_role("columnheader", name="Pool")).to_have_count(0)
+    page.locator("summary").click()
+    page.get_by_label("Pool").check()
+    page.get_by_label("Uptime").uncheck()
+    expect(page.get_by_role("columnheader", name="Pool")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.get_by_label("Pool")).to_be_hidden()
+    page.reload()
+    expect(page.get_by_role("columnheader", name="Pool")).to_have_count(1)
+    expect(page.get_by_role("columnheader", name="Uptime")).to_have_count(0)
+    kept = page.evaluate("Object.entries(localStorage).filter(([name]) => name.includes('guests'))")
+    assert [name for name, _ in kept] == ["proxgate.guests.columns"]
+    assert set(json.loads(kept[0][1])) == {"vmid", "node", "state", "cpu", "memory", "pool"}
+    page.evaluate("localStorage.setItem('proxgate.guests.columns', '{\"no\": [1, 2')")
+    page.reload()
+    expect(page.get_by_role("columnheader", name="Uptime")).to_have_count(1)
+
+
+def test_the_keyboard_goes_all_through(visit):
+    """From the search an arrow leads into the rows, arrows through them, and Enter opens one."""
+    page = visit("/guests?q=vmid:120-140").page
+    expect(cell(page, 0, "vmid")).to_have_text("120")
+    box(page).focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+    expect(cell(page, 2, "name")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/guests/122")
+
+
+def test_the_keyboard_stays_on_its_guest(visit, pve):
+    """When a guest above goes, the focus moves up with the guest that it was on."""
+    page = visit("/guests?q=vmid:200-210").page
+    expect(cell(page, 3, "vmid")).to_have_text("203")
+    box(page).focus()
+    for key in ["ArrowDown"] * 4 + ["ArrowRight"]:
+        page.keyboard.press(key)
+    expect(cell(page, 3, "vmid")).to_be_focused()
+    pve.remove_guest(201)
+    expect(cell(page, 2, "vmid")).to_have_text("203", timeout=15_000)
+    expect(cell(page, 2, "vmid")).to_be_focused()
+    expect(page.locator(".pg-count")).to_contain_text("10 of")
+
+
+def test_an_old_picture_is_grey_and_says_its_age(visit, pve):
+    """While Proxmox does not answer, the rows stay, greyed, with their age; they come back by themselves."""
+    page = visit().page
+    expect_names(page, NAMES[0])
+    pve.fault = Fault(path="/cluster", status=595)
+    try:
+        expect(page.get_by_text("Unable to reach the Proxmox server")).to_be_visible()
+        expect(page.locator(".pg-grid-room")).to_have_class(re.compile("pg-stale"))
+        expect(page.get_by_text("ago", exact=False)).to_be_visible()
+        expect_names(page, NAMES[0])
+        find(page, "vmid:130")
+        expect(cell(page, 0, "vmid")).to_have_text("130")
+    finally:
+        pve.fault = Fault()
+    expect(page.locator(".pg-grid-room")).not_to_have_class(re.compile("pg-stale"), timeout=15_000)
+
+
+def test_who_may_see_nothing_is_told_so(chromium, site):
+    """An account without guests gets a page that says so, with neither search nor table."""
+    context = chromium.new_context(base_url=site.url)
+    page = browser.card(context.new_page(), "/guests")
+    browser.fill_card(page, "nobody", "pve")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text(text.NO_GUESTS)).to_be_visible()
+    expect(page.get_by_role("grid")).to_be_hidden()
+    expect(box(page)).to_be_hidden()
+    context.close()
+
+
+def test_a_phone_shows_two_lines_a_guest(visit):
+    """At 360 px nothing goes sideways, a row has its labelled figures, and all that can be touched is 44 px or more."""
+    page = visit(viewport=PHONE, has_touch=True).page
+    row = page.locator(".ag-row[row-index='1']")
+    for words in (NAMES[1], "pve", "101", "CPU", "Memory"):
+        expect(row).to_contain_text(words)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    inner = ".ag-center-cols-viewport"
+    assert page.locator(inner).evaluate("e => e.scrollWidth <= e.clientWidth")
+    targets = page.locator("a:visible, button:visible, input:visible, select:visible, summary:visible, .ag-row:visible")
+    sizes = targets.evaluate_all("all => all.map(e => [e.outerHTML.slice(0, 80), e.getBoundingClientRect().height])")
+    assert [one for one in sizes if one[1] < 44] == []
+    page.get_by_label(text.SORT_BY).select_option("-cpu")
+    expect(page).to_have_url(re.compile(r"sort=-cpu$"))
+    page.locator(".ag-row[row-index='0']").tap()
+    page.wait_for_url(re.compile(r"/guests/\d+$"))
+
+
+@pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE])
+def test_axe_finds_nothing_serious(visit, size):
+    """With its rows, and with none that match, the page has no serious fault, in both themes."""
+    page = visit(viewport=size).page
+    expect(page.locator(".ag-row[row-index='1']")).to_contain_text(NAMES[1])
+    assert browser.serious(page) == []
+    find(page, "nothing-like-it colour:red")
+    expect(page.get_by_role("heading", name=text.NO_MATCH)).to_be_visible()
+    assert browser.serious(page) == []
+
+
+def test_a_page_that_was_kept_comes_back_as_it_was(chromium, valkey_url, pve):
+    """After a new sign-in the page has its search, its order and its rows, which go on being fresh."""
+    settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "kept-guests:", **harness.for_proxmox(pve)}
+    with harness.proxgate(SESSION_SECRET=harness.SECRET, SESSION_IDLE_SECONDS=str(IDLE), **settings) as site:
+        context = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 800})
+        tab = browser.Watched(context)
+        page = browser.card(tab.page, "/guests")
+        browser.fill_card(page)
+        page.get_by_role("button", name="Sign in").click()
+        expect_names(page, NAMES[0])
+        page.get_by_role("columnheader", name="VMID").click()
+        page.get_by_role("columnheader", name="VMID").click()
+        find(page, "vmid:140-150")
+        expect(cell(page, 0, "vmid")).to_have_text("150")
+        page.wait_for_url(re.compile("/login"), timeout=3000 * IDLE)
+        browser.fill_card(page)
+        page.get_by_role("button", name="Sign in").click()
+        expect(cell(page, 0, "vmid")).to_have_text("150")
+        expect(box(page)).to_have_value("vmid:140-150")
+        expect(page).to_have_url(re.compile(r"/guests\?(q=vmid%3A140-150&sort=-vmid|sort=-vmid&q=vmid%3A140-150)$"))
+        pve.remove_guest(150)
+        expect(cell(page, 0, "vmid")).to_have_text("149", timeout=10_000)
+        assert tab.mistakes() == []
+        context.close()

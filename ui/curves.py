@@ -1,0 +1,94 @@
+"""The charts of a node, a guest or the cluster, and the switch for how far back they go: `?span=day` in the address."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from nicegui import ui
+
+from services.proxmox import Series, Timeframe
+from ui import text
+from ui.charts import Chart, Unit
+from ui.part import Part
+from ui.sight import regularly
+from ui.theme import Tag
+
+REFRESH_SECONDS = 60
+"""Proxmox notes a figure each minute."""
+
+SPANS: tuple[Timeframe, ...] = ("hour", "day", "week")
+
+Ask = Callable[[Timeframe], Awaitable[Series]]
+
+
+class Curves:
+    """Charts over one span of time. `ask` gets their curves; `charts` draws them, and is called once."""
+
+    def __init__(self, span: str, ask: Ask, charts: Callable[[], Sequence[Chart]], *, of_node: str = "") -> None:
+        self._ask = ask
+        self._span: Timeframe = _span(span)
+        self._part = Part(self._show, lambda: self._ask(self._span), of_node=of_node)
+        with self._part:
+            self._buttons = self._switch()
+            with ui.element("div").classes("pg-charts"):
+                self._charts = charts()
+            self._nothing = Tag("p", text.NO_CURVES, classes="pg-hint")
+        self._nothing.set_visibility(False)
+        regularly(REFRESH_SECONDS, self.refresh)
+
+    async def refresh(self) -> None:
+        """Ask now."""
+        await self._part.refresh()
+
+    def move(self, node: str) -> None:
+        """Speak of this node from now on, where a guest has moved to."""
+        self._part.of_node = node
+
+    def _show(self, series: Series) -> None:
+        drawn = [chart.show(series) for chart in self._charts]
+        self._nothing.set_visibility(not any(drawn))
+
+    def _switch(self) -> dict[Timeframe, Tag]:
+        with Tag("div", "", {"role": "group", "aria-label": text.SPAN}, classes="pg-spans pg-picker"):
+            return {span: self._button(span) for span in SPANS}
+
+    def _button(self, span: Timeframe) -> Tag:
+        pressed = str(span == self._span).lower()
+        button = Tag("button", text.span(span), {"type": "button", "aria-pressed": pressed})
+        remember = f"() => {{ charts.remember('{span}'); emit(); }}"
+        return button.on("click", partial(self._choose, span), js_handler=remember)
+
+    async def _choose(self, span: Timeframe) -> None:
+        self._span = span
+        for one, button in self._buttons.items():
+            button.props["aria-pressed"] = str(one == span).lower()
+            button.update()
+        await self.refresh()
+
+
+def node_charts() -> Sequence[Chart]:
+    """CPU, memory and network of a node, or of many as one."""
+    return (
+        Chart(text.CHART_CPU, Unit.SHARE, {"cpu": text.CURVE_CPU}),
+        Chart(text.CHART_MEMORY, Unit.BYTES, {"memused": text.CURVE_USED}, limit=("memtotal", text.CURVE_INSTALLED)),
+        _network(),
+    )
+
+
+def guest_charts() -> Sequence[Chart]:
+    """CPU, memory, network and disk of a guest."""
+    return (
+        Chart(text.CHART_CPU, Unit.SHARE, {"cpu": text.CURVE_CPU}),
+        Chart(text.CHART_MEMORY, Unit.BYTES, {"mem": text.CURVE_USED}, limit=("maxmem", text.CURVE_ASSIGNED)),
+        _network(),
+        Chart(text.CHART_DISK, Unit.RATE, {"diskread": text.CURVE_READ, "diskwrite": text.CURVE_WRITE}),
+    )
+
+
+def _network() -> Chart:
+    return Chart(text.CHART_NETWORK, Unit.RATE, {"netin": text.CURVE_IN, "netout": text.CURVE_OUT})
+
+
+def _span(words: str) -> Timeframe:
+    """What an address says, the last hour where it makes no sense."""
+    found: dict[str, Timeframe] = {one: one for one in SPANS}
+    return found.get(words, "hour")

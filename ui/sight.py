@@ -1,0 +1,77 @@
+"""Whether the tab is in its person's sight: what works while nobody looks, works in vain.
+
+    watch(feed, board.show)
+    regularly(60, board.refresh)
+
+`assets/page.js` tells of every tab that is hidden, and of its return.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from nicegui import Client, ui
+
+from services.feed import Feed, Picture
+from services.sessions import Session
+from ui.lasting import lasting
+from ui.theme import Tag
+
+_STEP_SECONDS = 1.0
+_sights: WeakKeyDictionary[Client, "Sight"] = WeakKeyDictionary()
+
+
+class Sight:
+    """One tab's; drawn once on its page, where nothing hides it."""
+
+    def __init__(self) -> None:
+        self.hidden = False
+        self.listeners: list[Callable[[bool], None]] = []
+        place = Tag("div", "", {"id": "pg-sight", "hidden": ""})
+        place.on("sight", self._turn, js_handler="(event) => emit(event.detail)")
+
+    def _turn(self, event: Any) -> None:
+        self.hidden = event.args == "hidden"
+        for tell in tuple(self.listeners):
+            tell(self.hidden)
+
+
+def sight() -> Sight:
+    """That of the tab which is being built."""
+    client = ui.context.client
+    if client not in _sights:
+        _sights[client] = Sight()
+    return _sights[client]
+
+
+def watch(feed: Feed, listener: Callable[[Picture], None]) -> None:
+    """Look at the feed for as long as the tab is open, and less often while it is hidden."""
+    own = sight()
+
+    def start(session: Session) -> Callable[[], None]:
+        look = feed.look(session, listener)
+        look.hide(own.hidden)
+        own.listeners.append(look.hide)
+
+        def stop() -> None:
+            own.listeners.remove(look.hide)
+            look.stop()
+
+        return stop
+
+    lasting(start)
+
+
+def regularly(seconds: float, work: Callable[[], Awaitable[None]]) -> ui.timer:
+    """Do it now and again every so many seconds; never while the tab is hidden, and once it is back if it is due."""
+    own, due = sight(), 0.0
+
+    async def step() -> None:
+        nonlocal due
+        if own.hidden or time.monotonic() < due:
+            return
+        due = time.monotonic() + seconds
+        await work()
+
+    return ui.timer(min(seconds, _STEP_SECONDS), step)
