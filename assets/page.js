@@ -7,6 +7,7 @@ const proxgate = (() => {
   function cover(on) {
     document.getElementById("pg-cover").hidden = !on;
     document.getElementById("app").inert = on;
+    document.querySelector(":popover-open")?.hidePopover(); // it lies above everything
     for (const dialog of document.querySelectorAll("[id^=q-portal]")) dialog.inert = on;
   }
 

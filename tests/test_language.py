@@ -199,10 +199,10 @@ async def test_a_picture_speaks_the_language_of_each_who_looks(lab):
         german.headers.update(GERMAN)
         first, second = load(english, "/"), load(german, "/")
         async with tab(lab, english, first) as told, tab(lab, german, second) as heard:
-            await told.until(lambda: "3 of 3 online" in said_to(told))
-            await heard.until(lambda: "3 von 3 online" in said_to(heard))
-            assert "von 3" not in said_to(told)
-            assert "of 3" not in said_to(heard)
+            await told.until(lambda: "3 of 3 online" in said_to(first, told))
+            await heard.until(lambda: "3 von 3 online" in said_to(second, heard))
+            assert "von 3" not in said_to(first, told)
+            assert "of 3" not in said_to(second, heard)
 
 
 def said_by(lab):
@@ -210,9 +210,9 @@ def said_by(lab):
     return re.findall(r"^said (.*) (\S+)$", lab.output(), re.M)
 
 
-def said_to(up):
-    """All that a tab was sent."""
-    return "".join(frame for _, frame in up.frames)
+def said_to(page, up):
+    """All that a tab was sent: with its page, or over its socket."""
+    return str(page.elements) + "".join(frame for _, frame in up.frames)
 
 
 def test_every_language_has_its_catalogue():

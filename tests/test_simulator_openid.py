@@ -25,7 +25,7 @@ from services.simulator.jose import Jwk, b64, public_jwk, signed, verified
 from services.simulator.openid import _check, _Claims
 from services.simulator.provider import Provider
 
-SPEED = 60.0
+SPEED = 30.0
 REFUSAL = 3.0 / SPEED
 BACK = "https://proxgate.example/openid/return"
 SSO = Realm(realm="sso", type="openid")

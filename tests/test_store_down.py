@@ -124,6 +124,14 @@ def test_store_down_is_told_and_nobody_is_signed_out(lab, root, down):
     assert dict(root.cookies) == cookies
 
 
+def test_language_and_theme_can_be_chosen_while_the_store_is_down(lab, root, store):
+    """Who waits for the store may do so in another language, which its page is then in."""
+    with store.dead():
+        assert root.post("/language", data={"language": "de"}).status_code == 303
+        assert "Sitzungsspeicher nicht erreichbar" in root.get("/", headers=harness.PAGE).text
+    harness.until(lambda: root.get("/readyz").status_code == 200)
+
+
 def test_store_down_in_json(lab, root, store):
     """Asked for JSON while the store is down, the answer is 503 with the sentence, and the cookie is kept."""
     with lab.client() as stranger, store.dead():

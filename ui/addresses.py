@@ -7,6 +7,9 @@ HOME = "/"
 LOGIN, LOGOUT = "/login", "/logout"
 STEP_CARD, TOKEN, OPENID = "/login/verify", "/login/token", "/login/openid"
 TRUST = "/trust"
+LANGUAGE, THEME = "/language", "/theme"
+CARDS = {LOGIN, STEP_CARD, TRUST}
+"""Pages of strangers."""
 
 _PATH = re.compile(r"/([A-Za-z0-9_.~-]+(/[A-Za-z0-9_.~-]+)*/?)?")
 _QUERY = re.compile(r"[A-Za-z0-9_.~:,;=&%+*!()'/?@-]*")
@@ -24,6 +27,13 @@ def safe_next(wanted: str | None) -> str:
     if not good or any(set(part) == {"."} for part in path.split("/") if part) or f"{path}/".startswith(_NOT_BACK_TO):
         return HOME
     return path + mark + query
+
+
+def page_address(shown: str) -> str:
+    """The address of a page that is shown, a card's own too, if it is one of ours beyond doubt; else the overview."""
+    path, _, query = shown.partition("?")
+    is_card = path in CARDS and len(query) <= 2 * _LONGEST and _QUERY.fullmatch(query)
+    return shown if is_card else safe_next(shown)
 
 
 def login_address(wanted: str = "", page: str = LOGIN, **notes: str) -> str:

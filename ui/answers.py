@@ -8,7 +8,7 @@ from starlette.types import Send
 
 from ui import text
 from ui.language import language
-from ui.theme import asset
+from ui.theme import styles
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -33,28 +33,27 @@ async def redirect(send: Send, location: str, *, extra: Headers = ()) -> None:
     await answer(send, 303, extra=[(b"location", location.encode("ascii")), *extra])
 
 
-async def store_down(send: Send) -> None:
+async def store_down(send: Send, theme: str) -> None:
     """The page that says that the session store is down, and tries again by itself."""
     retry = [(name.encode(), value.encode()) for name, value in STORE_RETRY.items()]
-    await answer(send, 503, store_down_page(), type="text/html", extra=retry)
+    await answer(send, 503, store_down_page(theme), type="text/html", extra=retry)
 
 
-def store_down_page() -> str:
+def store_down_page(theme: str) -> str:
     """Its HTML: no NiceGUI, no store, nothing that could fail."""
     return _STORE_DOWN.format(
         language=language(),
         title=escape(text.STORE_DOWN_TITLE),
         sentence=escape(text.STORE_DOWN),
         seconds=STORE_RETRY["retry-after"],
-        style=asset("proxgate.css"),
+        styles=styles(theme),
     )
 
 
 _STORE_DOWN = """<!doctype html>
 <html lang="{language}"><head><meta charset="utf-8"><title>{title} · Proxgate</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
 <meta http-equiv="refresh" content="{seconds}">
-<link rel="stylesheet" href="{style}"></head>
+{styles}</head>
 <body class="pg-plain"><main class="pg-plain-card"><h1>{title}</h1><p role="alert">{sentence}</p></main></body></html>
 """

@@ -26,7 +26,7 @@ from services.sessions import Limits, Sessions, upkeep
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store
-from ui import guests, login, my_sessions, overview, routes, strays, trust, verify, ways_in
+from ui import choices, guests, login, my_sessions, overview, routes, strays, trust, verify, ways_in
 from ui.clocks import Clocks
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
@@ -79,6 +79,7 @@ def compose(parts: Parts) -> ASGIApp:
     )  # fmt: skip
     # Routes before NiceGUI, whose mount at / hides later ones.
     routes.create(inner, sessions, watch, cookies)
+    choices.create(inner)
     ways_in.create(inner, ways_in.WaysIn(
         sign_in=sign_in, sessions=sessions, cookies=cookies, limiter=limiter, anchors=parts.anchors,
         directory=directory,

@@ -12,7 +12,7 @@ from fastapi import Request
 from nicegui import ui
 
 from services.errors import EndReason, TooManyAttempts
-from ui import text
+from ui import pickers, text
 from ui.layout import banners
 from ui.theme import Tag, head, logo
 
@@ -37,6 +37,9 @@ def card(
             Tag("p", tagline)
         _alert(trouble, request)
         yield
+    with ui.element("footer").classes("pg-card-foot"):
+        pickers.languages()
+        pickers.themes()
 
 
 def form(name: str, action: str, **hidden: str) -> Tag:

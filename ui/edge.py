@@ -17,7 +17,7 @@ from services.settings import Settings, is_ip
 from ui import text
 from ui.addresses import OPENID
 from ui.answers import answer
-from ui.choices import language_of
+from ui.choices import language_of, theme_of
 from ui.language import speaking
 from ui.visit import Visit, header, headers, put_visit
 
@@ -78,7 +78,7 @@ class Edge:
                 return await answer(send, 405, text.METHOD_NOT_ALLOWED, extra=[(b"allow", b"GET, POST")])
             scope = {**scope, "method": "GET"}  # the server, which has the scope as it was, leaves the body out
         peer = (scope.get("client") or ("", 0))[0]
-        visit.language = language_of(scope)
+        visit.language, visit.theme = language_of(scope), theme_of(scope)
         visit.undeclared_proxy = self._is_undeclared_proxy(scope, peer)
         scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
         put_visit(scope, visit)

@@ -18,7 +18,19 @@ from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import Session, Sessions
 from services.sessions.cookie import CLOCK_TOLERANCE
 from ui import text
-from ui.addresses import LOGIN, LOGOUT, OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next, wanted_address
+from ui.addresses import (
+    CARDS,
+    LANGUAGE,
+    LOGOUT,
+    OPENID,
+    STEP_CARD,
+    THEME,
+    TOKEN,
+    TRUST,
+    login_address,
+    safe_next,
+    wanted_address,
+)
 from ui.answers import answer, answer_json, redirect, store_down
 from ui.cookies import BROWSER, SESSION, Cookies
 from ui.kept import name_in, without_name
@@ -29,7 +41,7 @@ from ui.visit import header, headers, visit_of
 _STEPS = {("POST", STEP_CARD), ("POST", TOKEN), ("POST", OPENID), ("GET", OPENID), ("POST", TRUST)}
 """What strangers may ask for besides the card: the routes behind them judge what comes."""
 
-_CARDS = {LOGIN, STEP_CARD, TRUST}
+_CHOICES = {LANGUAGE, THEME}
 _ANYBODY = {"/healthz", "/readyz", "/favicon.ico"}
 _PART = r"/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*"
 _NICEGUI = rf"/_nicegui/{re.escape(nicegui.__version__)}"
@@ -70,10 +82,10 @@ class Guard:
         if posts and not is_same_site(scope):
             await self._note_refusal(scope, "other-site")
             return await _refuse(scope, send, 403, text.OTHER_SITE)
-        if path in _ANYBODY or (not posts and _ANYBODYS_FILES.fullmatch(path)):
+        if path in _ANYBODY or (path in _CHOICES if posts else _ANYBODYS_FILES.fullmatch(path)):
             return await self.app(scope, receive, send)
         ended = await self._find_session(scope)
-        if path in _CARDS or (scope["method"], path) in _STEPS:
+        if path in CARDS or (scope["method"], path) in _STEPS:
             return await self._card(scope, receive, send, ended)
         if path == LOGOUT and posts:
             return await self.app(scope, receive, send)
@@ -262,4 +274,4 @@ async def _store_down(scope: Scope, send: Send) -> None:
         return await send({"type": "websocket.close", "code": 1013})
     if "application/json" in (header(scope, b"accept") or ""):
         return await answer_json(send, 503, {"error": text.STORE_DOWN_TITLE})
-    return await store_down(send)
+    return await store_down(send, visit_of(scope).theme)

@@ -14,7 +14,7 @@ from nicegui import ui
 
 from services.proxmox.userid import split_userid
 from services.sessions import Session
-from ui import text
+from ui import pickers, text
 from ui.clocks import Clocks
 from ui.theme import Tag, head, icon, logo
 from ui.visit import current_session, visit_of
@@ -112,16 +112,27 @@ def _navigation() -> ui.element:
 
 
 def _account(session: Session) -> None:
+    """Who is signed in, the way out, and what else is theirs: a popover, so the browser opens and closes it."""
     userid, _, _ = session.principal.partition("!")  # a token signs in for its owner's realm
     _, realm = split_userid(userid)
     with ui.element("div").classes("pg-account"):
-        words = text.SIGNED_IN_AS.format(userid=session.principal, realm=realm)
-        with Tag("div", "", {"title": words}, classes="pg-who"):
+        label = f"{session.principal}, {text.ACCOUNT}"
+        attributes = {"type": "button", "popovertarget": "account", "aria-label": label}
+        with Tag("button", "", attributes, classes="pg-button pg-who"):
             icon("user")
             Tag("span", session.principal, classes="pg-userid")
+            icon("down", size=16)
+        with Tag("div", "", {"id": "account", "popover": "auto"}, classes="pg-popover"):
+            who = text.SIGNED_IN_AS.format(userid=session.principal, realm=realm)
+            Tag("p", "", {"data-words": who}, classes="pg-popover-who")  # drawn by the style: said once in the page
+            pickers.themes()
+            pickers.languages()
+            with Tag("a", "", {"href": "/sessions"}, classes="pg-nav-link"):
+                icon("sessions")
+                Tag("span", text.MY_SESSIONS)
         with (
             Tag("form", "", {"method": "post", "action": "/logout"}),
-            Tag("button", "", {"type": "submit"}, classes="pg-button pg-quiet"),
+            Tag("button", "", {"type": "submit"}, classes="pg-button pg-quiet pg-out"),
         ):
             icon("sign-out")
             Tag("span", text.SIGN_OUT)

@@ -30,7 +30,7 @@ def create(app: FastAPI, sessions: Sessions, watch: Watch, cookies: Cookies) -> 
             try:
                 await sessions.end(visit.session, EndReason.SIGNED_OUT, visit.address)
             except StoreError:
-                return HTMLResponse(store_down_page(), 503, headers=dict(STORE_RETRY))
+                return HTMLResponse(store_down_page(visit.theme), 503, headers=dict(STORE_RETRY))
         response = RedirectResponse("/login", 303, background=BackgroundTask(watch.check))
         response.raw_headers.append(cookies.clear(visit, SESSION))
         if cookies.has(request.scope, STEP):

@@ -10,11 +10,15 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from ui.language import language
+from ui.visit import visit_of
 
 PRIMARY = "#c2410c"
 GOOD, WARNING, BAD = "#15803d", "#b45309", "#b91c1c"
 
 _ICONS = {
+    "sun": "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M5 19l2-2M17 7l2-2",
+    "moon": "M20 14.5A8.5 8.5 0 0 1 9.5 4 8.5 8.5 0 1 0 20 14.5z",
+    "down": "M6 9l6 6 6-6",
     "overview": "M4 5h7v6H4zM13 5h7v4h-7zM13 11h7v8h-7zM4 13h7v6H4z",
     "guests": "M4 5h16v6H4zM4 13h16v6H4zM7.5 8v.1M7.5 16v.1",
     "columns": "M4 5h16v14H4zM9.5 5v14M14.5 5v14",
@@ -83,8 +87,8 @@ def asset(name: str) -> str:
 
 def head(*scripts: str) -> None:
     """What every page's head needs: our style sheet, the page's scripts, a first picture until Vue has mounted."""
-    _speak()
-    links = [f'<link rel="stylesheet" href="{asset("proxgate.css")}">']
+    _make_personal()
+    links = [styles(chosen_theme())]
     links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
     ui.add_head_html("\n".join(links))
     ui.add_body_html(
@@ -93,8 +97,24 @@ def head(*scripts: str) -> None:
     ui.colors(primary=PRIMARY, positive=GOOD, warning=WARNING, negative=BAD)
 
 
-def _speak() -> None:
-    """Let NiceGUI and Quasar speak the person's language too: of the page itself they know but one for everybody."""
+def styles(theme: str) -> str:
+    """The links to our style sheets, for a page's head: dark is a sheet of its own, and the browser picks before
+    it paints."""
+    dark = {"light": "not all", "dark": "all"}.get(theme, "(prefers-color-scheme: dark)")
+    return (
+        f'<link rel="stylesheet" href="{asset("proxgate.css")}">\n'
+        f'<link rel="stylesheet" href="{asset("dark.css")}" media="{dark}">'
+    )
+
+
+def chosen_theme() -> str:
+    """What the person has chosen whose page is being built."""
+    return visit_of(ui.context.client.request.scope).theme
+
+
+def _make_personal() -> None:
+    """Let NiceGUI and Quasar follow language and theme: by themselves they know but one for everybody."""
     client = ui.context.client
     client.page = copy(client.page)
     client.page.language = "de" if language() == "de" else "en-US"
+    client.page.dark = {"light": False, "dark": True}.get(chosen_theme())

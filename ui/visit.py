@@ -21,6 +21,9 @@ class Visit:
     language: str = ENGLISH
     """What its person reads: by our cookie, else by what the browser accepts."""
 
+    theme: str = "system"
+    """What it is shown in: "light", "dark", or "system" for what the browser prefers."""
+
     undeclared_proxy: bool = False
     """Whether it came through a proxy, by its own word, that TRUSTED_PROXIES does not name."""
 

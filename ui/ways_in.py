@@ -173,7 +173,7 @@ def _refused(coming: Coming, error: ProxgateError) -> Response:
         more = {"detail": text.detail(error)} if text.detail(error) else {}
         return JSONResponse({"error": text.sentence(error), **more}, text.status(error), headers=wait)
     if isinstance(error, StoreError):
-        return HTMLResponse(store_down_page(), 503, headers=dict(STORE_RETRY))
+        return HTMLResponse(store_down_page(visit_of(coming.request.scope).theme), 503, headers=dict(STORE_RETRY))
     notes = {"error": text.code(error), "wait": wait.get("retry-after", "")}
     return RedirectResponse(login_address(coming.wanted, **notes), 303, headers=wait)
 

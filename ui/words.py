@@ -86,6 +86,12 @@ MENU = N_("Menu")
 NAVIGATION = N_("Main")
 SKIP_TO_CONTENT = N_("Skip to content")
 OVERVIEW = N_("Overview")
+ACCOUNT = N_("Account")
+LANGUAGE = N_("Language")
+THEME = N_("Theme")
+THEME_LIGHT = N_("Light")
+THEME_DARK = N_("Dark")
+THEME_SYSTEM = N_("System")
 SIGNED_IN_AS = N_("Signed in as {userid}, realm {realm}")
 DEMO_BANNER = N_("Demo: this Proxmox is simulated.")
 INSECURE_BANNER = N_(
@@ -561,7 +567,19 @@ GUEST_COLUMNS = {
     "tags": N_("Tags"),
     "pool": N_("Pool"),
 }
+MEMORY_IN_SHORT = N_("RAM")
 SEARCH_GUESTS_BY = N_("Find: web, node:pve1, tag:prod, stopped")
+SEARCH_HELP = N_("What can be searched for")
+SEARCH_EXAMPLES = {
+    "web": N_("part of a name, node, tag or pool"),
+    "stopped": N_("a state"),
+    "node:pve1": N_("on this node; also pool:media, type:lxc, state:paused"),
+    "tag:web,db": N_("with either tag"),
+    "vmid:100-199": N_("by number"),
+    "name:web*": N_("a name that begins so"),
+    'name:"old box"': N_("with a space in it"),
+    "-tag:test": N_("all but these"),
+}
 GUESTS_ALL = N_("{count} guests")
 GUESTS_FOUND = N_("{found} of {count} guests")
 NOT_UNDERSTOOD = N_("Not understood and left aside: {terms}. Known are {keys}")

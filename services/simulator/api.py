@@ -25,7 +25,7 @@ class Api:
         self._gate = Gate(shared.directory, tickets)
         self._login = Login(shared.directory, tickets, shared.clock, factors)
         self._openid = OpenId(shared.directory, shared.openid, shared.clock, self._login.success)
-        self._rooms = [(room, room.pattern()) for room in _rooms(shared)]
+        self._rooms = [(room, room.pattern()) for room in rooms_of(shared)]
 
     async def answer(self, request: Request) -> Answer:
         """Four doors are open to anyone; for every other path Proxmox asks who you are before it looks for it."""
@@ -53,6 +53,6 @@ class Api:
         return answers.not_implemented(request.method, request.path)
 
 
-def _rooms(shared: Shared) -> list[Room]:
+def rooms_of(shared: Shared) -> list[Room]:
     halls = (access, cluster, jobs, tasks, nodes, storages, guests, power, rrd)
     return [room for hall in halls for room in hall.rooms(shared)]

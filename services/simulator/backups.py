@@ -6,7 +6,6 @@ from time import gmtime, strftime
 
 from services.simulator.catalogue import GIB, vmid_of
 from services.simulator.figures import Machine
-from services.simulator.noise import dice
 from services.simulator.schedule import Schedule
 
 _SLOWEST, _LONGEST = 70, 3 * 3_600  # seconds for one guest, and for a whole run
@@ -47,7 +46,7 @@ class Job:
         return {
             "id": self.id, "type": "vzdump", "schedule": self.schedule, "enabled": int(self.enabled),
             "storage": self.storage, "mode": "snapshot", "compress": "zstd", "comment": self.comment,
-            "notes-template": "{{guestname}}", "prune-backups": {"keep-last": str(self.keep)},
+            "notes-template": "{{guestname}}", "prune-backups": {"keep-last": self.keep},
             "next-run": next(self.times.after(now)),
             **{name: value for name, value in chosen.items() if value},
         }  # fmt: skip
@@ -92,12 +91,12 @@ class Backup:
         kind, name = self.machine.entry, self.machine.entry.name
         form = "vma.zst" if kind.type == "qemu" else "tar.zst"
         stamp = strftime("%Y_%m_%d-%H_%M_%S", gmtime(self.ctime))
-        share = dice(self.machine.vmid, self.ctime).uniform(0.21, 0.23)
+        share = 0.21 + self.machine.vmid * self.ctime % 97 / 4_000
         return {
             "volid": f"{self.storage}:backup/vzdump-{kind.type}-{self.machine.vmid}-{stamp}.{form}",
             "content": "backup", "format": form, "subtype": kind.type, "vmid": self.machine.vmid,
             "size": int(kind.disk * GIB * share), "ctime": self.ctime, "notes": name,
-            **({"protected": 1} if self.machine.vmid % 10 == 0 and self.ctime % 2 else {}),
+            **({"protected": 1} if (self.machine.vmid + self.ctime // 86_400) % 11 == 0 else {}),
         }  # fmt: skip
 
 
@@ -107,6 +106,7 @@ class Backups:
     def __init__(self, machines: Mapping[int, Machine], began: float) -> None:
         self._machines = machines
         self._failing_since = began - _FAILS_SINCE
+        self._lately: dict[str, tuple[float, list[Backup]]] = {}
         self.jobs = _jobs(machines)
 
     def runs(self, job: Job, start: int) -> Iterator[Run]:
@@ -132,11 +132,14 @@ class Backups:
                 turns = (run.busy_with(now) for run in self.runs(job, start))
                 yield from (vmid for vmid in turns if vmid is not None)
 
-    def kept(self, storage: str, now: float) -> Iterator[Backup]:
-        """What lies on a storage: the last few of each guest."""
-        for job in self.jobs:
-            if job.storage == storage and job.enabled:
-                yield from self._kept_of(job, now)
+    def kept(self, storage: str, now: float) -> list[Backup]:
+        """What lies on a storage: the last few of each guest. Looked through every ten seconds."""
+        known = self._lately.get(storage)
+        if known is None or known[0] != now // 10:
+            jobs = [job for job in self.jobs if job.storage == storage and job.enabled]
+            known = now // 10, [backup for job in jobs for backup in self._kept_of(job, now)]
+            self._lately[storage] = known
+        return known[1]
 
     def _kept_of(self, job: Job, now: float) -> Iterator[Backup]:
         times = [start for start, _ in zip(job.times.until(now), range(30), strict=False)]

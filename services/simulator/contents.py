@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from services.simulator.backups import Backup
 from services.simulator.catalogue import GIB
 from services.simulator.figures import Machine
 from services.simulator.stores import Store
@@ -71,7 +70,7 @@ def _disk(machine: Machine, volid: str, form: str, size: int) -> Volume:
 
 
 def _backups(world: World, store: Store, at: float) -> Iterable[Volume]:
-    kept: Iterable[Backup] = world.backups.kept(store.name, world.began + at)
+    kept = world.backups.kept(store.name, world.began + at)
     return (Volume(row=backup.row(), kind="backup", vmid=backup.machine.vmid) for backup in kept)
 
 

@@ -3,10 +3,11 @@
 from services.proxmox.models import Realm
 from services.simulator.accounts import Account, Grant, Token
 from services.simulator.catalogue import vmid_of
-from services.simulator.privileges import ADMINISTRATOR, AUDITOR
+from services.simulator.privileges import ADMINISTRATOR, AUDITOR, DATASTORE_ADMIN, POOL_USER
 
 _WORD = "demo"
 _VIEW = frozenset({"VM.Audit"})
+_GUESTS = frozenset({"VM.Audit", "VM.GuestAgent.Audit"})
 
 REALMS = (
     Realm(realm="pam", type="pam", comment="Linux PAM standard authentication"),
@@ -71,6 +72,24 @@ ACCOUNTS = (
         password=_WORD,
         note="May see two guests and no figures of the nodes.",
         grants=tuple(Grant(f"/vms/{vmid_of(name)}", _VIEW) for name in ("jellyfin", "minecraft")),
+    ),
+    Account(
+        userid="max@pve",
+        password=_WORD,
+        note="Looks after the media pool: its guests and its storage, and nothing else.",
+        grants=(Grant("/pool/media", POOL_USER),),
+    ),
+    Account(
+        userid="vera@pve",
+        password=_WORD,
+        note="Sees every guest, and nothing of nodes and storages.",
+        grants=(Grant("/vms", _GUESTS),),
+    ),
+    Account(
+        userid="stan@pve",
+        password=_WORD,
+        note="Looks after the storages, and sees no guest.",
+        grants=(Grant("/storage", DATASTORE_ADMIN),),
     ),
     Account(userid="nobody@pve", password=_WORD, note="May sign in, and see no more than the names of the nodes."),
     Account(

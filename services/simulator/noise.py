@@ -40,8 +40,3 @@ class Pulse:
         """A counter that only ever grows, by 1 a second on average: what a byte counter divides by its rate."""
         pace, phase = self.waves[0]
         return seconds + 0.8 * (sin(pace * seconds + phase) - sin(phase)) / pace
-
-    def rate(self, seconds: float) -> float:
-        """How fast `flow` grows: 1 a second on average."""
-        pace, phase = self.waves[0]
-        return 1 + 0.8 * math.cos(pace * seconds + phase)

@@ -1,4 +1,4 @@
-"""Proxmox's privileges, the two roles used here, and the `cap` of a login answer."""
+"""Proxmox's privileges, the roles used here, and the `cap` of a login answer."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,8 +13,15 @@ VM.GuestAgent.FileRead VM.GuestAgent.FileSystemMgmt VM.GuestAgent.FileWrite VM.G
 VM.Migrate VM.PowerMgmt VM.Replicate VM.Snapshot VM.Snapshot.Rollback
 """
 
+_POOL_USER = """
+Pool.Audit Datastore.Audit Datastore.AllocateSpace VM.Audit VM.Backup VM.Config.CDROM VM.Config.Cloudinit VM.Console
+VM.GuestAgent.Audit VM.GuestAgent.FileRead VM.GuestAgent.FileSystemMgmt VM.GuestAgent.FileWrite VM.PowerMgmt
+"""
+
 ADMINISTRATOR = frozenset(_ADMINISTRATOR.split())
 AUDITOR = frozenset(name for name in ADMINISTRATOR if name.endswith(".Audit"))
+POOL_USER = frozenset(_POOL_USER.split())
+DATASTORE_ADMIN = frozenset(name for name in ADMINISTRATOR if name.startswith("Datastore."))
 
 # Which privileges each part of the web UI asks about, by the first part of their path; `/` is the datacenter's.
 _ROOMS = {

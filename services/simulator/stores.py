@@ -33,9 +33,14 @@ class Store:
         where = "" if self.shared else node
         pulse = Pulse.seeded(self.name, where)
         share = self.share if self.shared else self.share * (1 + 0.15 * pulse.at(0))
-        steep = self.daily / (share * (1 - share / _TOP))
-        grown = _TOP / (1 + (_TOP / share - 1) * math.exp(-steep * at / _DAY))
-        return int(self.total * grown * (1 + 0.004 * pulse.slow(at)))
+        return int(self.total * self._grown(share, at / _DAY) * (1 + 0.003 * pulse.slow(at)))
+
+    def _grown(self, share: float, days: float) -> float:
+        """It has grown from little, and gets slower as it nears the top."""
+        if days < 0:
+            return share * math.exp(self.daily / share * days)
+        left = _TOP - share
+        return _TOP - left * math.exp(-self.daily / left * days)
 
     def row(self, host: Host, at: float, *, there: bool) -> Row:
         row: Row = {
@@ -57,5 +62,5 @@ STORES = (
     Store(
         name="media", plugin="cifs", size=14_900, content="images,iso,rootdir", share=0.914, daily=0.002, shared=True
     ),
-    Store(name="nas", plugin="nfs", size=7_400, content="backup,images,iso", share=0.78, daily=0.0072, shared=True),
+    Store(name="nas", plugin="nfs", size=7_400, content="backup,images,iso", share=0.78, daily=0.0021, shared=True),
 )

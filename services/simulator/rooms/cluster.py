@@ -17,7 +17,7 @@ def rooms(shared: Shared) -> list[Room]:
     hall = _Hall(shared)
     return [
         Room(path="/version", answer=_version),
-        Room(path="/nodes", answer=lambda call: answers.data(hall.nodes(call.caller))),
+        Room(path="/nodes", answer=hall.members),
         Room(path="/cluster/resources", answer=hall.resources, takes={"type": ("vm", "storage", "node", "sdn")}),
         Room(
             path="/cluster/status",
@@ -35,6 +35,7 @@ class _Hall:
     def __init__(self, shared: Shared) -> None:
         self._world = shared.world
         self._clock = shared.clock
+        self._nodes = shared.cluster.nodes
 
     def resources(self, call: Call) -> Answer:
         """In Proxmox's order. Pools and networks come with the whole list only."""
@@ -44,6 +45,11 @@ class _Hall:
             return answers.rows([*kinds[kind](call.caller)] if kind in kinds else [])
         every = (self._pools, self.guests, self.nodes, self._storages, self._zones)
         return answers.rows([row for rows in every for row in rows(call.caller)])
+
+    def members(self, call: Call) -> Answer:
+        """`GET /nodes`: the rows of the nodes, each with its certificate's fingerprint."""
+        prints = {node.name: node.certificate.fingerprint for node in self._nodes}
+        return answers.data([row | {"ssl_fingerprint": prints[str(row["node"])]} for row in self.nodes(call.caller)])
 
     def nodes(self, caller: Caller) -> list[Row]:
         """With figures for Sys.Audit, bare ones for everybody else."""

@@ -10,7 +10,7 @@ from services.simulator.shared import Shared
 _AUDIT = ("VM.Audit",)
 _ASK_AGENT = ("VM.GuestAgent.Audit", "VM.GuestAgent.Unrestricted")
 _RENAMED = {"maxcpu": "cpus"}
-_NOT_TOLD = ("id", "type", "node", "pool", "template", "hastate")
+_NOT_TOLD = ("id", "type", "node", "pool", "template", "hastate", "memhost")
 
 
 def rooms(shared: Shared) -> list[Room]:
@@ -83,7 +83,11 @@ def _current(row: Row) -> dict[str, object]:
 
 def _of_machine(row: Row, machine: Machine) -> dict[str, object]:
     """One that is paused runs, and how it does stands beside."""
-    return {"qmpstatus": row["status"], **({} if agent(machine) is Agent.NONE else {"agent": 1})}
+    return {
+        "qmpstatus": row["status"],
+        "memhost": row["memhost"],
+        **({} if agent(machine) is Agent.NONE else {"agent": 1}),
+    }
 
 
 def _of_container(row: Row) -> dict[str, object]:
