@@ -385,7 +385,7 @@ const guests = (() => {
     if (api.getGridOption("rowHeight") !== rowHeight()) api.setGridOption("rowHeight", rowHeight());
     api.setGridOption("headerHeight", headerHeight());
     showColumns();
-    scrolled();
+    askSoon(); // more rows may be in view, and another column
   }
 
   document.addEventListener("input", (event) => {

@@ -224,7 +224,7 @@ def test_chosen_columns_are_remembered_and_nothing_else(visit):
 
 
 def test_addresses_of_guests_in_view_are_asked_for_where_they_are_shown(visit, pve):
-    """Where there is room for their column, the running guests in view are asked for their addresses, and no others."""
+    """Where there is room for their column, the running guests in view are asked, and no others."""
     page = visit("/guests?q=type:lxc+running&sort=vmid").page
     expect_names(page, NAMES[1])
     page.wait_for_timeout(500)
