@@ -566,6 +566,7 @@ GUEST_COLUMNS = {
     "uptime": N_("Uptime"),
     "tags": N_("Tags"),
     "pool": N_("Pool"),
+    "addresses": N_("Addresses"),
 }
 MEMORY_IN_SHORT = N_("RAM")
 SEARCH_GUESTS_BY = N_("Find: web, node:pve1, tag:prod, stopped")
