@@ -18,11 +18,13 @@ const guests = (() => {
     state: { minWidth: 132, flex: 1, keep: 1 },
     cpu: { minWidth: 132, flex: 1, keep: 2 },
     memory: { minWidth: 152, flex: 1, keep: 4 },
-    disk: { minWidth: 152, flex: 1, keep: 8 },
+    disk: { minWidth: 152, flex: 1, keep: 9 },
     uptime: { minWidth: 124, flex: 1, keep: 6 },
-    tags: { minWidth: 150, flex: 2, keep: 7 },
-    pool: { minWidth: 110, flex: 1, keep: 9 },
+    tags: { minWidth: 150, flex: 2, keep: 8 },
+    pool: { minWidth: 110, flex: 1, keep: 10 },
+    addresses: { minWidth: 160, flex: 2, keep: 7 },
   };
+  const MOST_KNOWN = 2000;
   const BIGGEST_FIRST = new Set(["cpu", "memory", "disk", "uptime"]);
 
   let api = null;
@@ -31,6 +33,8 @@ const guests = (() => {
   let asking = 0, typing = 0, scrolling = 0;
   let view = { first: 0, last: 0 }; // as the server knows it
   let returning = window.history.state?.first || 0; // the row that was at the top when somebody left this page
+  const known = new Map(); // the addresses of guests that were in view, by their numbers
+
   // Blocks, each by its first row.
   const wanted = new Set(); // to be asked for
   const asked = new Set(); // asked for, and not here yet
@@ -99,20 +103,28 @@ const guests = (() => {
     return room;
   }
 
+  function addresses(row) {
+    const text = row[STATE] === "running" ? known.get(row[VMID]) ?? "" : "–";
+    const all = isolated(text, "pg-cut");
+    all.title = text;
+    return all;
+  }
+
   const skeleton = () => make("span", "pg-skeleton");
   const drawn = (draw) => (cell) => (cell.data ? draw(cell.data) : skeleton());
 
   const cells = {
     name: (row) => link(row, make("span", "pg-type", row[TYPE]), isolated(row[NAME], "pg-guest-name")),
     vmid: (row) => make("span", "", String(row[VMID])),
-    node: (row) => isolated(row[NODE]),
+    node: (row) => isolated(row[NODE], "pg-cut"),
     state,
     cpu: (row) => bar(row[CPU_BAR], row[CPU]),
     memory: (row) => bar(row[MEMORY_BAR], row[MEMORY]),
     disk: (row) => bar(row[DISK_BAR], row[DISK]),
     uptime: (row) => make("span", "", row[UPTIME]),
     tags,
-    pool: (row) => isolated(row[POOL]),
+    pool: (row) => isolated(row[POOL], "pg-cut"),
+    addresses,
     phone: (row) =>
       withChildren(
         make("span", "pg-phone"),
@@ -131,6 +143,7 @@ const guests = (() => {
   const shown = {
     name: [NAME, TYPE], vmid: [VMID], node: [NODE], state: [STATE, LOCK], cpu: [CPU, CPU_BAR],
     memory: [MEMORY, MEMORY_BAR], disk: [DISK, DISK_BAR], uptime: [UPTIME], tags: [TAGS], pool: [POOL],
+    addresses: [VMID, STATE],
     phone: [VMID, NAME, NODE, STATE, LOCK, CPU, MEMORY],
   };
 
@@ -151,7 +164,7 @@ const guests = (() => {
     const all = Object.entries(words.columns).map(([name, label]) => {
       const { minWidth, flex = 0 } = LAYOUT[name];
       const order = BIGGEST_FIRST.has(name) ? ["desc", "asc", null] : ["asc", "desc", null];
-      return column(name, label, { minWidth, flex, width: minWidth, sortable: true, sortingOrder: order });
+      return column(name, label, { minWidth, flex, width: minWidth, sortable: name !== "addresses", sortingOrder: order });
     });
     return [...all, column("phone", words.guest, { flex: 1, minWidth: 100, hide: true })];
   }
@@ -248,7 +261,10 @@ const guests = (() => {
     const { first } = inView();
     const high = Math.ceil(window.innerHeight / rowHeight());
     view = { first: Math.max(0, first - SLACK), last: first + high + SLACK };
-    const detail = { number, search: box().value.trim(), sort: sort(), blocks: [...wanted], ...view };
+    const detail = {
+      number, search: box().value.trim(), sort: sort(), blocks: [...wanted], ...view,
+      addresses: Boolean(api.getColumn("addresses")?.isVisible()),
+    };
     wanted.forEach((start) => asked.add(start));
     wanted.clear();
     page().dispatchEvent(new CustomEvent("ask", { detail }));
@@ -312,6 +328,12 @@ const guests = (() => {
     else node.setData(row);
   }
 
+  function know(addresses) {
+    if (known.size > MOST_KNOWN) known.clear();
+    for (const [vmid, text] of Object.entries(addresses)) known.set(Number(vmid), text);
+    api?.refreshCells({ columns: ["addresses"], force: true });
+  }
+
   // The keyboard stays on its guest where the order has changed.
   function focusedGuest() {
     const cell = page().querySelector(".pg-grid").contains(document.activeElement) && api.getFocusedCell();
@@ -363,7 +385,7 @@ const guests = (() => {
     if (api.getGridOption("rowHeight") !== rowHeight()) api.setGridOption("rowHeight", rowHeight());
     api.setGridOption("headerHeight", headerHeight());
     showColumns();
-    scrolled();
+    askSoon(); // more rows may be in view, and another column
   }
 
   document.addEventListener("input", (event) => {
@@ -378,6 +400,7 @@ const guests = (() => {
     if (!target.dataset?.column) return;
     choose([...page().querySelectorAll("[data-column]:checked")].map((check) => check.dataset.column));
     showColumns();
+    askSoon(); // there may be addresses to be asked for
   });
 
   document.addEventListener("click", (event) => {
@@ -409,5 +432,5 @@ const guests = (() => {
     }
   });
 
-  return { columns, headerHeight, ready, rowHeight, take };
+  return { columns, headerHeight, know, ready, rowHeight, take };
 })();

@@ -223,6 +223,19 @@ def test_chosen_columns_are_remembered_and_nothing_else(visit):
     expect(page.get_by_role("columnheader", name="Uptime")).to_have_count(1)
 
 
+def test_addresses_of_guests_in_view_are_asked_for_where_they_are_shown(visit, pve):
+    """Where there is room for their column, the running guests in view are asked, and no others."""
+    page = visit("/guests?q=type:lxc+running&sort=vmid").page
+    expect_names(page, NAMES[1])
+    page.wait_for_timeout(500)
+    asked = [request.path for request in tuple(pve.requests) if request.path.endswith("/interfaces")]
+    assert asked == []
+    page.set_viewport_size({"width": 1600, "height": 500})
+    expect(cell(page, 0, "addresses")).to_have_text(re.compile(r"^[0-9a-f.:, ]+$"))
+    asked = {request.path for request in tuple(pve.requests) if request.path.endswith("/interfaces")}
+    assert 0 < len(asked) < 30
+
+
 def test_the_keyboard_goes_all_through(visit):
     """From the search an arrow leads into the rows, arrows through them, and Enter opens one."""
     page = visit("/guests?q=vmid:120-140").page

@@ -128,6 +128,26 @@ def test_backups_of_a_guest_that_moved():
     assert unprotected(guests, knowledge, ROOT, NOW) == (Unprotected(vmid=101, latest=NOW - 8 * DAY, interval=DAY),)
 
 
+@pytest.mark.parametrize(
+    ("own", "job", "told"),
+    [
+        ({}, {}, False),
+        ({"pool": "web"}, {}, True),
+        ({}, {"node": "pve2"}, True),
+        ({}, {"node": "pve1"}, False),
+    ],
+)
+def test_a_pool_that_one_may_not_see(own, job, told):
+    """Where a job is for a pool that the account may not see, nothing is said of guests that may be in it."""
+    pooled = BackupJob(id="x", schedule="21:00", pool="db", storage="nas", **job)
+    audited = Permissions(paths={"/": ROOT.paths["/"], "/pool": {"Pool.Audit": True}})
+    guests = [guest(**own), guest(101, "pve3", pool="web")]
+    late = Unprotected(vmid=100), Unprotected(vmid=101)
+    assert unprotected(guests, known({}, pooled), audited, NOW) == late
+    found = unprotected(guests, known({}, pooled, DAILY), ROOT, NOW)
+    assert found == (*((Unprotected(vmid=100, interval=DAY),) if told else ()), Unprotected(vmid=101, interval=DAY))
+
+
 def test_in_the_order_of_vmids():
     """They are told by vmid."""
     found = unprotected([guest(vmid) for vmid in (300, 100, 200)], known({}), ROOT, NOW)

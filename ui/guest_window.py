@@ -32,6 +32,8 @@ class Asked(BaseModel):
     blocks: Annotated[list[_Index], Field(max_length=MOST_BLOCKS)]
     first: _Index
     last: _Index
+    addresses: bool = False
+    """Whether the column with the guests' addresses is shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +44,10 @@ class Sent:
     count: int
     blocks: Sequence[tuple[int, Sequence[Row]]] = ()
     rows: Sequence[tuple[int, Row]] = ()
+
+    def data(self) -> dict[str, object]:
+        """As JSON has it."""
+        return {"number": self.number, "count": self.count, "blocks": self.blocks, "rows": self.rows}
 
 
 def read(asked: object) -> Asked | None:
@@ -59,6 +65,7 @@ class Window:
         self.search = search
         self.sorting = sorting
         self.count = 0
+        self.addresses = False
         self._number = 0
         self._view = range(0)
         self._due: list[int] = []
@@ -72,6 +79,7 @@ class Window:
             self.search, self.sorting = understand(asked.search), sorting_of(asked.sort)
             self._held.clear()
             self._due.clear()
+        self.addresses = asked.addresses
         self._view = range(asked.first, min(asked.last, asked.first + BLOCK * MOST_BLOCKS) + 1)
         self._due += [_start(index) for index in asked.blocks if _start(index) not in self._due]
 
@@ -86,6 +94,12 @@ class Window:
             return None
         self.count = sent.count
         return sent
+
+    def in_view(self, rows: GuestRows) -> Sequence[Guest]:
+        """The guests whose rows are in view."""
+        order = rows.order(self.search, self.sorting)
+        view = self._in_view(len(order))
+        return order[view.start : view.stop]
 
     def _blocks_due(self, count: int) -> list[int]:
         """Those asked for, and those that a list which has grown has brought into view."""

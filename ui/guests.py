@@ -5,16 +5,17 @@ options; what comes back is one event, `ask`, on an element that is never hidden
 """
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from nicegui import ui
 
 from services.feed import Feed, Picture
 from ui import text, words
+from ui.guest_addresses import AddressBook, Addresses
 from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
 from ui.guest_search import KEYS, LONGEST, Search, understand
-from ui.guest_window import BLOCK, Sent, Window, read
+from ui.guest_window import BLOCK, Window, read
+from ui.lasting import lasting
 from ui.layout import frame
 from ui.sight import sight, watch
 from ui.theme import Tag, icon
@@ -33,18 +34,22 @@ _VALUE = "^value"
 def create(feed: Feed) -> None:
     """Register the page."""
 
+    book = AddressBook(feed)
+
     @ui.page("/guests")
     def guests(q: str = "", sort: str = "") -> None:
         with frame(text.GUESTS, "guests.js"):
-            board = Board(understand(q), sorting_of(sort))
+            board = Board(book, understand(q), sorting_of(sort))
         watch(feed, board.show)
 
 
 class Board:
     """The page's contents; `show` draws a new picture over the old one."""
 
-    def __init__(self, search: Search, sorting: Sorting) -> None:
+    def __init__(self, book: AddressBook, search: Search, sorting: Sorting) -> None:
         self._client = ui.context.client
+        self._addresses = Addresses(book, lambda known: self._call("know", known))
+        lasting(self._addresses.begin)
         self._sight = sight()
         self._window = Window(search, sorting)
         self._rows: GuestRows | None = None
@@ -90,8 +95,15 @@ class Board:
             return
         sent = self._window.sending(rows)
         if sent is not None:
-            self._client.run_javascript(f"guests.take({_json(sent)})")
+            self._call("take", sent.data())
+        if self._window.addresses:
+            self._addresses.look(self._window.in_view(rows))
         self._show_emptiness(rows)
+
+    def _call(self, name: str, data: object) -> None:
+        """Call a function of `assets/guests.js`."""
+        written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        self._client.run_javascript(f"guests.{name}({written})")
 
     def _show_emptiness(self, rows: GuestRows) -> None:
         found, total = len(rows.order(self._window.search, self._window.sorting)), len(rows.guests)
@@ -223,7 +235,3 @@ def _hint(search: Search) -> str:
         return ""
     terms = text.LIST_COMMA.join(f"\u2068{term}\u2069" for term in search.unknown)
     return text.NOT_UNDERSTOOD.format(terms=terms, keys=" ".join(f"{key}:" for key in KEYS))
-
-
-def _json(sent: Sent) -> str:
-    return json.dumps(asdict(sent), ensure_ascii=False, separators=(",", ":"))

@@ -172,6 +172,34 @@ COLUMN_UPTIME = N_("Uptime")
 CPU_OF = N_("{share} of {count} CPUs")
 UNKNOWN = "–"
 
+# Health
+ALL_WELL = N_("All is well")
+WELL_SO_FAR = N_("Nothing wrong that your account can see")
+ONE_TROUBLE = N_("One thing needs a look")
+TROUBLES = N_("{count} things need a look")
+ONLINE = N_("{count} online")
+DOWN = N_("{count} down")
+OF_ALL = N_("of {count}")
+QUORUM = N_("Quorum")
+QUORATE = N_("Reached")
+NOT_QUORATE = N_("Lost")
+RUNNING = N_("Running")
+STOPPED = N_("Stopped")
+PAUSED = N_("Paused")
+STORAGE = N_("Storage")
+FILLING_UP = N_("{count} nearly full")
+ROOM_LEFT = N_("Room left")
+FAILED_TASKS = N_("Failed tasks")
+LAST_DAY = N_("last 24 hours")
+NONE = N_("None")
+NO_RECENT_BACKUP = N_("No recent backup")
+GUEST_COUNT = N_("{count} guests")
+BUSIEST_GUESTS = N_("Busiest guests")
+ALL_GUESTS = N_("All {count} guests")
+NEVER_BACKED_UP = N_("never backed up")
+HEALTH = N_("Health")
+MORE = N_("{count} more")
+
 # Charts
 CURVE_FIGURES = N_("mean {mean}, highest {highest}")
 SPAN = N_("How far back")
@@ -538,6 +566,7 @@ GUEST_COLUMNS = {
     "uptime": N_("Uptime"),
     "tags": N_("Tags"),
     "pool": N_("Pool"),
+    "addresses": N_("Addresses"),
 }
 MEMORY_IN_SHORT = N_("RAM")
 SEARCH_GUESTS_BY = N_("Find: web, node:pve1, tag:prod, stopped")

@@ -50,7 +50,7 @@ class Poller:
         self._failures = 0
         self._lender = Lender(sessions, lambda: [look.session for look in self._looks])
         self._rest, self._rest_of_checkup = Rest(), Rest()
-        self._first = asyncio.Event()
+        self._well = asyncio.Event()
         self._checkup = Checkup(self._lender, forget_members=self._forget_members)
         self._tasks = [asyncio.create_task(work) for work in (self._run(), self._run_checkup())]
 
@@ -118,8 +118,8 @@ class Poller:
     # below: the health
 
     async def _run_checkup(self) -> None:
-        await self._first.wait()
         while True:
+            await self._well.wait()  # in trouble there is nothing to learn
             await _surely(self._learn(self._checkup.look))
             if self._checkup.backups_due:
                 await _surely(self._learn(self._checkup.look_at_backups))
@@ -138,8 +138,10 @@ class Poller:
 
     def _show(self, picture: Picture) -> None:
         self._picture = picture
-        if picture.taken:
-            self._first.set()
+        if picture.error:
+            self._well.clear()
+        else:
+            self._well.set()
         for look in tuple(self._looks):
             self._tell(look)
 

@@ -58,15 +58,24 @@ class _Judge:
         self._permissions = permissions
         self._now = now
         self._latest = _merged(known.latest)
+        self._of_unseen_pools = [
+            job for job in known.jobs if job.pool and not permissions.allows(f"/pool/{job.pool}", "Pool.Audit")
+        ]
 
     def of(self, guest: Guest) -> Unprotected | Verdict:
         jobs = [job for job in self._known.jobs if job.covers(guest)]
-        if not jobs:
-            return Unprotected(vmid=guest.vmid)
         verdicts = [self._by(job, guest) for job in jobs]
+        if self._may_be_pooled(guest):
+            verdicts.append(Verdict.UNKNOWN)
+        if not verdicts:
+            return Unprotected(vmid=guest.vmid)
         sure = next((verdict for verdict in (Verdict.WELL, Verdict.UNKNOWN) if verdict in verdicts), None)
         late = [verdict for verdict in verdicts if isinstance(verdict, Unprotected)]
         return sure or max(late, key=lambda one: one.latest or 0)
+
+    def _may_be_pooled(self, guest: Guest) -> bool:
+        """Whether a job for a pool may have it without our knowing: which pool it is in takes Pool.Audit to be told."""
+        return not guest.pool and any(guest.node == (job.node or guest.node) for job in self._of_unseen_pools)
 
     def _by(self, job: BackupJob, guest: Guest) -> Unprotected | Verdict:
         interval = self._known.intervals.get(job.schedule)
