@@ -30,6 +30,7 @@ const guests = (() => {
   let number = Date.now() % 1e9; // above all that a page before this one has asked
   let asking = 0, typing = 0, scrolling = 0;
   let view = { first: 0, last: 0 }; // as the server knows it
+  let returning = window.history.state?.first || 0; // the row that was at the top when somebody left this page
   // Blocks, each by its first row.
   const wanted = new Set(); // to be asked for
   const asked = new Set(); // asked for, and not here yet
@@ -121,7 +122,7 @@ const guests = (() => {
           make("span", "pg-line pg-line-soft"),
           withChildren(make("span", "pg-place"), isolated(row[NODE]), ` · ${row[VMID]}`),
           fact(words.columns.cpu, row[CPU]),
-          fact(words.columns.memory, row[MEMORY]),
+          fact(words.memory, row[MEMORY]),
         ),
       ),
   };
@@ -220,6 +221,7 @@ const guests = (() => {
     for (const block of waiting.values()) block.failCallback();
     for (const blocks of [wanted, asked, waiting, early]) blocks.clear();
     view = { first: 0, last: 0 };
+    window.history.replaceState(null, "");
     setAddress();
   }
 
@@ -258,6 +260,7 @@ const guests = (() => {
     const { first, last } = inView();
     const end = Math.min(last, api.getDisplayedRowCount() - 1);
     if (first < view.first || end > view.last) askSoon();
+    window.history.replaceState({ first }, ""); // for whoever comes back from a guest
   }
 
   const source = {
@@ -281,6 +284,10 @@ const guests = (() => {
     if (answered !== number || !api) return;
     const focused = focusedGuest();
     setCount(count);
+    if (returning && count) {
+      api.ensureIndexVisible(Math.min(returning, count - 1), "top");
+      returning = 0;
+    }
     for (const [start, block] of blocks) {
       const place = waiting.get(start);
       for (const blocks of [wanted, asked, waiting]) blocks.delete(start);
@@ -343,23 +350,21 @@ const guests = (() => {
     api.addEventListener("bodyScroll", () => (scrolling ||= setTimeout(scrolled, SCROLLING_MS)));
     setAddress();
     api.setGridOption("datasource", source);
+    wanted.add(0);
+    askSoon();
+    let width = 0;
+    new ResizeObserver(([{ contentRect }]) => {
+      if (contentRect.width && contentRect.width !== width) fit((width = contentRect.width));
+    }).observe(page().querySelector(".pg-grid-room"));
   }
 
+  // Told of every width that the window or the sidebar leaves to the table, the first one included.
   function fit() {
-    if (!api) return;
     if (api.getGridOption("rowHeight") !== rowHeight()) api.setGridOption("rowHeight", rowHeight());
     api.setGridOption("headerHeight", headerHeight());
     showColumns();
+    scrolled();
   }
-
-  let resizing = 0;
-  window.addEventListener("resize", () => {
-    clearTimeout(resizing);
-    resizing = setTimeout(() => {
-      fit();
-      if (api) askSoon();
-    }, TYPING_MS);
-  });
 
   document.addEventListener("input", (event) => {
     if (event.target.id !== "guests-search" || !api) return;
@@ -376,8 +381,9 @@ const guests = (() => {
   });
 
   document.addEventListener("click", (event) => {
-    const menu = document.getElementById("guests-columns");
-    if (menu?.open && !menu.contains(event.target)) menu.open = false;
+    for (const menu of page().querySelectorAll("details[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
     if (event.target.closest("[data-columns=fit]")) {
       choose(null);
       showColumns();
@@ -390,8 +396,8 @@ const guests = (() => {
   });
 
   document.addEventListener("keydown", (event) => {
-    const menu = document.getElementById("guests-columns");
-    if (event.key === "Escape" && menu?.open) {
+    const menu = page().querySelector("details[open]");
+    if (event.key === "Escape" && menu) {
       menu.open = false;
       menu.querySelector("summary").focus();
     }

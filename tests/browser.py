@@ -107,3 +107,9 @@ def sign_in(page: Page, **typed: str) -> None:
     fill_card(page, **typed)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="Overview").wait_for()
+
+
+def see_guest(page: Page, name: str) -> None:
+    """Go to the list of guests, and see this one."""
+    page.goto("/guests")
+    expect(page.get_by_role("gridcell", name=name)).to_be_visible()

@@ -283,7 +283,8 @@ async def tab(server: harness.Running, client: httpx.Client, page: Page, **query
     ) as up:
         await up.until(lambda: is_in(up) or up.closed)
         assert is_in(up), up.frames
-        up.sid = json.loads(up.frames[0][1][1:])["sid"]
+        opened = next(text for _, text in up.frames if text.startswith("0{"))
+        up.sid = json.loads(opened[1:])["sid"]
         yield up
 
 

@@ -174,11 +174,39 @@ def test_scrolling_brings_the_rest_in_blocks(visit):
     assert not any("lab-0120" in frame for frame in tab.frames)
 
 
+def test_who_comes_back_from_a_guest_is_where_they_were(visit):
+    """The browser's way back leads to the rows that were in view, of the same search."""
+    page = visit("/guests?q=-template").page
+    expect_names(page, NAMES[0])
+    cell(page, 3, "state").hover()
+    page.mouse.wheel(0, 4600)
+    page.wait_for_function("history.state?.first >= 80")
+    row = page.locator(".ag-row[row-index='103']")
+    opened = row.locator("[col-id=vmid]").inner_text()
+    row.click()
+    page.wait_for_url(f"**/guests/{opened}")
+    page.go_back()
+    expect(row.locator("[col-id=vmid]")).to_have_text(opened)
+    expect(row).to_be_in_viewport()
+    expect(box(page)).to_have_value("-template")
+
+
+def test_what_can_be_searched_for_is_told(visit):
+    """A button in the search box opens examples, and Escape closes them."""
+    page = visit().page
+    example = page.get_by_text("tag:web,db")
+    expect(example).to_be_hidden()
+    page.locator(".pg-search-help summary").click()
+    expect(example).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(example).to_be_hidden()
+
+
 def test_chosen_columns_are_remembered_and_nothing_else(visit):
     """Columns are chosen in a menu; the browser keeps their names alone, and shows them again."""
     page = visit().page
     expect(page.get_by_role("columnheader", name="Pool")).to_have_count(0)
-    page.locator("summary").click()
+    page.locator("#guests-columns summary").click()
     page.get_by_label("Pool").check()
     page.get_by_label("Uptime").uncheck()
     expect(page.get_by_role("columnheader", name="Pool")).to_have_count(1)
@@ -238,6 +266,22 @@ def test_an_old_picture_is_grey_and_says_its_age(visit, pve):
     expect(page.locator(".pg-grid-room")).not_to_have_class(re.compile("pg-stale"), timeout=15_000)
 
 
+def test_without_a_first_picture_the_page_says_why(chromium, site, pve):
+    """With Proxmox away from the start there is its sentence and no table; the rows come by themselves with it."""
+    context = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 800})
+    page = browser.card(context.new_page(), "/guests")
+    browser.fill_card(page, "maria", "home")
+    pve.fault = Fault(path="/cluster", status=595)
+    try:
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_text("Unable to reach the Proxmox server")).to_be_visible()
+        expect(page.get_by_role("grid")).to_be_hidden()
+    finally:
+        pve.fault = Fault()
+    expect(cell(page, 0, "name").locator("bdi")).to_have_text(NAMES[0], timeout=15_000)
+    context.close()
+
+
 def test_who_may_see_nothing_is_told_so(chromium, site):
     """An account without guests gets a page that says so, with neither search nor table."""
     context = chromium.new_context(base_url=site.url)
@@ -254,7 +298,7 @@ def test_a_phone_shows_two_lines_a_guest(visit):
     """At 360 px nothing goes sideways, a row has its labelled figures, and all that can be touched is 44 px or more."""
     page = visit(viewport=PHONE, has_touch=True).page
     row = page.locator(".ag-row[row-index='1']")
-    for words in (NAMES[1], "pve", "101", "CPU", "Memory"):
+    for words in (NAMES[1], "pve", "101", "CPU", "RAM"):
         expect(row).to_contain_text(words)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     inner = ".ag-center-cols-viewport"

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import contextvars
 import time
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
@@ -15,21 +17,24 @@ from services.errors import (
     RequestRefused,
     SessionEnded,
     StoreUnavailable,
+    TicketRejected,
     Unreachable,
 )
-from services.feed import Feed
-from services.feed import poller as module
-from services.proxmox import Address, Guest, Node, Proxmox, Resources, Trust
+from services.feed import Feed, checkup, pace
+from services.proxmox import Address, Cluster, Guest, Node, Permissions, Proxmox, Resources, Task, Trust
 from services.sessions import Limits, Session, Sessions, new_id
 
 PERIOD = 0.05
+LANGUAGE = contextvars.ContextVar("LANGUAGE", default="")
+TASK = Task(upid="UPID:pve1:1:2:3:vzdump:100:root@pam:", node="pve1", type="vzdump", user="root@pam", starttime=5)
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """Poll every twentieth of a second instead of every four seconds."""
-    monkeypatch.setattr(module, "PERIOD", PERIOD)
-    monkeypatch.setattr(module, "SLOWEST", 5 * PERIOD)
+    """Poll every twentieth of a second instead of every few."""
+    for name in ("QUICK", "IDLE"):
+        monkeypatch.setattr(pace, name, PERIOD)
+    monkeypatch.setattr(pace, "SLOWEST", 5 * PERIOD)
 
 
 def session(principal="alice@pve"):
@@ -41,6 +46,7 @@ class Desk:
 
     def __init__(self):
         self.lent = []
+        self.heard = []
         self.ended = set()
         self.trouble = None
         self.asked = 0
@@ -48,13 +54,20 @@ class Desk:
         self.delay = 0.0
         self.looks_at_members = 0
         self.members_trouble = None
+        self.asked_for_tasks = 0
+        self.tasks_trouble = None
+        self.running = ()
 
     @contextlib.asynccontextmanager
     async def credentials(self, session):
         if session.hash in self.ended:
             raise SessionEnded(EndReason.ENDED)
         self.lent.append(session)
-        yield self
+        try:
+            yield self
+        except Exception as exc:
+            self.heard.append(type(exc))
+            raise
 
     async def resources(self):
         self.asked += 1
@@ -68,10 +81,26 @@ class Desk:
         finally:
             self.under_way -= 1
 
-    async def members(self):
+    async def tasks(self):
+        self.asked_for_tasks += 1
+        if self.tasks_trouble:
+            raise self.tasks_trouble
+        return self.running
+
+    async def permissions(self):
+        return Permissions(paths={"/": {"Sys.Audit": True}})
+
+    async def cluster(self):
         self.looks_at_members += 1
         if self.members_trouble:
             raise self.members_trouble
+        return Cluster(quorate=True)
+
+    async def node_tasks(self, node, wanted):
+        return ()
+
+    async def backup_jobs(self):
+        return ()
 
 
 class Pve:
@@ -117,7 +146,12 @@ async def until(condition, seconds=3.0):
 
 def pollers():
     """The tasks that poll."""
-    return [task for task in asyncio.all_tasks() if "Poller" in repr(task.get_coro())]
+    return [task for task in asyncio.all_tasks() if "Poller._run at" in repr(task.get_coro())]
+
+
+def at_work():
+    """Whether anything goes on for anybody."""
+    return any("Poller" in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
 async def test_first_picture(feed):
@@ -134,9 +168,9 @@ async def test_goes_on(feed):
     """Pictures keep coming, each newer than the one before."""
     pictures = []
     feed.look(session(), pictures.append)
-    await until(lambda: len(pictures) >= 4)
+    await until(lambda: len({picture.taken for picture in pictures}) >= 4)
     taken = [picture.taken for picture in pictures]
-    assert taken == sorted(set(taken))
+    assert taken == sorted(taken)
 
 
 async def test_one_poller_however_many_look(feed, desk):
@@ -220,7 +254,7 @@ async def test_stops_with_the_last(feed, desk):
     await asyncio.sleep(0)
     assert len(pollers()) == 1
     other.stop()
-    await until(lambda: not pollers())
+    await until(lambda: not at_work())
     asked = desk.asked
     await asyncio.sleep(3 * PERIOD)
     assert desk.asked == asked
@@ -238,7 +272,7 @@ async def test_stopping_mid_question(feed, desk):
 async def test_stopping_before_the_first_question(feed, desk):
     """Who leaves at once has asked nothing."""
     feed.look(session(), [].append).stop()
-    await until(lambda: not pollers())
+    await until(lambda: not at_work())
     assert not desk.asked
 
 
@@ -304,25 +338,139 @@ async def test_trouble_from_the_start(feed, desk):
     assert late == [pictures[-1]]
 
 
-async def test_trouble_slows_down(feed, desk, monkeypatch):
-    """While Proxmox does not answer it is asked less and less often, and no less often than the slowest."""
-    pauses, sleep = [], asyncio.sleep
+async def test_first_is_asked_at_once(feed, monkeypatch):
+    """Who comes first does not wait for a period to pass."""
+    monkeypatch.setattr(pace, "IDLE", 60)
+    pictures = []
+    feed.look(session(), pictures.append)
+    await until(lambda: pictures, 1)
 
-    async def noted(seconds, *rest):
-        if seconds:
-            pauses.append(seconds)
-        await sleep(min(seconds, 0.001), *rest)
 
-    desk.trouble = Unreachable()
-    monkeypatch.setattr(module.asyncio, "sleep", noted)
-    feed.look(session(), [].append)
-    deadline = time.monotonic() + 5
-    while len(pauses) < 8 and time.monotonic() < deadline:
-        await sleep(0.01)
+@pytest.mark.parametrize(
+    ("hidden", "busy", "failures", "seconds"),
+    [
+        (False, False, 0, 5),
+        (False, True, 0, 3),
+        (True, True, 0, 30),
+        (True, False, 9, 30),
+        (False, False, 1, 5),
+        (False, True, 1, 4.5),
+        (False, False, 2, 6.75),
+        (False, False, 3, 8),
+        (False, True, 99, 8),
+    ],
+)
+def test_pace(hidden, busy, failures, seconds, monkeypatch):
+    """It is quick while a task runs, slow while all is hidden, and slower with every failure, but not without end."""
     monkeypatch.undo()
-    assert pauses[:2] == sorted(pauses[:2])
-    assert pauses[0] > PERIOD
-    assert 2 * PERIOD < max(pauses) <= 5 * PERIOD
+    assert pace.period(hidden=hidden, busy=busy, failures=failures) == seconds
+
+
+async def test_pause_is_never_in_step():
+    """A pause takes up to a seventh less than told, and no two the same."""
+    took = []
+    for _ in range(8):
+        begun = time.monotonic()
+        await pace.Rest().wait(lambda: 0.1)
+        took.append(time.monotonic() - begun)
+    assert min(took) >= 0.084
+    assert max(took) < 0.2
+    assert len({round(one, 4) for one in took}) > 4
+
+
+async def test_pause_that_became_shorter():
+    """Who is stirred reckons anew: from the same beginning, and only to the new end."""
+    seconds, rest = [60.0], pace.Rest()
+    waiting = asyncio.create_task(rest.wait(lambda: seconds[0]))
+    await asyncio.sleep(0.05)
+    rest.stir()
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    seconds[0] = 0.05
+    rest.stir()
+    await asyncio.wait_for(waiting, 0.5)
+
+
+async def test_hidden_tabs_slow_down(feed, desk, monkeypatch):
+    """With all tabs hidden Proxmox is asked rarely; with one of them seen again at once, if it is time."""
+    monkeypatch.setattr(pace, "HIDDEN", 60)
+    one, other = feed.look(session(), [].append), feed.look(session(), [].append)
+    one.hide(True)
+    asked = desk.asked
+    await until(lambda: desk.asked > asked + 2)
+    other.hide(True)
+    await asyncio.sleep(2 * PERIOD)
+    asked = desk.asked
+    await asyncio.sleep(4 * PERIOD)
+    assert desk.asked == asked
+    other.hide(False)
+    await until(lambda: desk.asked > asked + 2, 1)
+
+
+async def test_hiding_back_and_forth_is_no_storm(feed, desk, monkeypatch):
+    """A tab that is hidden and seen by turns makes no more questions than one that is seen."""
+    monkeypatch.setattr(pace, "IDLE", 0.2)
+    look = feed.look(session(), [].append)
+    begun = time.monotonic()
+    while time.monotonic() < begun + 1:
+        look.hide(not look.hidden)
+        await asyncio.sleep(0.002)
+    assert desk.asked <= 7
+
+
+async def test_somebody_new_wakes_the_hidden(feed, desk, monkeypatch):
+    """A new tab is not told to wait until the hidden ones would have asked."""
+    monkeypatch.setattr(pace, "HIDDEN", 60)
+    feed.look(session(), [].append).hide(True)
+    await until(lambda: desk.asked)
+    await asyncio.sleep(2 * PERIOD)
+    asked = desk.asked
+    feed.look(session(), [].append)
+    await until(lambda: desk.asked > asked, 1)
+
+
+async def test_running_task_quickens(feed, desk, monkeypatch):
+    """While a task of anyone runs pictures come more often, and it stands in them."""
+    monkeypatch.setattr(pace, "IDLE", 60)
+    desk.running = (TASK,)
+    pictures = []
+    feed.look(session(), pictures.append)
+    await until(lambda: len({picture.taken for picture in pictures}) >= 3)
+    assert pictures[-1].tasks == (TASK,)
+    desk.running = (replace(TASK, endtime=9, status="OK"),)
+    await until(lambda: not pictures[-1].busy)
+    asked = desk.asked
+    await asyncio.sleep(4 * PERIOD)
+    assert desk.asked == asked
+
+
+@pytest.mark.parametrize("trouble", [PrivilegeMissing("/", "Sys.Audit"), Unreachable(status=595), BadAnswer()])
+async def test_picture_without_tasks(feed, desk, trouble):
+    """Where the tasks cannot be had a picture comes without them, and without any trouble."""
+    desk.tasks_trouble, pictures = trouble, []
+    feed.look(session(), pictures.append)
+    await until(lambda: len({picture.taken for picture in pictures}) >= 2)
+    assert all((picture.error, picture.tasks) == (None, ()) for picture in pictures)
+    assert pictures[-1].resources.nodes
+
+
+async def test_rejected_in_the_middle(feed, desk):
+    """A ticket that is refused between two questions of one picture is told to whoever lent it."""
+    desk.tasks_trouble = TicketRejected()
+    feed.look(session(), [].append)
+    await until(lambda: TicketRejected in desk.heard)
+
+
+async def test_told_in_its_own_context(feed):
+    """A listener is told in the context in which it began to look, whoever's context the poller began in."""
+    heard = []
+    LANGUAGE.set("en")
+    feed.look(session(), lambda _: heard.append(LANGUAGE.get()))
+    LANGUAGE.set("de")
+    feed.look(session(), lambda _: heard.append(LANGUAGE.get()))
+    LANGUAGE.set("fr")
+    await until(lambda: {"en", "de"} <= set(heard))
+    assert "fr" not in heard
 
 
 async def test_looker_that_fails(feed):
@@ -349,7 +497,7 @@ async def test_looker_that_fails_at_once_is_not_kept(feed):
     with contextlib.suppress(RuntimeError):
         feed.look(session(), fail).stop()
     look.stop()
-    await until(lambda: not pollers(), 1)
+    await until(lambda: not at_work(), 1)
 
 
 async def test_surprise_does_not_stop_the_pictures(feed, desk):
@@ -405,7 +553,7 @@ async def test_trouble_names_who_gave_no_answer(feed, desk, pve):
 
 async def test_members_are_looked_at_now_and_then(feed, desk, monkeypatch):
     """Who the cluster's members are is asked with the first picture, and not with each one, but again in time."""
-    monkeypatch.setattr(module, "MEMBERS_PERIOD", 4 * PERIOD)
+    monkeypatch.setattr(checkup, "PERIOD", 4 * PERIOD)
     pictures = []
     feed.look(session(), pictures.append)
     await until(lambda: pictures)
@@ -440,7 +588,7 @@ async def test_members_are_forgotten_with_the_last(feed, pve):
 
 async def test_members_are_forgotten_with_the_right_to_see_them(feed, desk, pve, monkeypatch):
     """An account that may see the cluster's members no more forgets them, though not for any other trouble."""
-    monkeypatch.setattr(module, "MEMBERS_PERIOD", 2 * PERIOD)
+    monkeypatch.setattr(checkup, "PERIOD", 2 * PERIOD)
     feed.look(session(), [].append)
     for trouble in (None, Unreachable(), BadAnswer(), RequestRefused(501)):
         desk.members_trouble, looks = trouble, desk.looks_at_members
@@ -456,7 +604,7 @@ async def test_close_stops_everything(feed, desk):
     looks = [feed.look(session(f"user{number}@pve"), [].append) for number in range(5)]
     await until(lambda: desk.asked >= 5)
     await feed.aclose()
-    await until(lambda: not pollers())
+    await until(lambda: not at_work())
     for look in looks:
         look.stop()
 

@@ -15,8 +15,8 @@ from ui import text, words
 from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
 from ui.guest_search import KEYS, LONGEST, Search, understand
 from ui.guest_window import BLOCK, Sent, Window, read
-from ui.lasting import lasting
 from ui.layout import frame
+from ui.sight import sight, watch
 from ui.theme import Tag, icon
 from ui.trouble import Trouble
 from ui.units import number
@@ -37,7 +37,7 @@ def create(feed: Feed) -> None:
     def guests(q: str = "", sort: str = "") -> None:
         with frame(text.GUESTS, "guests.js"):
             board = Board(understand(q), sorting_of(sort))
-        lasting(lambda session: feed.look(session, board.show).stop)
+        watch(feed, board.show)
 
 
 class Board:
@@ -45,6 +45,7 @@ class Board:
 
     def __init__(self, search: Search, sorting: Sorting) -> None:
         self._client = ui.context.client
+        self._sight = sight()
         self._window = Window(search, sorting)
         self._rows: GuestRows | None = None
         self._trouble = Trouble()
@@ -56,6 +57,7 @@ class Board:
             self._no_match = _no_match()
             self._nothing = _nothing()
         self._page.on("ask", self._ask, js_handler="(event) => emit(event.detail)")
+        self._sight.listeners.append(lambda hidden: None if hidden else self._send())
         self._no_match.set_visibility(False)
         self._nothing.set_visibility(False)
 
@@ -82,8 +84,9 @@ class Board:
             self._page.props["data-sort"] = str(self._window.sorting)
 
     def _send(self) -> None:
+        """What is new, to a tab that somebody looks at; a hidden one gets it when it is back in sight."""
         rows = self._rows
-        if rows is None:
+        if rows is None or self._sight.hidden:
             return
         sent = self._window.sending(rows)
         if sent is not None:
@@ -111,7 +114,8 @@ class Tools:
                 more = {"spellcheck": "false", "autocapitalize": "off", "aria-describedby": "guests-hint"}
                 box = {"id": "guests-search", "type": "search", _VALUE: search.words, "maxlength": LONGEST}
                 self._box = Tag("input", "", {**box, **label, **more})
-            self._count = Tag("span", "", classes="pg-count")
+                _help()
+            self._count = Tag("span", text.LOADING, classes="pg-count")
             _sorts()
             _columns_menu()
         self._hint = Tag("p", "", {"id": "guests-hint", "role": "status"}, classes="pg-hint pg-search-hint")
@@ -163,7 +167,7 @@ def _words() -> dict[str, Any]:
         "columns": {name: text.guest_column(name) for name in words.GUEST_COLUMNS},
         "states": {state: text.state(state) for state in words.STATES},
         "locks": text.LOCKED,
-        "loading": text.LOADING,
+        "memory": text.MEMORY_IN_SHORT,
     }
 
 
@@ -187,6 +191,17 @@ def _columns_menu() -> None:
                     Tag("input", "", {"type": "checkbox", "data-column": name})
                     Tag("span", text.guest_column(name))
             Tag("button", text.COLUMNS_FITTING, {"type": "button", "data-columns": "fit"}, classes="pg-link-button")
+
+
+def _help() -> None:
+    """What can be asked for, behind a button in the search box."""
+    with Tag("details", "", classes="pg-menu-box pg-search-help"):
+        with Tag("summary", "", {"aria-label": text.SEARCH_HELP}, classes="pg-icon-button"):
+            icon("question")
+        with ui.element("div").classes("pg-menu-card"), Tag("dl"):
+            for example, meaning in text.search_examples():
+                Tag("dt", example)
+                Tag("dd", meaning)
 
 
 def _no_match() -> ui.element:

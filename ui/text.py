@@ -100,6 +100,11 @@ def task_state(one: Task) -> str:
     return translate(words.TASK_WELL) if one.status == "OK" else translate(words.TASK_WARNINGS)
 
 
+def search_examples() -> list[tuple[str, str]]:
+    """What can be typed to find guests, and what that finds."""
+    return [(example, translate(meaning)) for example, meaning in words.SEARCH_EXAMPLES.items()]
+
+
 def ending(reason: EndReason) -> tuple[str, str, str]:
     """That a session is about to end: the title, the sentence, the button that does something about it."""
     title, what, yes = words.ENDING[reason]

@@ -185,6 +185,34 @@ COLUMN_UPTIME = N_("Uptime")
 CPU_OF = N_("{share} of {count} CPUs")
 UNKNOWN = "–"
 
+# Health
+ALL_WELL = N_("All is well")
+WELL_SO_FAR = N_("Nothing wrong that your account can see")
+ONE_TROUBLE = N_("One thing needs a look")
+TROUBLES = N_("{count} things need a look")
+ONLINE = N_("{count} online")
+DOWN = N_("{count} down")
+OF_ALL = N_("of {count}")
+QUORUM = N_("Quorum")
+QUORATE = N_("Reached")
+NOT_QUORATE = N_("Lost")
+RUNNING = N_("Running")
+STOPPED = N_("Stopped")
+PAUSED = N_("Paused")
+STORAGE = N_("Storage")
+FILLING_UP = N_("{count} nearly full")
+ROOM_LEFT = N_("Room left")
+FAILED_TASKS = N_("Failed tasks")
+LAST_DAY = N_("last 24 hours")
+NONE = N_("None")
+NO_RECENT_BACKUP = N_("No recent backup")
+GUEST_COUNT = N_("{count} guests")
+BUSIEST_GUESTS = N_("Busiest guests")
+ALL_GUESTS = N_("All {count} guests")
+NEVER_BACKED_UP = N_("never backed up")
+HEALTH = N_("Health")
+MORE = N_("{count} more")
+
 # Charts
 CURVE_FIGURES = N_("mean {mean}, highest {highest}")
 SPAN = N_("How far back")
@@ -552,7 +580,19 @@ GUEST_COLUMNS = {
     "tags": N_("Tags"),
     "pool": N_("Pool"),
 }
+MEMORY_IN_SHORT = N_("RAM")
 SEARCH_GUESTS_BY = N_("Find: web, node:pve1, tag:prod, stopped")
+SEARCH_HELP = N_("What can be searched for")
+SEARCH_EXAMPLES = {
+    "web": N_("part of a name, node, tag or pool"),
+    "stopped": N_("a state"),
+    "node:pve1": N_("on this node; also pool:media, type:lxc, state:paused"),
+    "tag:web,db": N_("with either tag"),
+    "vmid:100-199": N_("by number"),
+    "name:web*": N_("a name that begins so"),
+    'name:"old box"': N_("with a space in it"),
+    "-tag:test": N_("all but these"),
+}
 GUESTS_ALL = N_("{count} guests")
 GUESTS_FOUND = N_("{found} of {count} guests")
 NOT_UNDERSTOOD = N_("Not understood and left aside: {terms}. Known are {keys}")

@@ -1,13 +1,18 @@
-"""One poller per principal, for as long as somebody looks."""
+"""One poller per principal, for as long as somebody looks; and one answer for all that ask the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextvars import copy_context
 from functools import partial
+from typing import TypeVar
 
+from services.feed.desk import Desk
+from services.feed.lender import Question
 from services.feed.picture import Picture
 from services.feed.poller import Look, Poller
 from services.proxmox import Proxmox
 from services.sessions import Session, Sessions
+
+T = TypeVar("T")
 
 Listener = Callable[[Picture], None]
 
@@ -19,24 +24,33 @@ class Feed:
         self._sessions = sessions
         self._proxmox = proxmox
         self._pollers: dict[str, Poller] = {}
+        self._desk = Desk(sessions)
 
     def look(self, session: Session, listener: Listener) -> Look:
-        """Tell `listener` every new picture, the present one at once, in the present context (PEP 567)."""
-        look = Look(session, partial(copy_context().run, listener), self._leave)
-        poller = self._pollers.get(session.principal)
+        """Tell `listener` every new picture, the present one at once, in the context (PEP 567) of this call."""
+        principal = session.principal
+        poller = self._pollers.get(principal)
         if poller is None:
-            poller = self._pollers[session.principal] = Poller(self._sessions, self._proxmox, session.principal)
-        poller.add(look)
-        return look
+            poller = self._pollers[principal] = Poller(self._sessions, self._proxmox, principal, self._forget)
+        return poller.add(session, partial(copy_context().run, listener))
+
+    async def ask(self, session: Session, key: Hashable, question: Question[T], fresh_for: float) -> T:
+        """What one page wants besides, asked once for all tabs of the principal that want it:
+
+            status = await feed.ask(session, ("status", node), lambda proxmox: proxmox.node_status(node), 5)
+
+        `key` names the question; for `fresh_for` seconds its answer is given to whoever asks, without asking again.
+        Raises SessionEnded, ProxmoxError and StoreError.
+        """
+        return await self._desk.ask(session, key, question, fresh_for)
 
     async def aclose(self) -> None:
-        """Stop every poller."""
+        """Stop every poller, and every question under way."""
         for poller in self._pollers.values():
             poller.stop()
         self._pollers.clear()
+        self._desk.close()
 
-    def _leave(self, look: Look) -> None:
-        poller = self._pollers.get(look.session.principal)
-        if poller is not None and poller.remove(look):
-            poller.stop()
-            del self._pollers[look.session.principal]
+    def _forget(self, poller: Poller) -> None:
+        if self._pollers.get(poller.principal) is poller:
+            del self._pollers[poller.principal]

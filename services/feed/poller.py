@@ -2,127 +2,146 @@
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
-from services.errors import (
-    BadAnswer,
-    ClockOff,
-    PrivilegeMissing,
-    ProxmoxError,
-    RequestRefused,
-    SessionEnded,
-    StoreError,
-    Unreachable,
-)
-from services.feed.picture import Picture
-from services.proxmox import Address, Proxmox, ProxmoxClient
+from services.errors import ProxmoxError, StoreError
+from services.feed.checkup import Checkup
+from services.feed.lender import Lender, part
+from services.feed.pace import Rest, period
+from services.feed.picture import Health, Picture
+from services.proxmox import Address, Proxmox, ProxmoxClient, Resources
 from services.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
-
-PERIOD = 4.0
-"""Seconds between two questions."""
-
-SLOWEST = 8.0
-"""Seconds between two questions while Proxmox does not answer, at the most."""
-
-MEMBERS_PERIOD = 60.0
-"""Seconds between two looks at who the cluster's members are."""
 
 
 class Look:
     """Somebody's look at the feed, from `Feed.look`."""
 
-    def __init__(self, session: Session, tell: Callable[[Picture], None], leave: "Callable[[Look], None]") -> None:
+    def __init__(self, session: Session, tell: Callable[[Picture], None], poller: "Poller") -> None:
         self.session = session
         self.tell = tell
         self.hidden = False
-        self._leave = leave
+        self._poller = poller
 
     def hide(self, hidden: bool) -> None:
         """Whether the tab is out of its person's sight: once all are, the feed slows down."""
         self.hidden = hidden
+        self._poller.stir()
 
     def stop(self) -> None:
         """Be told nothing more. To stop twice is to stop once."""
-        self._leave(self)
+        self._poller.remove(self)
 
 
 class Poller:
-    """Asks for one principal, from the first look until it is stopped."""
+    """Asks for one principal, from the first look until the last one stops; then it tells `gone`."""
 
-    def __init__(self, sessions: Sessions, proxmox: Proxmox, principal: str) -> None:
-        self._sessions = sessions
+    def __init__(self, sessions: Sessions, proxmox: Proxmox, principal: str, gone: "Callable[[Poller], None]") -> None:
         self._proxmox = proxmox
-        self._principal = principal
-        self._members_due = 0.0
+        self.principal = principal
+        self._gone = gone
         self._looks: dict[Look, None] = {}
         self._picture = Picture()
-        self._task = asyncio.create_task(self._run())
+        self._failures = 0
+        self._lender = Lender(sessions, lambda: [look.session for look in self._looks])
+        self._rest, self._rest_of_checkup = Rest(), Rest()
+        self._well = asyncio.Event()
+        self._checkup = Checkup(self._lender, forget_members=self._forget_members)
+        self._tasks = [asyncio.create_task(work) for work in (self._run(), self._run_checkup())]
 
-    def add(self, look: Look) -> None:
+    def add(self, session: Session, listener: Callable[[Picture], None]) -> Look:
         """Show it the present picture, if there is one, and every new one."""
+        look = Look(session, listener, self)
         self._looks[look] = None
         if self._picture.taken or self._picture.error:
             self._tell(look)
+        self.stir()
+        return look
 
-    def remove(self, look: Look) -> bool:
-        """Show it nothing more; whether it was the last."""
-        return self._looks.pop(look, look) is None and not self._looks
+    def remove(self, look: Look) -> None:
+        """Show it nothing more."""
+        if self._looks.pop(look, look) is None and not self._looks:
+            self.stop()
+            self._gone(self)
+
+    def stir(self) -> None:
+        """Somebody came, or looks this way again: perhaps it is time for the next question."""
+        self._rest.stir()
+        self._rest_of_checkup.stir()
 
     def stop(self) -> None:
         """Ask nothing more."""
-        self._task.cancel()
-        self._proxmox.forget_members(self._principal)
+        for task in self._tasks:
+            task.cancel()
+        self._forget_members()
+
+    # below: the pictures
 
     async def _run(self) -> None:
         await asyncio.sleep(0)  # the first look is added right after
-        failures = 0
         while True:
-            try:
-                picture = await self._look()
-            except Exception:  # a mistake of ours in one question must not end the pictures for good
-                logger.exception("the poller stumbled")
-                picture = None
+            picture = await _surely(self._look())
             if picture is not None:
-                failures = failures + 1 if picture.error else 0
+                self._failures = self._failures + 1 if picture.error else 0
                 self._show(picture)
-            await asyncio.sleep(_pause(failures))
+            await self._rest.wait(self._period)
 
     async def _look(self) -> Picture | None:
-        """A new picture by the first session that is still alive; None when none is."""
-        for session in dict.fromkeys(look.session for look in self._looks):
-            try:
-                async with self._sessions.credentials(session) as proxmox:
-                    resources = await proxmox.resources()
-                    await self._learn_members(proxmox)
-                    return Picture(resources=resources, taken=time.time(), unreached=self._unreached())
-            except SessionEnded:
-                continue
-            except (ProxmoxError, StoreError) as exc:
-                return replace(self._picture, error=exc, unreached=self._unreached())
-        return None
-
-    async def _learn_members(self, proxmox: ProxmoxClient) -> None:
-        """Now and then, the cluster's other nodes, for the day on which the configured ones are down."""
-        if time.monotonic() < self._members_due:
-            return
-        self._members_due = time.monotonic() + MEMBERS_PERIOD
+        """A new picture, the old one where there is trouble; None when no session is left."""
         try:
-            with suppress(Unreachable, BadAnswer, RequestRefused, ClockOff):
-                await proxmox.members()
-        except PrivilegeMissing:
-            self._proxmox.forget_members(self._principal)
+            return await self._lender.ask(self._see)
+        except (ProxmoxError, StoreError) as exc:
+            return replace(self._picture, error=exc, unreached=self._unreached())
+
+    async def _see(self, proxmox: ProxmoxClient) -> Picture:
+        resources = await proxmox.resources()
+        taken = time.time()
+        tasks = await part(proxmox.tasks(), ())
+        health = self._picture.health  # last of all: it may have changed while we asked
+        return Picture(resources=resources, tasks=tasks, health=health, taken=taken, unreached=self._unreached())
+
+    def _period(self) -> float:
+        return period(hidden=self._hidden, busy=self._picture.busy, failures=self._failures)
+
+    @property
+    def _hidden(self) -> bool:
+        return all(look.hidden for look in self._looks)
 
     def _unreached(self) -> Mapping[Address, ProxmoxError]:
-        return self._proxmox.troubles(self._principal)
+        return self._proxmox.troubles(self.principal)
+
+    # below: the health
+
+    async def _run_checkup(self) -> None:
+        while True:
+            await self._well.wait()  # in trouble there is nothing to learn
+            await _surely(self._learn(self._checkup.look))
+            if self._checkup.backups_due:
+                await _surely(self._learn(self._checkup.look_at_backups))
+            await self._rest_of_checkup.wait(lambda: Checkup.period(hidden=self._hidden))
+
+    async def _learn(self, look: Callable[[Resources], Awaitable[Health | None]]) -> None:
+        with suppress(ProxmoxError, StoreError):  # the pictures tell of that
+            health = await look(self._picture.resources)
+            if health is not None and health != self._picture.health:
+                self._show(replace(self._picture, health=health))
+
+    def _forget_members(self) -> None:
+        self._proxmox.forget_members(self.principal)
+
+    # below: who is told
 
     def _show(self, picture: Picture) -> None:
         self._picture = picture
+        if picture.error:
+            self._well.clear()
+        else:
+            self._well.set()
         for look in tuple(self._looks):
             self._tell(look)
 
@@ -133,6 +152,10 @@ class Poller:
             logger.exception("a listener failed")
 
 
-def _pause(failures: int) -> float:
-    """Longer with every failure, and never in step with other pollers."""
-    return min(PERIOD * 1.5**failures, SLOWEST) * random.uniform(0.85, 1)  # noqa: S311 - no secret
+async def _surely(work: Coroutine[Any, Any, Any]) -> Any:
+    """A mistake of ours in one question must not end the pictures for good."""
+    try:
+        return await work
+    except Exception:
+        logger.exception("the poller stumbled")
+        return None

@@ -25,16 +25,12 @@ class Permissions:
 
     def allows(self, path: str, *privileges: str) -> bool:
         """Whether the account has all of these privileges there."""
-        held = self._held(path)
-        return all(privilege in held for privilege in privileges)
-
-    def _held(self, path: str) -> frozenset[str]:
         if path in self.paths:
-            return frozenset(self.paths[path])
+            return self.paths[path].keys() >= set(privileges)
         for above in _above(path):
             if above in self.paths:
-                return frozenset(privilege for privilege, below in self.paths[above].items() if below)
-        return frozenset()
+                return all(self.paths[above].get(privilege, False) for privilege in privileges)
+        return False
 
 
 def _above(path: str) -> Iterator[str]:

@@ -70,9 +70,9 @@ def _numbers(text: str, limit: int) -> list[int]:
     found: set[int] = set()
     for piece in text.split(","):
         where, _, step = piece.partition("/")
-        first, _, last = where.partition("..")
+        first, to, last = where.partition("..")
         begin = 0 if first == "*" else int(first)
-        end = int(last) if last else limit - 1 if first == "*" or step else begin
+        end = int(last) if to else limit - 1 if first == "*" or step else begin
         found.update(range(begin, end + 1, int(step or 1)))
     if not all(number < limit for number in found):
         raise ValueError(text)

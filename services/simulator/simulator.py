@@ -4,7 +4,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Self
 
@@ -19,10 +18,11 @@ from services.simulator.cluster import Cluster, Node, replace_certificate
 from services.simulator.connection import Cut, House
 from services.simulator.door import Door
 from services.simulator.factors import Factors, totp, yubico
+from services.simulator.faults import Fault, Received
 from services.simulator.household import ACCOUNTS, REALMS
 from services.simulator.openid import OpenIdRealm
 from services.simulator.provider import PROVIDED_ACCOUNTS, PROVIDED_REALM, Provider
-from services.simulator.request import Parameters, Request
+from services.simulator.request import Request
 from services.simulator.rights import Grant
 from services.simulator.server import listen_together
 from services.simulator.shared import Shared
@@ -30,36 +30,6 @@ from services.simulator.tickets import LIFETIME, Keys, Tickets
 from services.simulator.world import World
 
 _REASONS = {595: "Connection refused", 596: "Connection timed out", 599: "Too many redirections"}
-
-
-@dataclass(slots=True, kw_only=True)
-class Fault:
-    """What goes wrong on purpose, for every path that starts with `path` (below `/api2/json`).
-
-    `hang` accepts requests and never answers; `reset` ends their connection abruptly; `status` answers all of them
-    with it; `delay` comes before each of these and is in real seconds.
-    """
-
-    path: str = ""
-    hang: bool = False
-    reset: bool = False
-    status: int | None = None
-    delay: float = 0.0
-
-    def strikes(self, path: str) -> bool:
-        """Whether anything goes wrong for this path."""
-        return path.startswith(self.path) and (self.hang or self.reset or self.status is not None or self.delay > 0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """A request that arrived, and at which door. Its parameters hold passwords, so they are never printed."""
-
-    door: Address
-    method: str
-    path: str
-    headers: tuple[str, ...]
-    parameters: Parameters = field(repr=False)
 
 
 class Simulator:
@@ -118,17 +88,14 @@ class Simulator:
         self._clock = Clock(speed)
         self._openid = dict(openid or {})
         self._provider = Provider(now=self.now) if provider else None
-        named = [Realm(realm=name, type="openid") for name in self._openid]
         absences = Absences(self._clock.elapsed)
-        world = World(seed, guests, nodes, began=self._clock.began, names=names, absences=absences)
-        known = [*named, *([PROVIDED_REALM] if provider else []), *realms]
-        self._directory = Directory(self.accounts, known, world.pools)
-        self._world = world
-        self._cluster = Cluster([*world.hosts], host, doors, identity, absences)
+        self._world = World(seed, guests, nodes, began=self._clock.began, names=names, absences=absences)
+        self._directory = Directory(self.accounts, self._realms(realms), self._world.pools)
+        self._cluster = Cluster([*self._world.hosts], host, doors, identity, absences)
         self._keys = Keys()
         shared = Shared(
             directory=self._directory,
-            world=world,
+            world=self._world,
             cluster=self._cluster,
             clock=self._clock,
             openid=self._openid,
@@ -138,17 +105,7 @@ class Simulator:
             node.name: Factors(webauthn_origin=webauthn_origin, webauthn_id=webauthn_id) for node in opening
         }
         self._workers = {node.name: asyncio.Semaphore(slots) for node in opening}
-        self._tickets = {
-            node.name: Tickets(self._keys, partial(self._time_at, node), ticket_seconds) for node in opening
-        }
-        self._doors = tuple(
-            Door(
-                node,
-                Api(shared, node, self._tickets[node.name], self._factors[node.name]),
-                Address(host=node.ip, port=port),
-            )
-            for node in opening
-        )
+        self._doors = tuple(self._door_of(node, shared, port, ticket_seconds) for node in opening)
         self._stack = AsyncExitStack()
 
     @property
@@ -290,6 +247,16 @@ class Simulator:
     def forget_keys(self) -> None:
         """Refuse every earlier ticket from now on."""
         self._keys.forget()
+
+    def _realms(self, given: Iterable[Realm]) -> list[Realm]:
+        """Those of the settings for OpenID, that of our own provider, and those given: the last of a name counts."""
+        named = [Realm(realm=name, type="openid") for name in self._openid]
+        return [*named, *([PROVIDED_REALM] if self._provider else []), *given]
+
+    def _door_of(self, node: Node, shared: Shared, port: int, ticket_seconds: int) -> Door:
+        tickets = Tickets(self._keys, partial(self._time_at, node), ticket_seconds)
+        api = Api(shared, node, tickets, self._factors[node.name])
+        return Door(node, api, Address(host=node.ip, port=port))
 
     def _node(self, name: str) -> Node:
         return next(node for node in self._cluster.nodes if node.name == name)
