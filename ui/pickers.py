@@ -3,8 +3,9 @@
 from ui import text
 from ui.addresses import LANGUAGE, THEME
 from ui.choices import THEMES
+from ui.head import chosen_theme
 from ui.language import LANGUAGES, language
-from ui.theme import Tag, chosen_theme, icon
+from ui.theme import Tag, icon
 
 _ICONS = {"light": "sun", "dark": "moon", "system": "desktop"}
 
