@@ -17,7 +17,11 @@ from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import pickers, text
 from ui.clocks import Clocks
+<<<<<<< HEAD
 from ui.head import head
+=======
+from ui.links import STORAGE, TASKS
+>>>>>>> main
 from ui.palette import Palette, palette_button
 from ui.sight import watch
 from ui.tab_title import TabTitle
@@ -90,6 +94,8 @@ def _navigated() -> tuple[tuple[str, str, str], ...]:
     return (
         (text.OVERVIEW, "/", "overview"),
         (text.GUESTS, "/guests", "guests"),
+        (text.STORAGES, STORAGE, "storage"),
+        (text.TASKS_TITLE, TASKS, "tasks"),
         (text.MY_SESSIONS, "/sessions", "sessions"),
     )
 
