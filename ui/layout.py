@@ -17,11 +17,8 @@ from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import pickers, text
 from ui.clocks import Clocks
-<<<<<<< HEAD
 from ui.head import head
-=======
 from ui.links import STORAGE, TASKS
->>>>>>> main
 from ui.palette import Palette, palette_button
 from ui.sight import watch
 from ui.tab_title import TabTitle
