@@ -31,8 +31,8 @@ def themes() -> None:
 
 
 def _group(action: str, label: str) -> Tag:
-    attributes = {"method": "post", "action": action, "role": "group", "aria-label": label}
-    return Tag("form", "", attributes, classes="pg-picker")
+    with Tag("form", "", {"method": "post", "action": action}):
+        return Tag("div", "", {"role": "group", "aria-label": label}, classes="pg-picker")
 
 
 def _button(name: str, value: str, *, chosen: bool) -> Tag:
