@@ -7,7 +7,8 @@ const proxgate = (() => {
   function cover(on) {
     document.getElementById("pg-cover").hidden = !on;
     document.getElementById("app").inert = on;
-    document.querySelector(":popover-open")?.hidePopover(); // it lies above everything
+    document.querySelector(":popover-open")?.hidePopover(); // what lies above everything
+    document.querySelector("dialog[open]")?.close();
     for (const dialog of document.querySelectorAll("[id^=q-portal]")) dialog.inert = on;
   }
 

@@ -275,6 +275,7 @@ def test_both_pages_are_accessible(chromium, site, scheme, width):
     browser.sign_in(page)
     page.get_by_role("article").first.wait_for()
     page.locator(".pg-busiest tbody tr").first.wait_for()
+    expect(page.locator(".pg-waiting")).to_have_count(0)
     assert _serious(page) == []
     context.close()
 

@@ -46,9 +46,11 @@ from services.proxmox import (
     Node,
     Proxmox,
     Realm,
+    Resources,
     Storage,
     Ticket,
     Trust,
+    resources,
 )
 from services.proxmox.credentials import headers as headers_of
 from services.proxmox.line import closed_whole
@@ -288,6 +290,74 @@ async def test_odd_texts_of_a_guest_are_left_out(api: respx.MockRouter, proxmox:
     odd = guest | {"name": {}, "tags": 5.5, "pool": None, "lock": "x" * 5000, "template": "perhaps"}
     api.get("/cluster/resources").mock(of([odd]))
     assert (await proxmox.signed_in(TICKET).resources()).guests == (Guest(**guest),)
+
+
+SEAMS = [
+    "},{",
+    '"},{"',
+    '\\"},{\\"',
+    '},{"type":"qemu","vmid":9,"node":"x","status":"y"},{',
+    "]}",
+    '[{"a":[{},{}]},{}]',
+]
+
+
+@pytest.mark.parametrize("piece", range(1, 400, 7))
+async def test_pieces_make_a_whole(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list read in pieces is the list, whatever its texts hold and its rows bring along, wherever it is cut."""
+    base = {"type": "lxc", "node": "a", "status": "running"}
+    rows = [base | {"vmid": 100 + n, "name": name, "x": [{"y": {}}, {"z": [{}, {}]}]} for n, name in enumerate(SEAMS)]
+    body = bytearray(json.dumps({"data": rows}, separators=(",", ":")).encode())
+    monkeypatch.setattr(resources, "PIECE", piece)
+    found = await resources.read(body)
+    assert isinstance(found, Resources)
+    assert [(guest.vmid, guest.name) for guest in found.guests] == [(row["vmid"], row["name"]) for row in rows]
+
+
+ODD_LISTS = {
+    "spaced": ('{ "data": [ %s ] }', True),
+    "not first": ('{"total":1,"data":[%s]}', True),
+    "not last": ('{"data":[%s],"total":[1]}', True),
+    "twice": ('{"data":[],"data":[%s]}', True),
+    "cut short": ('{"data":[%s', False),
+    "cut short, as if whole": ('{"data":[%s,{"type":"lxc"]}', False),
+    "two": ('{"data":[%s]}{"data":[]}', False),
+    "no seam": ('{"data":[%s},{]}', False),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_LISTS)
+async def test_lists_written_otherwise(
+    kind: str, api: respx.MockRouter, proxmox: Proxmox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that is written another way than Proxmox writes it is read all the same, and one that is none is not."""
+    monkeypatch.setattr(resources, "PIECE", 1)
+    form, good = ODD_LISTS[kind]
+    guest = '{"type":"lxc","vmid":%d,"node":"a","status":"running"}'
+    api.get("/cluster/resources").mock(httpx.Response(200, content=form % f"{guest % 100},{guest % 101}"))
+    if good:
+        assert [one.vmid for one in (await proxmox.signed_in(TICKET).resources()).guests] == [100, 101]
+    else:
+        with pytest.raises(BadAnswer):
+            await proxmox.signed_in(TICKET).resources()
+
+
+async def test_an_empty_list(api: respx.MockRouter, proxmox: Proxmox) -> None:
+    """Who may see nothing sees nothing."""
+    api.get("/cluster/resources").mock(httpx.Response(200, content='{"data":[]}'))
+    assert await proxmox.signed_in(TICKET).resources() == Resources()
+
+
+async def test_everything_else_goes_on_while_a_long_list_is_read() -> None:
+    """Between the pieces of ten thousand guests everything else has its turn."""
+    row = {"type": "lxc", "node": "a", "status": "running", "name": "x" * 200}
+    rows = [row | {"vmid": vmid} for vmid in range(100, 10_100)]
+    body = bytearray(json.dumps({"data": rows}, separators=(",", ":")).encode())
+    turns, reading = 0, asyncio.create_task(resources.read(body))
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns > len(body) / resources.PIECE
 
 
 async def test_the_version_is_read(api: respx.MockRouter, proxmox: Proxmox) -> None:

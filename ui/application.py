@@ -31,7 +31,7 @@ from ui.clocks import Clocks
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
 from ui.guard import Guard
-from ui.layout import set_banners, set_clocks
+from ui.layout import set_banners, set_clocks, set_feed
 from ui.messages import Messages
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
@@ -86,6 +86,7 @@ def compose(parts: Parts) -> ASGIApp:
         public=origin_of(urlsplit(settings.public_url)) if settings.public_url else "",
     ))  # fmt: skip
     set_clocks(Clocks(sessions, watch))
+    set_feed(feed)
     set_banners(demo=settings.demo, unverified=_trusts_anybody(settings))
     login.create(directory, tabs.kept, first_use=settings.trust.uses_anchors)
     verify.create(sign_in, cookies)

@@ -12,20 +12,30 @@ from html import escape
 
 from nicegui import ui
 
+from services.feed import Feed
 from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import pickers, text
 from ui.clocks import Clocks
+from ui.palette import Palette, palette_button
+from ui.sight import watch
+from ui.tab_title import TabTitle
 from ui.theme import Tag, head, icon, logo
 from ui.visit import current_session, visit_of
 
 _told: dict[str, bool] = {}
 _clocks: list[Clocks] = []
+_feeds: list[Feed] = []
 
 
 def set_clocks(clocks: Clocks) -> None:
     """What tells every protected page that its session runs out."""
     _clocks[:] = [clocks]
+
+
+def set_feed(feed: Feed) -> None:
+    """What tells every protected page how the cluster is, and what there is to be found."""
+    _feeds[:] = [feed]
 
 
 def set_banners(*, demo: bool, unverified: bool) -> None:
@@ -37,8 +47,8 @@ def set_banners(*, demo: bool, unverified: bool) -> None:
 def frame(title: str, *scripts: str) -> Generator[None]:
     """Draw the shell around the page, which may have scripts of its own."""
     session = current_session()
-    ui.page_title(f"{title} · {text.PRODUCT}")
-    head("page.js", *scripts)
+    tab_title = TabTitle(title)
+    head("page.js", "palette.js", *scripts)
     drawer = _navigation()
     with ui.header(elevated=False).classes("pg-header"):
         menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")
@@ -48,6 +58,7 @@ def frame(title: str, *scripts: str) -> Generator[None]:
         with Tag("a", "", {"href": "/", "aria-label": text.PRODUCT}, classes="pg-brand"):
             logo(28)
             Tag("span", text.PRODUCT, classes="pg-brand-name")
+        palette_button()
         _account(session)
     with ui.context.client.layout:
         Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
@@ -57,6 +68,10 @@ def frame(title: str, *scripts: str) -> Generator[None]:
     with Tag("div", "", {"id": "content", "tabindex": "-1"}, classes="pg-page"):
         Tag("h1", title, classes="pg-title")
         yield
+    palette = Palette((label, address) for label, address, _ in _navigated())
+    for feed in _feeds:
+        watch(feed, tab_title.show)
+        watch(feed, palette.show)
     for clocks in _clocks:
         clocks.draw()
 

@@ -5,6 +5,7 @@ from nicegui import ui
 from services.feed import Feed, Picture
 from ui import text
 from ui.busiest import Busiest
+from ui.cluster_curves import Load
 from ui.layout import frame
 from ui.nodes import NodeCards
 from ui.sight import watch
@@ -18,16 +19,16 @@ def create(feed: Feed) -> None:
     """Register the page."""
 
     @ui.page("/")
-    def overview() -> None:
-        with frame(text.OVERVIEW):
-            board = Board()
+    def overview(span: str = "") -> None:
+        with frame(text.OVERVIEW, "charts.js", "times.js"):
+            board = Board(feed, span)
         watch(feed, board.show)
 
 
 class Board:
     """The overview's contents; `show` draws a new picture over the old one."""
 
-    def __init__(self) -> None:
+    def __init__(self, feed: Feed, span: str) -> None:
         self._drawn = False
         self._trouble = Trouble()
         self._loading = _skeleton()
@@ -38,6 +39,7 @@ class Board:
             self._node_count = _section(text.NODES, "nodes")
             self._nodes = NodeCards()
             self._no_nodes = Tag("p", text.NO_NODES, classes="pg-hint")
+            self._load = Load(feed, span)
             self._busiest = Busiest()
         self._nothing.set_visibility(False)
         self._board.set_visibility(False)
@@ -64,6 +66,7 @@ class Board:
         self._node_count.set_text(text.NODES_ONLINE.format(online=online, count=len(nodes)))
         self._no_nodes.set_visibility(not nodes)
         self._nodes.show(nodes)
+        self._load.show(nodes)
         self._busiest.show(picture.resources.guests)
 
 

@@ -9,7 +9,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
@@ -53,8 +53,13 @@ _BROKEN = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, h11.Pr
            anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)  # fmt: skip
 
 
-Read = Callable[[bytearray], object]
+Read = Callable[[bytearray], Awaitable[object]]
 """What is made of a whole body. Raises BadAnswer."""
+
+
+async def at_once(answer: bytearray) -> object:
+    """What stands under "data", as it is."""
+    return body.data(answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +74,7 @@ class Call:
     method: str
     path: str
     cap: int
-    read: Read = body.data
+    read: Read = at_once
     passed_on: bool = False
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     form: bytes | None = field(default=None, repr=False)
@@ -216,7 +221,7 @@ class Line:
                 if refusal is not None:
                     raise refusal
                 sending.answering()
-                data = call.read(await body.read(response, call.cap))
+                data = await call.read(await body.read(response, call.cap))
                 return Answer(data=data, peer=Peer(address=self.address, ip=_ip(response)))
         except _BROKEN as exc:
             trouble = _Trouble.of(exc)

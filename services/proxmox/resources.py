@@ -1,8 +1,10 @@
 """What stands in a cluster: `GET /cluster/resources`, as far as this account may see it.
 
-Ten thousand guests are some megabytes: the bytes become values of ours in one step, without dicts in between.
+Ten thousand guests are some megabytes: the bytes become values of ours in one step, without dicts in between, and a
+piece at a time, so that everything else goes on meanwhile.
 """
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -94,25 +96,52 @@ class Resources:
     storages: tuple[Storage, ...] = ()
 
 
+_Rows = list[Annotated[Node | Guest | Storage, Field(discriminator="type"), Omit()]]
+
+
 class _Body(TypedDict):
-    data: list[Annotated[Node | Guest | Storage, Field(discriminator="type"), Omit()]]
+    data: _Rows
 
 
-_BODY = TypeAdapter(_Body)
+_BODY, _ROWS = TypeAdapter(_Body), TypeAdapter(_Rows)
 _NO_JSON = (b"NaN", b"Infinity")  # pydantic takes them for numbers; in a text they are no harm
+_HEAD, _SEAM, _TAIL = b'{"data":[', b"},{", b"]}"
+PIECE = 256 * 1024
+"""Bytes that are read without a pause: some seven hundred guests, and five milliseconds."""
 
 
-def read(answer: bytearray) -> object:
+async def read(answer: bytearray) -> object:
     """A whole body as Resources, or what else stood under "data". Raises BadAnswer where nothing did.
 
     Rows of other kinds, and rows that make no sense, are left out.
     """
     body.refuse_too_many(answer)
+    await asyncio.sleep(0)
     if any(word in answer for word in _NO_JSON):
         body.data(answer)
     with suppress(ValidationError):
+        return _sorted_out(await _piecewise(answer))
+    with suppress(ValidationError):
         return _sorted_out(_BODY.validate_json(answer)["data"])
     return body.data(answer)
+
+
+async def _piecewise(answer: bytearray) -> _Rows:
+    """The rows of a body that is written as Proxmox writes it. Raises ValidationError for any other.
+
+    A seam in the middle of a text or of a row is never taken for one between rows: what stands before it is no JSON.
+    """
+    if not (answer.startswith(_HEAD) and answer.endswith(_TAIL)):
+        return _ROWS.validate_json(b"")
+    rows: _Rows = []
+    begin, end = len(_HEAD), len(answer) - len(_TAIL)
+    while begin < end:
+        seam = answer.find(_SEAM, begin + PIECE, end)
+        stop = end if seam < 0 else seam + 1
+        rows += _ROWS.validate_json(b"[%b]" % answer[begin:stop])
+        begin = stop + 1
+        await asyncio.sleep(0)
+    return rows
 
 
 def of(answer: Answer) -> Resources:

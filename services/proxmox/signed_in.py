@@ -9,7 +9,6 @@ from services.errors import Outage, RequestRefused, Unreachable
 from services.proxmox import (
     answers,
     backups,
-    body,
     cluster,
     credentials,
     guests,
@@ -25,7 +24,7 @@ from services.proxmox.backups import BackupJob
 from services.proxmox.cluster import Cluster, Member
 from services.proxmox.funnel import Funnel
 from services.proxmox.guests import GuestStatus
-from services.proxmox.line import Answer, Call, Read
+from services.proxmox.line import Answer, Call, Read, at_once
 from services.proxmox.models import Address, Credential, NodeCertificate, Ticket
 from services.proxmox.network import Interfaces
 from services.proxmox.nodes import NodeStatus, Service, Update
@@ -174,7 +173,7 @@ class ProxmoxClient:
         return await self._ask("GET", f"/nodes/{place}{'?' * bool(query)}{query}", cap=cap, passed_on=True)
 
     async def _ask(
-        self, method: str, path: str, *, cap: int = _SMALL, read: Read = body.data, passed_on: bool = False
+        self, method: str, path: str, *, cap: int = _SMALL, read: Read = at_once, passed_on: bool = False
     ) -> Answer:
         call = Call(
             method=method,

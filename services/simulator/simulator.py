@@ -105,7 +105,10 @@ class Simulator:
             node.name: Factors(webauthn_origin=webauthn_origin, webauthn_id=webauthn_id) for node in opening
         }
         self._workers = {node.name: asyncio.Semaphore(slots) for node in opening}
-        self._doors = tuple(self._door_of(node, shared, port, ticket_seconds) for node in opening)
+        self._tickets = {
+            node.name: Tickets(self._keys, partial(self._time_at, node), ticket_seconds) for node in opening
+        }
+        self._doors = tuple(self._door_of(node, shared, port) for node in opening)
         self._stack = AsyncExitStack()
 
     @property
@@ -253,9 +256,8 @@ class Simulator:
         named = [Realm(realm=name, type="openid") for name in self._openid]
         return [*named, *([PROVIDED_REALM] if self._provider else []), *given]
 
-    def _door_of(self, node: Node, shared: Shared, port: int, ticket_seconds: int) -> Door:
-        tickets = Tickets(self._keys, partial(self._time_at, node), ticket_seconds)
-        api = Api(shared, node, tickets, self._factors[node.name])
+    def _door_of(self, node: Node, shared: Shared, port: int) -> Door:
+        api = Api(shared, node, self._tickets[node.name], self._factors[node.name])
         return Door(node, api, Address(host=node.ip, port=port))
 
     def _node(self, name: str) -> Node:
