@@ -284,12 +284,11 @@ def test_a_page_that_nobody_touches_asks_for_nothing(visit, pve):
     before, whole = len(tab.frames), count.inner_text()
     pve.flap(0.6)
     try:
-        expect(count).not_to_have_text(whole, timeout=15_000)
-        few = count.inner_text()
-        expect(count).not_to_have_text(few, timeout=15_000)
-        page.wait_for_timeout(1000)
+        expect(count).not_to_have_text(whole, timeout=40_000)  # it flaps out of step with our looks
     finally:
         pve.flap(0)
+    expect(count).to_have_text(whole, timeout=15_000)
+    page.wait_for_timeout(1000)
     assert [frame for frame in tab.frames[before:] if frame.startswith('42["event"')] == []
 
 
