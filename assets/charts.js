@@ -143,13 +143,6 @@ const charts = (() => {
       return lines(times, curves).map((one, index) => merged(one, own[index]));
     },
     text: () => colours([]).textStyle,
-    // Which span the address names, for whoever reloads the page or passes it on.
-    remember(span) {
-      const to = new URL(window.location.href);
-      if (span === "hour") to.searchParams.delete("span");
-      else to.searchParams.set("span", span);
-      window.history.replaceState(window.history.state, "", to);
-    },
   };
 })();
 window.charts = charts;

@@ -55,6 +55,14 @@ const proxgate = (() => {
     }
   }, RETRY_MS);
 
-  return { cover };
+  // What a page shows stands in its address, for whoever reloads it or passes it on; empty takes it out.
+  function setAddress(name, value) {
+    const to = new URL(window.location.href);
+    if (value) to.searchParams.set(name, value);
+    else to.searchParams.delete(name);
+    window.history.replaceState(window.history.state, "", to);
+  }
+
+  return { cover, setAddress };
 })();
 window.proxgate = proxgate;

@@ -26,13 +26,29 @@ from services.sessions import Limits, Sessions, upkeep
 from services.sessions.watch import Watch
 from services.settings import Settings
 from services.store.connection import Store
-from ui import choices, guests, login, my_sessions, overview, routes, strays, trust, verify, ways_in
+from ui import (
+    choices,
+    guest_page,
+    guests,
+    login,
+    my_sessions,
+    node_page,
+    overview,
+    routes,
+    storage_page,
+    strays,
+    tasks_page,
+    trust,
+    verify,
+    ways_in,
+)
 from ui.clocks import Clocks
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
 from ui.guard import Guard
 from ui.layout import set_banners, set_clocks, set_feed
 from ui.messages import Messages
+from ui.proxmox_links import set_proxmox
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
 from ui.timers import guard_timers
@@ -88,11 +104,16 @@ def compose(parts: Parts) -> ASGIApp:
     set_clocks(Clocks(sessions, watch))
     set_feed(feed)
     set_banners(demo=settings.demo, unverified=_trusts_anybody(settings))
+    set_proxmox(settings.addresses, demo=settings.demo)
     login.create(directory, tabs.kept, first_use=settings.trust.uses_anchors)
     verify.create(sign_in, cookies)
     trust.create()
     overview.create(feed)
     guests.create(feed)
+    guest_page.create(feed)
+    node_page.create(feed)
+    storage_page.create(feed)
+    tasks_page.create(feed)
     my_sessions.create(sessions)
     strays.create()
     nicegui_app.router.redirect_slashes = False

@@ -94,7 +94,7 @@ class Chart:
             "animation": False,
             "grid": {"left": 8, "right": 16, "top": 12, "bottom": 4, "containLabel": True},
             ":xAxis": f"charts.x({series.times[0]}, {series.times[-1]})",
-            ":yAxis": f"charts.y({unit}, {_short(top)})",
+            ":yAxis": f"charts.y({unit}, {top!r})",
             ":tooltip": f"charts.tooltip({unit})",
             ":textStyle": "charts.text()",
             ":series": f"charts.lines({json.dumps(series.times)}, {json.dumps(curves)})",

@@ -15,6 +15,9 @@ from ui.theme import Tag
 REFRESH_SECONDS = 60
 """Proxmox notes a figure each minute."""
 
+FRESH = 0.8
+"""The share of a period for which an answer is as good as new: the next time it is asked anew."""
+
 SPANS: tuple[Timeframe, ...] = ("hour", "day", "week")
 
 Ask = Callable[[Timeframe], Awaitable[Series]]
@@ -23,10 +26,18 @@ Ask = Callable[[Timeframe], Awaitable[Series]]
 class Curves:
     """Charts over one span of time. `ask` gets their curves; `charts` draws them, and is called once."""
 
-    def __init__(self, span: str, ask: Ask, charts: Callable[[], Sequence[Chart]], *, of_node: str = "") -> None:
+    def __init__(
+        self,
+        span: str,
+        ask: Ask,
+        charts: Callable[[], Sequence[Chart]],
+        *,
+        of_node: str = "",
+        when: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._ask = ask
         self._span: Timeframe = _span(span)
-        self._part = Part(self._show, lambda: self._ask(self._span), of_node=of_node)
+        self._part = Part(self._show, lambda: self._ask(self._span), of_node=of_node, when=when)
         with self._part:
             self._buttons = self._switch()
             with ui.element("div").classes("pg-charts"):
@@ -40,8 +51,8 @@ class Curves:
         await self._part.refresh()
 
     def move(self, node: str) -> None:
-        """Speak of this node from now on, where a guest has moved to."""
-        self._part.of_node = node
+        """Be about this node from now on, where a guest has moved to."""
+        self._part.move(node)
 
     def _show(self, series: Series) -> None:
         drawn = [chart.show(series) for chart in self._charts]
@@ -54,7 +65,8 @@ class Curves:
     def _button(self, span: Timeframe) -> Tag:
         pressed = str(span == self._span).lower()
         button = Tag("button", text.span(span), {"type": "button", "aria-pressed": pressed})
-        remember = f"() => {{ charts.remember('{span}'); emit(); }}"
+        named = "" if span == SPANS[0] else span
+        remember = f"() => {{ proxgate.setAddress('span', '{named}'); emit(); }}"
         return button.on("click", partial(self._choose, span), js_handler=remember)
 
     async def _choose(self, span: Timeframe) -> None:
@@ -91,4 +103,4 @@ def _network() -> Chart:
 def _span(words: str) -> Timeframe:
     """What an address says, the last hour where it makes no sense."""
     found: dict[str, Timeframe] = {one: one for one in SPANS}
-    return found.get(words, "hour")
+    return found.get(words, SPANS[0])

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import quote, urlencode
 
 from services.feed import Picture
 from services.proxmox import Node, Resources, Storage
 from ui import text
+from ui.links import STORAGE, guests_address, node_address, tasks_address
 from ui.units import percent, share
 
 FULL, ALMOST_FULL = 0.95, 0.85
@@ -126,9 +126,9 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
         name="storage",
         title=text.STORAGE,
         value=text.FILLING_UP.format(count=len(tight)) if tight else text.ROOM_LEFT,
-        address="/storage",
+        address=STORAGE,
         level=Level.BAD if full else Level.WARNING if tight else Level.GOOD,
-        parts=tuple((f"{one.storage} {percent(share(one.disk, one.maxdisk))}", "/storage") for one in tight[:3]),
+        parts=tuple((f"{one.storage} {percent(share(one.disk, one.maxdisk))}", STORAGE) for one in tight[:3]),
     )
 
 
@@ -142,12 +142,9 @@ def _failed(picture: Picture) -> Tile | None:
         title=text.FAILED_TASKS,
         value=str(len(failed)) if failed else text.NONE,
         note=text.LAST_DAY,
-        address="/tasks?failed=1",
+        address=tasks_address(failed=True),
         level=Level.WARNING if failed else Level.GOOD,
-        parts=tuple(
-            (f"{node} {count}", f"/tasks?{urlencode({'failed': 1, 'node': node})}")
-            for node, count in sorted(nodes.items())
-        )
+        parts=tuple((f"{node} {count}", tasks_address(failed=True, node=node)) for node, count in sorted(nodes.items()))
         if len(nodes) > 1
         else (),
     )
@@ -164,13 +161,3 @@ def _unprotected(picture: Picture) -> Tile | None:
         address="#backups" if unprotected else guests_address(""),
         level=Level.WARNING if unprotected else Level.GOOD,
     )
-
-
-def node_address(node: str) -> str:
-    """The page of a node."""
-    return f"/nodes/{quote(node, safe='')}"
-
-
-def guests_address(words: str) -> str:
-    """The guests that a search finds."""
-    return f"/guests?{urlencode({'q': words})}" if words else "/guests"

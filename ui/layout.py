@@ -17,6 +17,7 @@ from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import pickers, text
 from ui.clocks import Clocks
+from ui.links import STORAGE, TASKS
 from ui.palette import Palette, palette_button
 from ui.sight import watch
 from ui.tab_title import TabTitle
@@ -89,6 +90,8 @@ def _navigated() -> tuple[tuple[str, str, str], ...]:
     return (
         (text.OVERVIEW, "/", "overview"),
         (text.GUESTS, "/guests", "guests"),
+        (text.STORAGES, STORAGE, "storage"),
+        (text.TASKS_TITLE, TASKS, "tasks"),
         (text.MY_SESSIONS, "/sessions", "sessions"),
     )
 

@@ -24,8 +24,16 @@ class Part(Generic[T]):
     What the account may not know from the start is left out; what it may know no longer is said to be so.
     """
 
-    def __init__(self, draw: Callable[[T], None], question: Callable[[], Awaitable[T]], *, of_node: str = "") -> None:
-        self.of_node = of_node
+    def __init__(
+        self,
+        draw: Callable[[T], None],
+        question: Callable[[], Awaitable[T]],
+        *,
+        of_node: str = "",
+        when: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._of_node = of_node
+        self._when = when
         self._draw = draw
         self._question = question
         self._drawn = False
@@ -43,7 +51,9 @@ class Part(Generic[T]):
         self._room.__exit__()
 
     async def refresh(self) -> None:
-        """Ask, and show what came of it; of two questions at once the later one counts."""
+        """Ask, if there is anything to ask, and show what came of it; of two questions at once the later one counts."""
+        if not self._when():
+            return
         self._turn = turn = self._turn + 1
         try:
             answer = await self._question()
@@ -55,6 +65,19 @@ class Part(Generic[T]):
         else:
             if self._counts(turn):
                 self._show(answer)
+
+    def take(self, answer: T) -> None:
+        """Show what came of itself."""
+        self._turn += 1
+        self._show(answer)
+
+    def set_stale(self, *, stale: bool) -> None:
+        """Grey, or no more, what is shown."""
+        self._room.classes(**{"add" if stale else "remove": "pg-stale"})
+
+    def move(self, node: str) -> None:
+        """Be about this node from now on."""
+        self._of_node = node
 
     def leave_out(self) -> None:
         """Show nothing of it, until it is asked again."""
@@ -85,7 +108,7 @@ class Part(Generic[T]):
 
     def _sentence(self, error: ProxmoxError | StoreError) -> str:
         """Proxmox may well answer where one of its nodes does not."""
-        if not self.of_node or not isinstance(error, Unreachable):
+        if not self._of_node or not isinstance(error, Unreachable):
             return text.sentence(error)
         form = text.NODE_FAILED if error.outage is Outage.FAILED else text.NODE_SILENT
-        return form.format(node=self.of_node)
+        return form.format(node=self._of_node)

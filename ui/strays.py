@@ -13,13 +13,18 @@ def create() -> None:
 
     @ui.page("/{path:path}")
     def not_found() -> None:
-        ui.context.client.status_code = 404
-        _stray(text.NOT_FOUND_TITLE, text.NOT_FOUND)
+        stray(text.NOT_FOUND_TITLE, text.NOT_FOUND)
 
     @app.on_page_exception
     def page_failed() -> None:
         # The reason is for the log alone: it may name what no visitor should read.
         _stray(text.PAGE_FAILED_TITLE, text.PAGE_FAILED)
+
+
+def stray(title: str, sentence: str) -> None:
+    """Answer 404: what the address names is not there, or not this account's to see."""
+    ui.context.client.status_code = 404
+    _stray(title, sentence)
 
 
 def _stray(title: str, sentence: str) -> None:
@@ -29,5 +34,5 @@ def _stray(title: str, sentence: str) -> None:
         Tag("p", sentence)
         return
     with frame(title):
-        Tag("p", sentence)
+        Tag("p", sentence, classes="pg-sentence")
         Tag("a", text.TO_OVERVIEW, {"href": "/"}, classes="pg-button pg-primary pg-inline")

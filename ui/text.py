@@ -79,6 +79,11 @@ def boot_mode(mode: str) -> str:
     return translate(words.BOOT_MODES[mode]) if mode in words.BOOT_MODES else mode
 
 
+def kind(type: str) -> str:
+    """A virtual machine or a container."""
+    return translate(words.KINDS[type])
+
+
 def content(kind: str) -> str:
     """What a storage holds, by Proxmox's word for it."""
     return translate(words.CONTENTS[kind]) if kind in words.CONTENTS else kind

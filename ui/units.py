@@ -79,6 +79,16 @@ def since(seconds: float) -> str:
     return ago(seconds) if seconds >= 60 else text.JUST_NOW
 
 
+def ahead(seconds: float) -> str:
+    """How long something may take yet, in the one unit that is worth saying: 3 weeks."""
+    days = seconds / 86400
+    if days < 1.5:
+        return text.IN_A_DAY
+    if days < 14:
+        return text.IN_DAYS.format(count=round(days))
+    return text.IN_WEEKS.format(count=round(days / 7)) if days < 90 else text.IN_MONTHS.format(count=round(days / 30.4))
+
+
 def utc(seconds: float) -> str:
     """A moment in Unix seconds as 2026-03-01 17:05, which is UTC."""
     return _moment(seconds).strftime("%Y-%m-%d %H:%M")

@@ -243,8 +243,7 @@ ROOT_DISK = N_("Root disk")
 USED_OF = N_("{used} of {total}")
 UP_FOR = N_("up {uptime}")
 SYSTEM = N_("System")
-LOAD = N_("Load")
-LOAD_OF = N_("{one} · {five} · {fifteen} over 1, 5 and 15 minutes")
+LOAD = N_("Load, 1 · 5 · 15 min")
 PROCESSOR = N_("Processor")
 PROCESSOR_OF = N_("{count} × {model}")
 VERSION = N_("Proxmox VE")
@@ -274,10 +273,10 @@ NO_SUCH_GUEST_TITLE = N_("No such guest")
 NO_SUCH_GUEST = N_("There is no guest {vmid}, or your account may not see it.")
 GUEST_GONE = N_("This guest is there no longer, or your account may no longer see it.")
 GUEST_MOVED = N_("It has moved from {before} to {now}.")
-GUEST_ON = N_("on")
-DISK = N_("Disk")
+GUEST_ON = N_("{kind} {vmid} on")
 DETAILS = N_("Details")
 KIND = N_("Kind")
+CORES = N_("CPUs")
 KINDS = {"qemu": N_("Virtual machine"), "lxc": N_("Container")}
 TEMPLATE_OF = N_("{kind}, template")
 TAGS = N_("Tags")
@@ -317,6 +316,9 @@ CONTENTS = {
     "snippets": N_("Snippets"),
     "import": N_("Imports"),
 }
+STORAGE_TYPE = N_("Type")
+STORAGES_MORE = N_("And {count} more.")
+OPEN_NAMED_IN_PROXMOX = N_("Open {name} in Proxmox")
 STORAGES_TOTAL = N_("{used} of {total} in use")
 
 # Tasks

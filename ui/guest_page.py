@@ -1,0 +1,338 @@
+"""One guest: how it is now and was lately, how to reach it, what was done with it."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
+
+from nicegui import ui
+
+from services.errors import RequestRefused
+from services.feed import Feed, Picture
+from services.proxmox import (
+    Guest,
+    GuestStatus,
+    GuestType,
+    Interface,
+    Interfaces,
+    ProxmoxClient,
+    Series,
+    Task,
+    TaskFilter,
+    Timeframe,
+)
+from ui import text
+from ui.curves import FRESH, REFRESH_SECONDS, Curves, guest_charts
+from ui.facts import Facts, Notice, section
+from ui.first_picture import first_picture
+from ui.guest_search import state_of
+from ui.layout import frame
+from ui.links import node_address, tasks_address
+from ui.meters import Meter
+from ui.part import Part
+from ui.proxmox_links import point, proxmox_link
+from ui.sight import regularly, watch
+from ui.strays import stray
+from ui.task_table import TaskTable, by_vmid
+from ui.theme import Tag
+from ui.trouble import Trouble
+from ui.units import percent, share, size, uptime
+from ui.visit import current_session
+
+STATUS_SECONDS, SLOW_SECONDS = 10, 30
+"""How fresh its own state is, and its addresses and tasks."""
+
+MOST_TASKS, MOST_ADDRESSES = 10, 50
+
+VMID = re.compile(r"[1-9][0-9]{0,8}")
+
+T = TypeVar("T")
+At = tuple[str, GuestType, int]
+"""Where a guest is asked about: node, type, vmid."""
+
+
+def create(feed: Feed) -> None:
+    """Register the page."""
+
+    @ui.page("/guests/{vmid}")
+    async def guest_page(vmid: str, span: str = "") -> None:
+        if not VMID.fullmatch(vmid):
+            return stray(text.NOT_FOUND_TITLE, text.NOT_FOUND)
+        number = int(vmid)
+        async with first_picture(feed) as picture:
+            guest = find_guest(picture, number)
+            if picture.taken and guest is None:
+                return stray(text.NO_SUCH_GUEST_TITLE, text.NO_SUCH_GUEST.format(vmid=vmid))
+            with frame(guest.name or vmid if guest else vmid, "charts.js", "times.js"):
+                board = Board(Questions(feed, number, guest), span)
+            watch(feed, board.show)
+        return None
+
+
+class Questions:
+    """What the page asks of one guest, for whoever is signed in; `guest` is how it was seen last."""
+
+    def __init__(self, feed: Feed, vmid: int, guest: Guest | None) -> None:
+        self._feed = feed
+        self.vmid = vmid
+        self.guest = guest
+
+    async def status(self) -> GuestStatus:
+        return await self._ask("status", lambda proxmox, at: proxmox.guest_status(*at), STATUS_SECONDS)
+
+    async def interfaces(self) -> Interfaces | None:
+        return await self._ask("interfaces", lambda proxmox, at: proxmox.interfaces(*at), SLOW_SECONDS)
+
+    async def tasks(self) -> tuple[Task, ...]:
+        wanted = TaskFilter(vmid=self.vmid, limit=MOST_TASKS, source="all")
+        return await self._ask("tasks", lambda proxmox, at: proxmox.node_tasks(at[0], wanted), SLOW_SECONDS)
+
+    async def curves(self, span: Timeframe) -> Series:
+        return await self._ask(span, lambda proxmox, at: proxmox.guest_curves(*at, span), REFRESH_SECONDS)
+
+    async def _ask(self, what: str, question: Callable[[ProxmoxClient, At], Awaitable[T]], period: float) -> T:
+        at = _at(self.guest)
+        return await self._feed.ask(
+            current_session(), ("guest", *at, what), lambda proxmox: question(proxmox, at), FRESH * period
+        )
+
+
+class Board:
+    """The page's contents; `show` draws a new picture over the old one."""
+
+    def __init__(self, ask: Questions, span: str) -> None:
+        self._ask = ask
+        self._head = Head(ask.vmid)
+        self._trouble = Trouble()
+        self._notice = Notice()
+        with ui.element("div").classes("pg-board") as self._room:
+            self._gauges = Gauges()
+            self._curves = Curves(span, ask.curves, guest_charts, when=lambda: ask.guest is not None)
+            with ui.element("div").classes("pg-columns"):
+                self._details = Details(ask, self._head)
+                self._addresses = AddressesPart(ask)
+            self._tasks = TasksPart(ask)
+        regularly(STATUS_SECONDS, self._details.refresh)
+        regularly(SLOW_SECONDS, self._refresh_slowly)
+
+    def show(self, picture: Picture) -> None:
+        """Draw what is new; keep, greyed, what could not be read anew. A guest that moves is followed."""
+        self._trouble.show(picture)
+        guest, before = find_guest(picture, self._ask.vmid), self._ask.guest
+        gone = guest is None and picture.taken > 0
+        self._room.classes(**{"add" if picture.error or gone else "remove": "pg-stale"})
+        if gone:
+            self._notice.say(text.GUEST_GONE)
+        if guest is None:
+            return
+        self._ask.guest = guest
+        self._head.show(guest)
+        self._gauges.show(guest)
+        self._details.show(guest)
+        self._mind(before, guest)
+
+    def _mind(self, before: Guest | None, now: Guest) -> None:
+        """What was asked about another state of it, or at another node, is asked anew."""
+        if before and before.node != now.node:
+            self._notice.say(text.GUEST_MOVED.format(before=before.node, now=now.node))
+        elif self._notice.words == text.GUEST_GONE:
+            self._notice.say("")
+        if before is None or (before.node, before.status) != (now.node, now.status):
+            for part in (self._curves, self._details, self._addresses, self._tasks):
+                part.move(now.node)
+            with self._room:
+                ui.timer(0, self._refresh_all, once=True)
+
+    async def _refresh_slowly(self) -> None:
+        await self._addresses.refresh()
+        await self._tasks.refresh()
+
+    async def _refresh_all(self) -> None:
+        await self._details.refresh()
+        await self._refresh_slowly()
+        await self._curves.refresh()
+
+
+class Head:
+    """Whether it runs, since when, where, and the way to it in Proxmox."""
+
+    def __init__(self, vmid: int) -> None:
+        self._vmid = vmid
+        self._paused = ""
+        with ui.element("div").classes("pg-head"):
+            with Tag("p", "", classes="pg-head-state") as self._place:
+                self._dot = Tag("span", "", {"aria-hidden": "true"}, classes="pg-dot")
+                self._state = Tag("span", "")
+                self._uptime = Tag("span", "", classes="pg-count")
+                self._lock = Tag("span", "", classes="pg-chip")
+                with ui.element("span").classes("pg-where"):
+                    self._what = Tag("span", "", classes="pg-count")
+                    self._node = Tag("a", "", {"href": ""}, classes="pg-name pg-target")
+            self._link = proxmox_link("qemu", str(vmid))
+        self._place.set_visibility(False)
+
+    def show(self, guest: Guest) -> None:
+        """Draw what is known of it."""
+        self._place.set_visibility(True)
+        state = self._paused if self._paused and guest.status == "running" else state_of(guest)
+        self._dot.classes(replace=f"pg-dot pg-{state}")
+        self._state.set_text(text.state(state))
+        self._uptime.set_text(_uptime(guest))
+        self._lock.set_text(text.LOCKED.format(lock=guest.lock) if guest.lock else "")
+        self._lock.set_visibility(bool(guest.lock))
+        self._what.set_text(text.GUEST_ON.format(kind=text.kind(guest.type), vmid=guest.vmid))
+        self._node.set_text(guest.node)
+        address = node_address(guest.node)
+        if self._node.props["href"] != address:
+            self._node.props["href"] = address
+            self._node.update()
+        point(self._link, guest.type, str(guest.vmid))
+
+    def show_paused(self, guest: Guest, qmpstatus: str) -> None:
+        """Only the guest's node knows of a virtual machine that it is paused."""
+        self._paused = qmpstatus if qmpstatus in {"paused", "suspended", "prelaunch"} else ""
+        self.show(guest)
+
+
+class Gauges:
+    """How much of what it has is in use."""
+
+    def __init__(self) -> None:
+        with ui.element("div").classes("pg-gauges") as self._all:
+            self._cpu = Meter(text.CHART_CPU)
+            self._memory = Meter(text.CHART_MEMORY)
+            self._disk = Meter(text.CHART_DISK)
+
+    def show(self, guest: Guest) -> None:
+        """Draw them; of a guest that does not run, and where nobody can look inside, nothing is known."""
+        running = guest.status == "running"
+        inside = guest.type == "lxc"
+        self._all.set_visibility(running and guest.cpu is not None)
+        cpus = text.CPU_OF.format(share=percent(guest.cpu), count=guest.maxcpu) if guest.maxcpu else percent(guest.cpu)
+        self._cpu.show(guest.cpu, cpus)
+        self._memory.show(share(guest.mem, guest.maxmem), _used(guest.mem, guest.maxmem))
+        self._disk.show(share(guest.disk, guest.maxdisk) if inside else None, _used(guest.disk, guest.maxdisk))
+
+
+class Details(Part[GuestStatus]):
+    """What it is and to whom it belongs. Most is in a picture; a few things its node is asked for."""
+
+    def __init__(self, ask: Questions, head: Head) -> None:
+        super().__init__(self._draw_status, ask.status, when=lambda: ask.guest is not None)
+        self._ask = ask
+        self._head = head
+        self._status: GuestStatus | None = None
+        with self:
+            section(text.DETAILS)
+            self._facts = Facts(
+                text.KIND, text.COLUMN_VMID, text.CORES, text.CHART_MEMORY, text.CHART_DISK, text.TAGS, text.POOL,
+                text.LOCK, text.HIGH_AVAILABILITY, text.AGENT,
+            )  # fmt: skip
+
+    def show(self, guest: Guest) -> None:
+        """Draw what a picture tells."""
+        self._facts.show(_facts(guest, self._status))
+
+    def _draw_status(self, status: GuestStatus) -> None:
+        self._status = status
+        if self._ask.guest is not None:
+            self.show(self._ask.guest)
+            self._head.show_paused(self._ask.guest, status.qmpstatus)
+
+
+class AddressesPart(Part[Interfaces | None]):
+    """By which addresses it can be reached."""
+
+    def __init__(self, ask: Questions) -> None:
+        super().__init__(self._draw_interfaces, ask.interfaces, when=lambda: _runs(ask.guest))
+        self._ask = ask
+        self._drawn_interfaces: object = self
+        with self:
+            section(text.ADDRESSES)
+            with ui.element("div").classes("pg-box"):
+                self._none = Tag("p", "")
+                self._list = Tag("ul", "", {"role": "list"}, classes="pg-plain-list")
+
+    async def refresh(self) -> None:
+        """Ask a guest that runs; one that does not has none."""
+        if not _runs(self._ask.guest):
+            self.leave_out()
+        await super().refresh()
+
+    def _draw_interfaces(self, interfaces: Interfaces | None) -> None:
+        if interfaces == self._drawn_interfaces:
+            return
+        self._drawn_interfaces = interfaces
+        found = [(one.name, _addresses(one)) for one in interfaces or ()]
+        told = [(name, addresses) for name, addresses in found if addresses][:MOST_ADDRESSES]
+        self._none.set_text(text.NO_AGENT if interfaces is None else text.NO_ADDRESSES)
+        self._none.set_visibility(not told)
+        self._list.clear()
+        with self._list:
+            for name, addresses in told:
+                with Tag("li"):
+                    Tag("bdi", name, classes="pg-count")
+                    for address in addresses:
+                        Tag("code", address)
+
+
+class TasksPart(Part[tuple[Task, ...]]):
+    """What was done with it lately."""
+
+    def __init__(self, ask: Questions) -> None:
+        super().__init__(self._draw_tasks, ask.tasks, when=lambda: ask.guest is not None)
+        with self:
+            section(text.RECENT_TASKS)
+            self._none = Tag("p", text.NO_TASKS, classes="pg-box")
+            self._table = TaskTable("about", "node")
+            address = tasks_address(guest=ask.vmid)
+            self._more = Tag("a", text.SHOW_ALL_TASKS, {"href": address}, classes="pg-button pg-quiet pg-inline")
+
+    def _draw_tasks(self, tasks: tuple[Task, ...]) -> None:
+        self._none.set_visibility(not tasks)
+        self._table.show(tasks[:MOST_TASKS], by_vmid(()))
+        self._more.set_visibility(bool(tasks))
+
+
+def find_guest(picture: Picture, vmid: int) -> Guest | None:
+    """The guest as this account sees it, None where there is none for it."""
+    return next((guest for guest in picture.resources.guests if guest.vmid == vmid), None)
+
+
+def _at(guest: Guest | None) -> At:
+    if guest is None:
+        raise RequestRefused(404)
+    return guest.node, guest.type, guest.vmid
+
+
+def _runs(guest: Guest | None) -> bool:
+    return guest is not None and guest.status == "running"
+
+
+def _uptime(guest: Guest) -> str:
+    return text.UP_FOR.format(uptime=uptime(guest.uptime)) if guest.status == "running" and guest.uptime else ""
+
+
+def _facts(guest: Guest, status: GuestStatus | None) -> Mapping[str, str]:
+    kind = text.kind(guest.type)
+    return {
+        text.KIND: text.TEMPLATE_OF.format(kind=kind) if guest.template else kind,
+        text.COLUMN_VMID: str(guest.vmid),
+        text.CORES: f"{guest.maxcpu:g}" if guest.maxcpu else "",
+        text.CHART_MEMORY: size(guest.maxmem) if guest.maxmem else "",
+        text.CHART_DISK: size(guest.maxdisk) if guest.maxdisk else "",
+        text.TAGS: ", ".join(guest.tags),
+        text.POOL: guest.pool,
+        text.LOCK: guest.lock,
+        text.HIGH_AVAILABILITY: text.HA_MANAGED if status and status.ha.managed else "",
+        text.AGENT: text.AGENT_ON if status and status.agent else "",
+    }
+
+
+def _used(used: float | None, total: float | None) -> str:
+    return text.USED_OF.format(used=size(used), total=size(total))
+
+
+def _addresses(interface: Interface) -> list[str]:
+    return [
+        f"{one.ip}/{one.prefix}" if one.prefix is not None else one.ip for one in interface.addresses if not one.local
+    ]

@@ -1,0 +1,32 @@
+"""Addresses of our own pages. Names come from Proxmox and may hold anything: they are quoted here, and nowhere else."""
+
+from urllib.parse import quote, urlencode
+
+TASKS, STORAGE = "/tasks", "/storage"
+
+
+def node_address(node: str) -> str:
+    """The page of a node."""
+    return f"/nodes/{quote(node, safe='')}"
+
+
+def guest_address(vmid: int) -> str:
+    """The page of a guest."""
+    return f"/guests/{vmid}"
+
+
+def guests_address(words: str = "") -> str:
+    """The guests that a search finds."""
+    return f"/guests?{urlencode({'q': words})}" if words else "/guests"
+
+
+def guests_of(node: str) -> str:
+    """The guests of a node."""
+    return guests_address(f'node:"{node}"' if " " in node or "," in node else f"node:{node}")
+
+
+def tasks_address(*, failed: bool = False, node: str = "", guest: int | None = None) -> str:
+    """The list of tasks, of these alone."""
+    wanted = {"failed": int(failed) or "", "node": node, "guest": guest or ""}
+    query = urlencode({name: value for name, value in wanted.items() if value})
+    return f"{TASKS}?{query}" if query else TASKS

@@ -1,0 +1,165 @@
+"""All storages: how full each is and will be, what lies on it, and where it is."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
+
+from nicegui import ui
+
+from services.errors import ProxmoxError, SessionEnded, StoreError
+from services.feed import Feed, Picture
+from services.proxmox import Permissions, ProxmoxClient
+from services.sessions import Session
+from services.storages import Place, full_in, places
+from ui import text
+from ui.facts import empty
+from ui.layout import frame
+from ui.sight import regularly, watch
+from ui.storage_table import MOST_SHOWN, Known, StorageTable, fullest_first
+from ui.theme import Tag
+from ui.trouble import Trouble
+from ui.units import size
+from ui.visit import current_session
+
+LOOK_SECONDS = 60
+CONTENT_SECONDS, PACE_SECONDS = 600, 3600
+"""How fresh counts and paces are: to list what lies on a large storage takes Proxmox a while."""
+
+AT_ONCE, MOST_ASKED = 4, 200
+
+ALWAYS_SEEN = frozenset({"iso", "vztmpl", "import"})
+"""Kinds that all see who may see the storage; which disks and backups one sees depends on the guest's rights too."""
+
+T = TypeVar("T")
+
+
+def create(feed: Feed) -> None:
+    """Register the page."""
+
+    @ui.page("/storage")
+    def storage_page() -> None:
+        with frame(text.STORAGES):
+            board = Board(Questions(feed))
+        watch(feed, board.show)
+
+
+class Questions:
+    """What the page asks about storages. None is what cannot be known just now."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._gate = asyncio.Semaphore(AT_ONCE)
+
+    async def each(self, storages: Sequence[Place]) -> Sequence[Known]:
+        """Of each, a few at once."""
+        session = current_session()  # which is not to be had in what runs beside the page
+        return await asyncio.gather(*(self._known(session, place) for place in storages))
+
+    async def _known(self, session: Session, place: Place) -> Known:
+        return Known(counts=await self._counts(session, place), full_in=await self._full_in(session, place))
+
+    async def _counts(self, session: Session, place: Place) -> Mapping[str, int] | None:
+        async def count(proxmox: ProxmoxClient) -> Mapping[str, int]:
+            volumes = await proxmox.volumes(place.node, place.storage)
+            return Counter(volume.content for volume in volumes)
+
+        found = await self._ask(session, ("storage", place.node, place.storage, "content"), count, CONTENT_SECONDS)
+        rights = await self._ask(session, ("permissions",), lambda proxmox: proxmox.permissions(), CONTENT_SECONDS)
+        return None if found is None else _seen(place, found, rights)
+
+    async def _full_in(self, session: Session, place: Place) -> float | None:
+        async def pace(proxmox: ProxmoxClient) -> float | None:
+            return full_in(await proxmox.storage_curves(place.node, place.storage, "week"))
+
+        return await self._ask(session, ("storage", place.node, place.storage, "pace"), pace, PACE_SECONDS)
+
+    async def _ask(
+        self,
+        session: Session,
+        key: tuple[str, ...],
+        question: Callable[[ProxmoxClient], Awaitable[T]],
+        fresh_for: float,
+    ) -> T | None:
+        try:
+            async with self._gate:
+                return await self._feed.ask(session, key, question, fresh_for)
+        except (ProxmoxError, StoreError, SessionEnded):
+            return None
+
+
+class Board:
+    """The page's contents; `show` draws a new picture over the old one."""
+
+    def __init__(self, ask: Questions) -> None:
+        self._ask = ask
+        self._picture = Picture()
+        self._places: tuple[Place, ...] = ()
+        self._known: dict[tuple[str, str], Known] = {}
+        self._trouble = Trouble()
+        self._total = Tag("p", "", classes="pg-count pg-head")
+        self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
+        self._nothing = empty(text.NO_STORAGE_TITLE, text.NO_STORAGE)
+        with ui.element("div").classes("pg-board") as self._room:
+            self._table = StorageTable()
+            self._more = Tag("p", "", classes="pg-hint pg-below")
+        self._nothing.set_visibility(False)
+        self._room.set_visibility(False)
+        self._more.set_visibility(False)
+        regularly(LOOK_SECONDS, self._refresh)
+
+    def show(self, picture: Picture) -> None:
+        """Draw what is new; keep, greyed, what could not be read anew."""
+        self._picture = picture
+        self._trouble.show(picture)
+        if picture.taken:
+            self._take(fullest_first(places(picture.resources.storages)))
+        self._loading.set_visibility(not picture.taken and picture.error is None)
+        self._nothing.set_visibility(picture.taken > 0 and not self._places)
+        self._room.set_visibility(bool(self._places))
+        self._room.classes(**{"add" if picture.error else "remove": "pg-stale"})
+        self._draw()
+
+    def _draw(self) -> None:
+        self._total.set_text(_total(self._places))
+        self._total.set_visibility(bool(self._places))
+        self._table.show([(place, self._known.get(_key(place), Known())) for place in self._places])
+        hidden = len(self._places) - MOST_SHOWN
+        self._more.set_text(text.STORAGES_MORE.format(count=hidden))
+        self._more.set_visibility(hidden > 0)
+
+    def _take(self, found: tuple[Place, ...]) -> None:
+        """Others than before are asked about at once."""
+        before, self._places = {_key(place) for place in self._places}, found
+        if {_key(place) for place in found} - before:
+            with self._room:
+                ui.timer(0, self._refresh, once=True)
+
+    async def _refresh(self) -> None:
+        """Ask about each, a few at once, and draw what is known so far."""
+        asked = [place for place in self._places if place.available][:MOST_ASKED]
+        for start in range(0, len(asked), 2 * AT_ONCE):
+            some = asked[start : start + 2 * AT_ONCE]
+            found = await self._ask.each(some)
+            if self._room.is_deleted:
+                return
+            self._known |= {_key(place): known for place, known in zip(some, found, strict=True) if known}
+            self._draw()
+
+
+def _key(place: Place) -> tuple[str, str]:
+    return place.storage, "" if place.shared else place.node
+
+
+def _total(shown: Sequence[Place]) -> str:
+    """Of all that are there, together."""
+    sized = [place for place in shown if place.total]
+    used, total = sum(place.used or 0 for place in sized), sum(place.total or 0 for place in sized)
+    return text.STORAGES_TOTAL.format(used=size(used), total=size(total)) if total else ""
+
+
+def _seen(place: Place, found: Mapping[str, int], rights: Permissions | None) -> Mapping[str, int]:
+    """How many of each kind; none of a kind is said only where this account would see one."""
+    everything = rights is not None and rights.allows(f"/storage/{place.storage}", "Datastore.Allocate")
+    certain = place.content if everything else [kind for kind in place.content if kind in ALWAYS_SEEN]
+    return {**dict.fromkeys(certain, 0), **found}

@@ -1,0 +1,247 @@
+"""Tasks of the cluster, newest first: `/tasks?failed=1&node=pve1&guest=104` shows some of them alone.
+
+The latest are in every picture. Those of one node or guest, which go further back, are asked for.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from services.errors import ProxmoxError, StoreError
+from services.feed import Feed, Picture
+from services.proxmox import Task, TaskFilter
+from services.sessions import Session
+from ui import text
+from ui.facts import Notice, empty
+from ui.guest_page import VMID
+from ui.layout import frame
+from ui.part import Part
+from ui.sight import regularly, watch
+from ui.task_table import TaskTable, by_vmid
+from ui.theme import Tag, icon
+from ui.trouble import Trouble
+from ui.visit import current_session
+
+PERIOD_SECONDS = 10
+DAY = 86400
+MOST_SHOWN, AT_ONCE = 300, 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which tasks are shown: failed ones of the last day, of one node, of one guest; all of it together too."""
+
+    failed: bool = False
+    node: str = ""
+    guest: int | None = None
+
+    def keeps(self, task: Task) -> bool:
+        """Whether this is one of them."""
+        return (
+            (not self.failed or task.failed)
+            and (not self.node or task.node == self.node)
+            and (self.guest is None or task.id == str(self.guest))
+        )
+
+    def of_node(self, now: float) -> TaskFilter:
+        """As a node is asked for them."""
+        if self.failed:
+            return TaskFilter(status="error", since=int(now) - DAY, vmid=self.guest, limit=MOST_SHOWN)
+        return TaskFilter(source="all", vmid=self.guest, limit=MOST_SHOWN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Tasks, newest first, and the nodes that could not be asked."""
+
+    tasks: tuple[Task, ...] = ()
+    silent: tuple[str, ...] = ()
+
+
+def create(feed: Feed) -> None:
+    """Register the page."""
+
+    @ui.page("/tasks")
+    def tasks_page(failed: str = "", node: str = "", guest: str = "") -> None:
+        number = int(guest) if VMID.fullmatch(guest) else None
+        with frame(text.TASKS_TITLE, "times.js"):
+            board = Board(feed, Wanted(failed=failed not in {"", "0"}, node=node, guest=number))
+        watch(feed, board.show)
+
+
+class Board:
+    """The page's contents; `show` draws a new picture over the old one."""
+
+    def __init__(self, feed: Feed, wanted: Wanted) -> None:
+        self._feed = feed
+        self._wanted = wanted
+        self._picture = Picture()
+        self._trouble = Trouble()
+        self._tools = Tools(self._choose)
+        self._silent = Notice()
+        self._part = Part(self._draw, self._ask_nodes, of_node=wanted.node, when=self._has_to_ask)
+        with self._part:
+            self._table = TaskTable()
+            self._none = empty(text.TASKS_NONE, text.TASKS_NONE_WHY)
+            self._none_failed = empty(text.TASKS_NONE_FAILED, text.TASKS_NONE_FAILED_WHY)
+        self._none.set_visibility(False)
+        self._none_failed.set_visibility(False)
+        regularly(PERIOD_SECONDS, self._part.refresh)
+
+    def show(self, picture: Picture) -> None:
+        """Draw what is new; keep, greyed, what could not be read anew."""
+        first, self._picture = not self._picture.taken, picture
+        self._trouble.show(picture)
+        self._part.set_stale(stale=picture.error is not None)
+        self._tools.show(picture, self._wanted)
+        if not self._has_to_ask():
+            self._show_told()
+        elif first:
+            with self._tools.room:
+                ui.timer(0, self._part.refresh, once=True)
+
+    async def _choose(self, **changed: Any) -> None:
+        self._wanted = replace(self._wanted, **changed)
+        self._part.move(self._wanted.node)
+        self._tools.show(self._picture, self._wanted)
+        self._show_told()
+        await self._part.refresh()
+
+    def _show_told(self) -> None:
+        """Show what the picture has of them, if that is all."""
+        told = _told(self._picture, self._wanted)
+        if told is not None and self._picture.taken:
+            self._part.take(Found(tasks=_newest(filter(self._wanted.keeps, told))))
+
+    def _has_to_ask(self) -> bool:
+        return self._picture.taken > 0 and _told(self._picture, self._wanted) is None
+
+    async def _ask_nodes(self) -> Found:
+        """Of one node what goes wrong is the page's; of many, what the others tell is shown all the same."""
+        session, wanted = current_session(), self._wanted
+        nodes = [node.node for node in self._picture.resources.nodes if node.status == "online"]
+        if wanted.node:
+            return Found(tasks=await self._ask_node(session, wanted.node, wanted))
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(node: str) -> tuple[Task, ...] | None:
+            try:
+                async with gate:
+                    return await self._ask_node(session, node, wanted)
+            except (ProxmoxError, StoreError):
+                return None
+
+        answers = await asyncio.gather(*(ask(node) for node in nodes))
+        silent = tuple(node for node, answer in zip(nodes, answers, strict=True) if answer is None)
+        return Found(tasks=_newest(task for answer in answers for task in answer or ()), silent=silent)
+
+    async def _ask_node(self, session: Session, node: str, wanted: Wanted) -> tuple[Task, ...]:
+        question = wanted.of_node(time.time())
+        key = ("node_tasks", node, replace(wanted, node=""))
+        return await self._feed.ask(
+            session, key, lambda proxmox: proxmox.node_tasks(node, question), PERIOD_SECONDS / 2
+        )
+
+    def _draw(self, found: Found) -> None:
+        shown = found.tasks[:MOST_SHOWN]
+        self._table.show(shown, by_vmid(self._picture.resources.guests))
+        self._tools.count(found, self._wanted)
+        self._none.set_visibility(not shown and not self._wanted.failed)
+        self._none_failed.set_visibility(not shown and self._wanted.failed)
+        self._silent.say(" ".join(text.NODE_SILENT.format(node=node) for node in found.silent))
+
+
+class Tools:
+    """What is shown: failed tasks alone, a node's, a guest's."""
+
+    def __init__(self, choose: Callable[..., Awaitable[None]]) -> None:
+        self._choose = choose
+        self._nodes: tuple[str, ...] | None = None
+        with Tag("div", "", {"role": "group", "aria-label": text.TASKS_FILTER}, classes="pg-tools") as self.room:
+            self._failed = Tag("button", "", {"type": "button"}, classes="pg-button pg-quiet pg-toggle")
+            with self._failed:
+                icon("check", size=18)
+                Tag("span", text.TASKS_FAILED_ONLY)
+            self._node = Tag("select", "", {"aria-label": text.COLUMN_NODE}, classes="pg-select")
+            self._guest = Tag(
+                "button", "", {"type": "button", "title": text.TASKS_ANY_GUEST}, classes="pg-button pg-quiet"
+            )
+            with self._guest:
+                self._guest_name = Tag("bdi", "")
+                icon("cross", size=16)
+            self._count = Tag("span", "", {"role": "status"}, classes="pg-count")
+        self._failed.on("click", self._toggle, js_handler=_TOGGLE)
+        self._node.on("change", self._choose_node, js_handler=_CHOOSE)
+        self._guest.on("click", partial(choose, guest=None), js_handler=_ANY_GUEST)
+
+    def show(self, picture: Picture, wanted: Wanted) -> None:
+        """Draw what is chosen, and what there is to choose."""
+        _set(self._failed, "aria-pressed", str(wanted.failed).lower())
+        self._guest.set_visibility(wanted.guest is not None)
+        self._guest_name.set_text(_guest_name(picture, wanted))
+        nodes = tuple(sorted({node.node for node in picture.resources.nodes} | {wanted.node} - {""}))
+        if nodes != self._nodes:
+            self._nodes = nodes
+            self._node.clear()
+            with self._node:
+                Tag("option", text.TASKS_ALL_NODES, {"value": ""})
+                for node in nodes:
+                    Tag("option", node, {"value": node})
+        _set(self._node, "value", wanted.node)
+
+    def count(self, found: Found, wanted: Wanted) -> None:
+        """Say how many there are, or that there may be more."""
+        count = len(found.tasks)
+        form = text.TASKS_LAST_DAY if wanted.failed else text.TASKS_NEWEST
+        self._count.set_text(form.format(count=min(count, MOST_SHOWN)) if count else "")
+
+    async def _toggle(self, event: Any) -> None:
+        await self._choose(failed=event.args == "1")
+
+    async def _choose_node(self, event: Any) -> None:
+        if event.args in {"", *(self._nodes or ())}:
+            await self._choose(node=event.args)
+
+
+_TOGGLE = """(event) => {
+  const on = event.currentTarget.ariaPressed === "true" ? "" : "1";
+  proxgate.setAddress("failed", on);
+  emit(on);
+}"""
+_CHOOSE = """(event) => {
+  proxgate.setAddress("node", event.target.value);
+  emit(event.target.value);
+}"""
+_ANY_GUEST = """() => {
+  proxgate.setAddress("guest", "");
+  emit();
+}"""
+
+
+def _told(picture: Picture, wanted: Wanted) -> tuple[Task, ...] | None:
+    """The tasks among which a picture has all that are wanted; None where it has not."""
+    if wanted.guest is not None:
+        return None
+    if wanted.failed:
+        return picture.health.failed
+    return None if wanted.node else picture.tasks
+
+
+def _newest(tasks: Iterable[Task]) -> tuple[Task, ...]:
+    return tuple(sorted(tasks, key=lambda task: task.starttime, reverse=True))
+
+
+def _guest_name(picture: Picture, wanted: Wanted) -> str:
+    guest = by_vmid(picture.resources.guests).get(wanted.guest or 0)
+    return text.TASKS_OF_GUEST.format(guest=guest.name if guest and guest.name else wanted.guest)
+
+
+def _set(tag: Tag, name: str, value: str) -> None:
+    if tag.props.get(name) != value:
+        tag.props[name] = value
+        tag.update()
