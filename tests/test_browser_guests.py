@@ -227,6 +227,7 @@ def test_addresses_of_guests_in_view_are_asked_for_where_they_are_shown(visit, p
     """Where there is room for their column, the running guests in view are asked, and no others."""
     page = visit("/guests?q=type:lxc+running&sort=vmid").page
     expect_names(page, NAMES[1])
+    pve.requests.clear()
     page.wait_for_timeout(500)
     asked = [request.path for request in tuple(pve.requests) if request.path.endswith("/interfaces")]
     assert asked == []
