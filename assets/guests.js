@@ -24,6 +24,7 @@ const guests = (() => {
     pool: { minWidth: 110, flex: 1, keep: 10 },
     addresses: { minWidth: 160, flex: 2, keep: 7 },
   };
+  const BLOCK = 50; // as ui/guest_window.py has it
   const MOST_KNOWN = 2000;
   const BIGGEST_FIRST = new Set(["cpu", "memory", "disk", "uptime"]);
 
@@ -243,7 +244,8 @@ const guests = (() => {
     renew();
     wanted.add(0);
     if (api.getDisplayedRowCount()) api.ensureIndexVisible(0, "top");
-    api.refreshInfiniteCache();
+    if (Object.keys(api.getCacheBlockState()).length > 2) api.purgeInfiniteCache();
+    else api.refreshInfiniteCache(); // what stands there stays until its successors come
     askSoon();
   }
 
@@ -308,7 +310,7 @@ const guests = (() => {
       const place = waiting.get(start);
       for (const blocks of [wanted, asked, waiting]) blocks.delete(start);
       if (place) place.successCallback(block, count);
-      else early.set(start, block);
+      else putUnasked(start, block);
     }
     for (const [index, row] of rows) setRow(index, row);
     follow(focused);
@@ -321,7 +323,14 @@ const guests = (() => {
     if (view.last >= count) view = { first: Math.max(0, Math.min(view.first, count - high - 1)), last: view.last };
   }
 
+  function putUnasked(start, block) {
+    early.set(start, block);
+    block.forEach((row, place) => setRow(start + place, row));
+  }
+
   function setRow(index, row) {
+    const start = index - (index % BLOCK);
+    if (early.has(start)) early.get(start)[index - start] = row;
     const node = api.getRowNode(String(index)) || api.getRenderedNodes().find((one) => one.rowIndex === index);
     if (!node) return;
     if (node.data?.[VMID] === row[VMID]) node.updateData(row);

@@ -31,7 +31,7 @@ def window(all, **question):
     """A window that has been answered once."""
     made = Window(understand(""), Sorting())
     made.ask(asked(**question))
-    return made, made.sending(rows_of(all))
+    return made, made.answer(rows_of(all))
 
 
 def vmids(sent):
@@ -41,7 +41,7 @@ def vmids(sent):
 
 def test_nothing_is_sent_before_the_browser_has_asked():
     """A page that has not asked yet, or is drawn anew, is sent nothing."""
-    assert Window(understand(""), Sorting()).sending(rows_of(guests())) is None
+    assert Window(understand(""), Sorting()).refresh(rows_of(guests())) is None
 
 
 def test_the_first_question_is_answered_with_its_block_and_the_count():
@@ -56,14 +56,14 @@ def test_a_question_before_the_first_picture_is_answered_with_it():
     made = Window(understand(""), Sorting())
     made.ask(asked(blocks=[0]))
     made.ask(asked(blocks=[50]))
-    assert vmids(made.sending(rows_of(guests())))[0].keys() == {0, 50}
+    assert vmids(made.answer(rows_of(guests())))[0].keys() == {0, 50}
 
 
 def test_only_rows_in_view_whose_text_changed_are_sent():
     """With a new picture, the tab gets those rows between the first and last in view that look different."""
     all = guests()
     made, _ = window(all, first=10, last=19)
-    sent = made.sending(rows_of(changed(all, 5, 11, 15, 20, 21, 150, cpu=0.5)))
+    sent = made.refresh(rows_of(changed(all, 5, 11, 15, 20, 21, 150, cpu=0.5)))
     assert vmids(sent) == ({}, {10: 11, 14: 15, 19: 20})
 
 
@@ -71,8 +71,8 @@ def test_a_change_that_nobody_sees_sends_nothing():
     """A figure that moved, but not in what is displayed of it, is not sent."""
     all = guests()
     made, _ = window(all)
-    assert made.sending(rows_of(changed(all, 1, 2, 3, cpu=0.1001, netin=5))) is None
-    assert made.sending(rows_of(all)) is None
+    assert made.refresh(rows_of(changed(all, 1, 2, 3, cpu=0.1001, netin=5))) is None
+    assert made.refresh(rows_of(all)) is None
 
 
 def test_rows_that_went_old_out_of_view_are_put_right_as_they_come_into_view():
@@ -80,10 +80,10 @@ def test_rows_that_went_old_out_of_view_are_put_right_as_they_come_into_view():
     all = guests()
     made, _ = window(all, first=0, last=9)
     newer = rows_of(changed(all, 31, cpu=0.5))
-    assert made.sending(newer) is None
+    assert made.refresh(newer) is None
     made.ask(asked(blocks=[], first=25, last=35))
-    assert vmids(made.sending(newer)) == ({}, {30: 31})
-    assert made.sending(newer) is None
+    assert vmids(made.answer(newer)) == ({}, {30: 31})
+    assert made.refresh(newer) is None
 
 
 def test_another_order_sends_the_places_in_view_that_it_changed():
@@ -91,7 +91,7 @@ def test_another_order_sends_the_places_in_view_that_it_changed():
     all = guests()
     made, sent = window(all, sort="-cpu")
     assert vmids(sent)[0][0][:3] == [1, 2, 3]
-    assert vmids(made.sending(rows_of(changed(all, 3, cpu=0.9)))) == ({}, {0: 3, 1: 1, 2: 2})
+    assert vmids(made.refresh(rows_of(changed(all, 3, cpu=0.9)))) == ({}, {0: 3, 1: 1, 2: 2})
 
 
 def test_a_new_search_starts_anew():
@@ -99,7 +99,7 @@ def test_a_new_search_starts_anew():
     all = changed(guests(), 3, 4, status="stopped")
     made, _ = window(all)
     made.ask(asked(number=2, search="stopped", sort="-vmid"))
-    sent = made.sending(rows_of(all))
+    sent = made.answer(rows_of(all))
     assert (sent.number, sent.count, vmids(sent)) == (2, 2, ({0: [4, 3]}, {}))
 
 
@@ -107,7 +107,7 @@ def test_no_match_is_an_answer_too():
     """A search that finds nothing is answered with an empty block."""
     made, _ = window(guests())
     made.ask(asked(number=2, search="nothing-like-it"))
-    sent = made.sending(rows_of(guests()))
+    sent = made.answer(rows_of(guests()))
     assert (sent.count, vmids(sent)) == (0, ({0: []}, {}))
 
 
@@ -118,18 +118,31 @@ def test_guests_that_come_and_go_change_the_count_and_the_rows_in_view():
     """
     all = guests(10)
     made, _ = window(all)
-    sent = made.sending(rows_of(all[:7] + all[8:]))
+    sent = made.refresh(rows_of(all[:7] + all[8:]))
     assert (sent.count, vmids(sent)) == (9, ({}, {7: 9, 8: 10}))
-    sent = made.sending(rows_of(guests(12)))
+    sent = made.refresh(rows_of(guests(12)))
     assert (sent.count, vmids(sent)) == (12, ({}, {7: 8, 8: 9, 10: 11, 11: 12}))
 
 
 def test_a_list_that_grows_into_a_new_block_brings_it_unasked():
     """The browser needs to ask for nothing, which would count as a person's doing."""
     made, _ = window(guests(45), first=30, last=60)
-    sent = made.sending(rows_of(guests(70)))
+    sent = made.refresh(rows_of(guests(70)))
     assert (sent.count, vmids(sent)[0]) == (70, {50: list(range(51, 71))})
     assert vmids(sent)[1] == {at: at + 1 for at in range(45, 50)}
+
+
+def test_a_list_that_shrinks_and_grows_again_brings_its_blocks_again():
+    """The browser drops the blocks beyond the end of a list, so they are sent anew when it grows back."""
+    made, _ = window(guests(70), blocks=[0, 50], first=40, last=69)
+    assert made.refresh(rows_of(guests(45))).count == 45
+    assert vmids(made.refresh(rows_of(guests(70))))[0] == {50: list(range(51, 71))}
+
+
+def test_a_list_that_shrinks_to_blocks_the_tab_has_not_brings_them():
+    """With all that was in view gone, what is in view instead comes without a question."""
+    made, _ = window(guests(400), blocks=[350], first=370, last=399)
+    assert vmids(made.refresh(rows_of(guests(120))))[0] == {50: list(range(51, 101)), 100: list(range(101, 121))}
 
 
 def test_a_list_that_shrinks_shows_its_end():
@@ -137,7 +150,7 @@ def test_a_list_that_shrinks_shows_its_end():
     all = guests(200)
     made, _ = window(all, blocks=[0, 100, 150], first=180, last=199)
     shorter = changed(all[:40], 25, cpu=0.7)
-    sent = made.sending(rows_of(shorter))
+    sent = made.refresh(rows_of(shorter))
     assert (sent.count, vmids(sent)) == (40, ({}, {24: 25}))
 
 
@@ -147,10 +160,10 @@ def test_a_tab_holds_few_rows_here():
     made, _ = window(all)
     for block in range(1, MOST_BLOCKS + 3):
         made.ask(asked(blocks=[block * BLOCK], first=block * BLOCK, last=block * BLOCK + 9))
-        made.sending(rows_of(all))
+        made.answer(rows_of(all))
     assert len(made._held) == MOST_BLOCKS
     made.ask(asked(blocks=[0]))
-    assert vmids(made.sending(rows_of(all)))[0] == {0: list(range(1, BLOCK + 1))}
+    assert vmids(made.answer(rows_of(all)))[0] == {0: list(range(1, BLOCK + 1))}
 
 
 @pytest.mark.parametrize(
@@ -169,5 +182,5 @@ def test_a_view_is_bounded():
     """A tab that claims to see everything is not sent everything."""
     all = guests(BLOCK * (MOST_BLOCKS + 10))
     made, _ = window(all, blocks=range(0, BLOCK * MOST_BLOCKS, BLOCK), first=0, last=1_000_000)
-    sent = made.sending(rows_of(changed(all, *range(1, len(all) + 1), cpu=0.5)))
+    sent = made.refresh(rows_of(changed(all, *range(1, len(all) + 1), cpu=0.5)))
     assert len(sent.rows) <= BLOCK * MOST_BLOCKS + 1

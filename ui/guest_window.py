@@ -59,7 +59,7 @@ def read(asked: object) -> Asked | None:
 
 
 class Window:
-    """One tab's view. `sending` is what the browser has to be sent for new rows, or a new question."""
+    """One tab's view."""
 
     def __init__(self, search: Search, sorting: Sorting) -> None:
         self.search = search
@@ -83,12 +83,27 @@ class Window:
         self._view = range(asked.first, min(asked.last, asked.first + BLOCK * MOST_BLOCKS) + 1)
         self._due += [_start(index) for index in asked.blocks if _start(index) not in self._due]
 
-    def sending(self, rows: GuestRows) -> Sent | None:
-        """What has changed for this tab since it was last sent something; None for nothing, or before it has asked."""
+    def answer(self, rows: GuestRows) -> Sent | None:
+        """What the tab has to be sent after a question; None for nothing new."""
+        return self._sending(rows, unasked=())
+
+    def refresh(self, rows: GuestRows) -> Sent | None:
+        """What the tab has to be sent for new rows; None for nothing new, or before it has asked.
+
+        A list that has grown or shrunk may bring blocks into view that the tab has not: they come unasked.
+        """
+        count = len(rows.order(self.search, self.sorting))
+        return self._sending(
+            rows, unasked=[start for start in _starts(self._in_view(count)) if start not in self._held]
+        )
+
+    def _sending(self, rows: GuestRows, unasked: Sequence[int]) -> Sent | None:
         if not self._number:
             return None
         order = rows.order(self.search, self.sorting)
-        blocks = [(start, self._block(rows, order, start)) for start in self._blocks_due(len(order))]
+        due, self._due = dict.fromkeys([*self._due, *unasked]), []
+        self._held = {start: held for start, held in self._held.items() if start < len(order)}
+        blocks = [(start, self._block(rows, order, start)) for start in due]
         sent = Sent(number=self._number, count=len(order), blocks=blocks, rows=self._changed(rows, order))
         if sent.count == self.count and not sent.blocks and not sent.rows:
             return None
@@ -100,12 +115,6 @@ class Window:
         order = rows.order(self.search, self.sorting)
         view = self._in_view(len(order))
         return order[view.start : view.stop]
-
-    def _blocks_due(self, count: int) -> list[int]:
-        """Those asked for, and those that a list which has grown has brought into view."""
-        grown = [start for start in _starts(self._in_view(count)) if self.count <= start and start not in self._held]
-        due, self._due = list(dict.fromkeys(self._due + grown)), []
-        return due
 
     def _in_view(self, count: int) -> range:
         """The rows in view once the list has got that long: one that has shrunk shows its end."""

@@ -5,6 +5,7 @@ options; what comes back is one event, `ask`, on an element that is never hidden
 """
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from nicegui import ui
@@ -14,7 +15,7 @@ from ui import text, words
 from ui.guest_addresses import AddressBook, Addresses
 from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
 from ui.guest_search import KEYS, LONGEST, Search, understand
-from ui.guest_window import BLOCK, Window, read
+from ui.guest_window import BLOCK, MOST_BLOCKS, Sent, Window, read
 from ui.lasting import lasting
 from ui.layout import frame
 from ui.sight import sight, watch
@@ -62,7 +63,7 @@ class Board:
             self._no_match = _no_match()
             self._nothing = _nothing()
         self._page.on("ask", self._ask, js_handler="(event) => emit(event.detail)")
-        self._sight.listeners.append(lambda hidden: None if hidden else self._send())
+        self._sight.listeners.append(lambda hidden: None if hidden else self._send(self._window.refresh))
         self._no_match.set_visibility(False)
         self._nothing.set_visibility(False)
 
@@ -72,7 +73,7 @@ class Board:
         self._room.classes(**{"add" if picture.error else "remove": "pg-stale"})
         self._rows = rows_of(picture.resources.guests) if picture.taken else None
         self._room.set_visibility(picture.taken > 0 or picture.error is None)
-        self._send()
+        self._send(self._window.refresh)
 
     def _ask(self, event: Any) -> None:
         asked = read(event.args)
@@ -80,7 +81,7 @@ class Board:
             return
         self._window.ask(asked)
         self._remember()
-        self._send()
+        self._send(self._window.answer)
 
     def _remember(self) -> None:
         """The browser has it already; a page that is drawn anew needs it."""
@@ -88,12 +89,12 @@ class Board:
         with self._page.props.suspend_updates():
             self._page.props["data-sort"] = str(self._window.sorting)
 
-    def _send(self) -> None:
+    def _send(self, news: Callable[[GuestRows], Sent | None]) -> None:
         """What is new, to a tab that somebody looks at; a hidden one gets it when it is back in sight."""
         rows = self._rows
         if rows is None or self._sight.hidden:
             return
-        sent = self._window.sending(rows)
+        sent = news(rows)
         if sent is not None:
             self._call("take", sent.data())
         if self._window.addresses:
@@ -157,7 +158,7 @@ def _grid() -> None:
     options: dict[str, Any] = {
         "rowModelType": "infinite",
         "cacheBlockSize": BLOCK,
-        "maxBlocksInCache": 4,
+        "maxBlocksInCache": MOST_BLOCKS,  # as many as are kept fresh here
         "maxConcurrentDatasourceRequests": 100,
         "infiniteInitialRowCount": SKELETON_ROWS,
         "rowBuffer": 4,
