@@ -2,38 +2,66 @@
 
 from pathlib import Path
 
+from playwright.sync_api import Browser, Page
+
 from tests import browser, harness
 
 PICTURES = Path(__file__).parent.parent / "assets" / "pictures"
-DESKTOP, PHONE = {"width": 1180, "height": 720}, {"width": 390, "height": 720}
+DESKTOP, PHONE = {"width": 1180, "height": 760}, {"width": 390, "height": 760}
+SETTLED_MS = 1500
+"""After the page's parts are there, for its charts to be drawn."""
+
+SHOTS = (
+    ("overview", "/", "light", DESKTOP),
+    ("guests", "/guests", "light", DESKTOP),
+    ("guest", "/guests/102", "light", DESKTOP),
+    ("node", "/nodes/pve2", "dark", DESKTOP),
+    ("storage", "/storage", "light", DESKTOP),
+    ("tasks", "/tasks", "light", DESKTOP),
+    ("sessions", "/sessions", "light", DESKTOP),
+    ("overview-dark", "/", "dark", DESKTOP),
+    ("phone", "/", "light", PHONE),
+    ("phone-guests", "/guests", "dark", PHONE),
+    ("phone-sessions", "/sessions", "light", PHONE),
+)
 
 
 def main() -> None:
-    """Sign in again and again, and look."""
+    """Look at one page after the other, each in a browser of its own."""
     PICTURES.mkdir(exist_ok=True)
     with harness.proxgate("--demo") as site, browser.launched() as chromium:
-        for name, scheme, size in (
-            ("overview-dark", "dark", DESKTOP),
-            ("phone", "light", PHONE),
-            ("overview", "light", DESKTOP),
-        ):
+        for name, path, scheme, size in SHOTS:
             context = chromium.new_context(base_url=site.url, color_scheme=scheme, viewport=size)
-            page = context.new_page()
-            page.goto("/")
-            page.get_by_label("Username").wait_for()
-            page.wait_for_timeout(500)
+            page = browser.card(context.new_page(), path)
             if name == "overview":
+                page.wait_for_timeout(SETTLED_MS)
                 page.screenshot(path=PICTURES / "login.png")
-            browser.sign_in(page)
-            page.get_by_role("article").first.wait_for()
-            page.wait_for_timeout(800)
+            browser.fill_card(page)
+            page.get_by_role("button", name="Sign in").click()
+            settle(page)
             page.screenshot(path=PICTURES / f"{name}.png")
-            if name != "overview-dark":  # by now there is more than one
-                page.goto("/sessions")
-                page.get_by_role("heading", name="Recent activity").wait_for()
-                page.wait_for_timeout(800)
-                page.screenshot(path=PICTURES / ("sessions.png" if name == "overview" else f"{name}-sessions.png"))
             context.close()
+        palette(chromium, site)
+
+
+def palette(chromium: Browser, site: harness.Running) -> None:
+    """The command palette, over the overview."""
+    context = chromium.new_context(base_url=site.url, color_scheme="light", viewport=DESKTOP)
+    page = browser.card(context.new_page())
+    browser.sign_in(page)
+    settle(page)
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox").fill("home")
+    page.get_by_role("option").first.wait_for()
+    page.screenshot(path=PICTURES / "palette.png")
+    context.close()
+
+
+def settle(page: Page) -> None:
+    """Wait for what a page draws last."""
+    page.get_by_role("button", name="Sign out").wait_for()
+    page.wait_for_function("!document.querySelector('[aria-busy=true], .pg-waiting, .pg-skeleton')")
+    page.wait_for_timeout(SETTLED_MS)
 
 
 if __name__ == "__main__":

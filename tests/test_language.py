@@ -96,6 +96,11 @@ def test_no_german_word_is_left_over(german, marked):
     assert set(german) - marked == set()
 
 
+def test_german_speaks_to_people_as_english_does(german):
+    """German says "du" to its reader, in each sentence."""
+    assert [said for said in german.values() if re.search(r"\b(Sie|Ihr|Ihre[mnrs]?|Ihnen)\b", said)] == []
+
+
 def test_german_words_have_the_same_places(german):
     """A German word takes what its English one takes."""
     assert {word: said for word, said in german.items() if places(word) != places(said)} == {}

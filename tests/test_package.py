@@ -27,7 +27,8 @@ def test_the_wheel_holds_the_product_and_no_more(wheel):
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"ui", "services", "assets"}
     assert {f"ui/locale/de/LC_MESSAGES/proxgate.{kind}" for kind in ("po", "mo")} <= set(names)
     assert {"assets/proxgate.css", "assets/login.js", "assets/page.js", "assets/icon.svg"} <= set(names)
-    assert not [name for name in names if name.endswith(".png")]
+    assert {"assets/manifest.webmanifest", "assets/icon-192.png", "assets/dark.css", "assets/palette.js"} <= set(names)
+    assert not [name for name in names if name.startswith("assets/pictures")]
 
 
 def test_the_wheel_runs_by_itself(wheel, tmp_path):

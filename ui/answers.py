@@ -7,8 +7,8 @@ from html import escape
 from starlette.types import Send
 
 from ui import text
+from ui.head import styles
 from ui.language import language
-from ui.theme import styles
 
 Headers = Iterable[tuple[bytes, bytes]]
 

@@ -15,14 +15,18 @@ class Busiest:
 
     def __init__(self) -> None:
         self._lines: list[_Line] = []
+        self._all = Tag("section", "", {"aria-labelledby": "guests"})
+        with self._all:
+            self._draw()
+
+    def _draw(self) -> None:
         self._count = _heading()
         with Tag("table", "", {"aria-label": text.GUESTS}, classes="pg-busiest"):
             with Tag("thead"), Tag("tr"):
                 for title in _titles():
                     Tag("th", title, {"scope": "col"})
             self._body = Tag("tbody")
-        self._none = Tag("p", text.NO_GUESTS, classes="pg-hint")
-        self._all = Tag("a", "", {"href": "/guests"}, classes="pg-button pg-quiet pg-inline")
+        self._more = Tag("a", "", {"href": "/guests"}, classes="pg-button pg-quiet pg-inline")
 
     def show(self, guests: tuple[Guest, ...]) -> None:
         """Draw what is new."""
@@ -37,9 +41,9 @@ class Busiest:
         real = [guest for guest in guests if not guest.template]
         running = sum(guest.status == "running" for guest in real)
         self._count.set_text(text.GUESTS_RUNNING.format(running=running, count=len(real)))
-        self._none.set_visibility(not guests)
-        self._all.set_text(text.ALL_GUESTS.format(count=len(guests)))
-        self._all.set_visibility(len(guests) > SHOWN)
+        self._all.set_visibility(bool(guests))
+        self._more.set_text(text.ALL_GUESTS.format(count=len(guests)))
+        self._more.set_visibility(len(guests) > SHOWN)
 
 
 class _Line:
@@ -86,6 +90,6 @@ def _titles() -> tuple[str, ...]:
 
 
 def _heading() -> Tag:
-    with Tag("div", "", {"id": "guests"}, classes="pg-section"):
-        Tag("h2", text.BUSIEST_GUESTS)
+    with Tag("div", "", classes="pg-section"):
+        Tag("h2", text.BUSIEST_GUESTS, {"id": "guests"})
         return Tag("span", "", classes="pg-count")

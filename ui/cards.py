@@ -13,8 +13,9 @@ from nicegui import ui
 
 from services.errors import EndReason, TooManyAttempts
 from ui import pickers, text
+from ui.head import head
 from ui.layout import banners
-from ui.theme import Tag, head, logo
+from ui.theme import Tag, logo
 
 
 @contextmanager

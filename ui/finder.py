@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import quote
 from weakref import WeakValueDictionary
 
 from services.proxmox import Guest, Node, Resources, Storage
 from ui import text
 from ui.guest_search import state_of
 from ui.language import language
+from ui.links import STORAGE, guest_address, node_address
 
 MOST, LONGEST = 20, 100
 """Hits that are told, and letters of what is typed that are looked at."""
@@ -116,8 +116,7 @@ def _page(page: tuple[str, str]) -> Hit:
 
 
 def _node(node: Node) -> Hit:
-    address = f"/nodes/{quote(node.node, safe='')}"
-    state = text.state(node.status)
+    state, address = text.state(node.status), node_address(node.node)
     return Hit(kind=text.COLUMN_NODE, name=node.node, detail=state, address=address, state=node.status)
 
 
@@ -127,11 +126,11 @@ def _guest(guest: Guest) -> Hit:
         kind=text.CONTAINER if guest.type == "lxc" else text.VIRTUAL_MACHINE,
         name=guest.name or str(guest.vmid),
         detail=" · ".join((str(guest.vmid), guest.node, text.state(state))),
-        address=f"/guests/{guest.vmid}",
+        address=guest_address(guest.vmid),
         state=state,
     )
 
 
 def _storage(storage: Storage) -> Hit:
     where = text.FIND_SHARED if storage.shared else storage.node
-    return Hit(kind=text.FIND_STORAGE, name=storage.storage, detail=where, address="/storage")
+    return Hit(kind=text.FIND_STORAGE, name=storage.storage, detail=where, address=STORAGE)

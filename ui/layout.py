@@ -17,11 +17,12 @@ from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import pickers, text
 from ui.clocks import Clocks
+from ui.head import head
 from ui.links import STORAGE, TASKS
 from ui.palette import Palette, palette_button
 from ui.sight import watch
 from ui.tab_title import TabTitle
-from ui.theme import Tag, head, icon, logo
+from ui.theme import Tag, icon, logo
 from ui.visit import current_session, visit_of
 
 _told: dict[str, bool] = {}

@@ -3,8 +3,9 @@
 from ui import text
 from ui.addresses import LANGUAGE, THEME
 from ui.choices import THEMES
+from ui.head import chosen_theme
 from ui.language import LANGUAGES, language
-from ui.theme import Tag, chosen_theme, icon
+from ui.theme import Tag, icon
 
 _ICONS = {"light": "sun", "dark": "moon", "system": "desktop"}
 
@@ -30,8 +31,8 @@ def themes() -> None:
 
 
 def _group(action: str, label: str) -> Tag:
-    attributes = {"method": "post", "action": action, "role": "group", "aria-label": label}
-    return Tag("form", "", attributes, classes="pg-picker")
+    with Tag("form", "", {"method": "post", "action": action}):
+        return Tag("div", "", {"role": "group", "aria-label": label}, classes="pg-picker")
 
 
 def _button(name: str, value: str, *, chosen: bool) -> Tag:

@@ -3,8 +3,9 @@
 from nicegui import app, ui
 
 from ui import text
+from ui.head import head
 from ui.layout import frame
-from ui.theme import Tag, head
+from ui.theme import Tag
 from ui.visit import visit_of
 
 

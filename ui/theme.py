@@ -1,16 +1,12 @@
 """Design tokens and the small pieces that every page is made of. Colours and spacing live in `assets/proxgate.css`."""
 
 import hashlib
-from copy import copy
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
-
-from ui.language import language
-from ui.visit import visit_of
 
 PRIMARY = "#c2410c"
 GOOD, WARNING, BAD = "#15803d", "#b45309", "#b91c1c"
@@ -83,38 +79,3 @@ def asset(name: str) -> str:
     """The address of a file of ours, with a digest of its contents so that it can be cached for ever."""
     digest = hashlib.sha256((files("assets") / name).read_bytes()).hexdigest()[:12]
     return f"/assets/{name}?v={digest}"
-
-
-def head(*scripts: str) -> None:
-    """What every page's head needs: our style sheet, the page's scripts, a first picture until Vue has mounted."""
-    _make_personal()
-    links = [styles(chosen_theme())]
-    links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
-    ui.add_head_html("\n".join(links))
-    ui.add_body_html(
-        f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>'
-    )
-    ui.colors(primary=PRIMARY, positive=GOOD, warning=WARNING, negative=BAD)
-
-
-def styles(theme: str) -> str:
-    """The links to our style sheets, for a page's head: dark is a sheet of its own, and the browser picks before
-    it paints."""
-    dark = {"light": "not all", "dark": "all"}.get(theme, "(prefers-color-scheme: dark)")
-    return (
-        f'<link rel="stylesheet" href="{asset("proxgate.css")}">\n'
-        f'<link rel="stylesheet" href="{asset("dark.css")}" media="{dark}">'
-    )
-
-
-def chosen_theme() -> str:
-    """What the person has chosen whose page is being built."""
-    return visit_of(ui.context.client.request.scope).theme
-
-
-def _make_personal() -> None:
-    """Let NiceGUI and Quasar follow language and theme: by themselves they know but one for everybody."""
-    client = ui.context.client
-    client.page = copy(client.page)
-    client.page.language = "de" if language() == "de" else "en-US"
-    client.page.dark = {"light": False, "dark": True}.get(chosen_theme())
