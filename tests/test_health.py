@@ -80,7 +80,7 @@ def test_guests_are_counted_by_state():
     guests = (guest(1, "running"), guest(2, "stopped"), guest(3, "suspended"), guest(4, "stopped", template=True))
     shown = picture(guests=guests)
     assert [(one.name, one.value) for one in tiles(shown)[1:4]] == [("running", "1"), ("stopped", "1"), ("paused", "1")]
-    assert tile(shown, "running").address == "/guests?q=running"
+    assert tile(shown, "running").address == "/guests?q=state%3Arunning"
     assert tile(picture(guests=guests[:2]), "paused") is None
 
 

@@ -113,7 +113,8 @@ def _guests(resources: Resources) -> Iterator[Tile]:
     )
     for status, title in (("running", text.RUNNING), ("stopped", text.STOPPED), ("paused", text.PAUSED)):
         if states[status] or status != "paused":
-            yield Tile(name=status, title=title, value=str(states[status]), address=guests_address(status))
+            searched = "state:paused,suspended" if status == "paused" else f"state:{status}"
+            yield Tile(name=status, title=title, value=str(states[status]), address=guests_address(searched))
 
 
 def _storages(storages: tuple[Storage, ...]) -> Tile | None:
