@@ -21,7 +21,7 @@ from services.errors import (
     TicketRejected,
     Unreachable,
 )
-from services.feed import Feed, checkup, pace
+from services.feed import Feed, checkup, pace, poller
 from services.proxmox import Address, Cluster, Guest, Node, Permissions, Proxmox, Resources, Task, Trust
 from services.sessions import Limits, Session, Sessions, new_id
 
@@ -56,6 +56,7 @@ class Desk:
         self.looks_at_members = 0
         self.members_trouble = None
         self.asked_for_tasks = 0
+        self.tasks_delay = 0
         self.tasks_trouble = None
         self.running = ()
 
@@ -84,6 +85,7 @@ class Desk:
 
     async def tasks(self):
         self.asked_for_tasks += 1
+        await asyncio.sleep(self.tasks_delay)
         if self.tasks_trouble:
             raise self.tasks_trouble
         return self.running
@@ -451,6 +453,15 @@ async def test_picture_without_tasks(feed, desk, trouble):
     await until(lambda: len({picture.taken for picture in pictures}) >= 2)
     assert all((picture.error, picture.tasks) == (None, ()) for picture in pictures)
     assert pictures[-1].resources.nodes
+
+
+async def test_no_picture_waits_for_tasks(feed, desk, monkeypatch):
+    """When the tasks take their time a picture comes without them."""
+    monkeypatch.setattr(poller, "PATIENCE", 0.1)
+    desk.tasks_delay, pictures = 30, []
+    feed.look(session(), pictures.append)
+    await until(lambda: len({picture.taken for picture in pictures}) >= 3, 2)
+    assert all((picture.error, picture.tasks) == (None, ()) for picture in pictures)
 
 
 async def test_rejected_in_the_middle(feed, desk):
