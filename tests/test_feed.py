@@ -455,6 +455,20 @@ async def test_picture_without_tasks(feed, desk, trouble):
     assert pictures[-1].resources.nodes
 
 
+async def test_one_question_while_in_trouble(feed, desk):
+    """While Proxmox does not answer it is asked for nothing but the resources; afterwards for tasks as well."""
+    pictures = []
+    feed.look(session(), pictures.append)
+    await until(lambda: pictures)
+    desk.trouble = Unreachable()
+    await until(lambda: pictures[-1].error)
+    asked, tasks = desk.asked, desk.asked_for_tasks
+    await until(lambda: desk.asked > asked + 2)
+    assert desk.asked_for_tasks == tasks
+    desk.trouble = None
+    await until(lambda: desk.asked_for_tasks > tasks)
+
+
 async def test_no_picture_waits_for_tasks(feed, desk, monkeypatch):
     """When the tasks take their time a picture comes without them."""
     monkeypatch.setattr(poller, "PATIENCE", 0.1)

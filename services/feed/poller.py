@@ -102,7 +102,10 @@ class Poller:
             return replace(self._picture, error=exc, unreached=self._unreached())
 
     async def _see(self, proxmox: ProxmoxClient) -> Picture:
-        resources, tasks = await asyncio.gather(proxmox.resources(), _latest_tasks(proxmox))
+        if self._failures:  # one question is enough to see whether it answers again
+            resources, tasks = await proxmox.resources(), ()
+        else:
+            resources, tasks = await asyncio.gather(proxmox.resources(), _latest_tasks(proxmox))
         return Picture(
             resources=resources,
             tasks=tasks,
