@@ -323,6 +323,7 @@ def test_without_a_first_picture_the_page_says_why(chromium, site, pve):
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_text("Unable to reach the Proxmox server")).to_be_visible()
         expect(page.get_by_role("grid")).to_be_hidden()
+        expect(box(page)).to_be_hidden()
     finally:
         pve.fault = Fault()
     expect(cell(page, 0, "name").locator("bdi")).to_have_text(NAMES[0], timeout=15_000)
