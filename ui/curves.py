@@ -24,7 +24,10 @@ Ask = Callable[[Timeframe], Awaitable[Series]]
 
 
 class Curves:
-    """Charts over one span of time. `ask` gets their curves; `charts` draws them, and is called once."""
+    """Charts over one span of time. `ask` gets their curves; `charts` draws them, and is called once.
+
+    While `paused` they stay as they are.
+    """
 
     def __init__(
         self,
@@ -44,15 +47,16 @@ class Curves:
                 self._charts = charts()
             self._nothing = Tag("p", text.NO_CURVES, classes="pg-hint")
         self._nothing.set_visibility(False)
-        regularly(REFRESH_SECONDS, self.refresh)
+        self.paused = False
+        regularly(REFRESH_SECONDS, self._refresh)
+
+    async def _refresh(self) -> None:
+        if not self.paused:
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Ask now."""
         await self._part.refresh()
-
-    def move(self, node: str) -> None:
-        """Be about this node from now on, where a guest has moved to."""
-        self._part.move(node)
 
     def _show(self, series: Series) -> None:
         drawn = [chart.show(series) for chart in self._charts]

@@ -13,10 +13,13 @@ from services.feed.checkup import Checkup
 from services.feed.lender import Lender, part
 from services.feed.pace import Rest, period
 from services.feed.picture import Health, Picture
-from services.proxmox import Address, Proxmox, ProxmoxClient, Resources
+from services.proxmox import Address, Proxmox, ProxmoxClient, Resources, Task
 from services.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
+
+PATIENCE = 2.0
+"""Seconds that a picture waits for the tasks."""
 
 
 class Look:
@@ -99,11 +102,17 @@ class Poller:
             return replace(self._picture, error=exc, unreached=self._unreached())
 
     async def _see(self, proxmox: ProxmoxClient) -> Picture:
-        resources = await proxmox.resources()
-        taken = time.time()
-        tasks = await part(proxmox.tasks(), ())
-        health = self._picture.health  # last of all: it may have changed while we asked
-        return Picture(resources=resources, tasks=tasks, health=health, taken=taken, unreached=self._unreached())
+        if self._failures:  # one question is enough to see whether it answers again
+            resources, tasks = await proxmox.resources(), ()
+        else:
+            resources, tasks = await asyncio.gather(proxmox.resources(), _latest_tasks(proxmox))
+        return Picture(
+            resources=resources,
+            tasks=tasks,
+            taken=time.time(),
+            health=self._picture.health,
+            unreached=self._unreached(),
+        )
 
     def _period(self) -> float:
         return period(hidden=self._hidden, busy=self._picture.busy, failures=self._failures)
@@ -150,6 +159,14 @@ class Poller:
             look.tell(self._picture)
         except Exception:  # one tab that fails must not keep the picture from the others
             logger.exception("a listener failed")
+
+
+async def _latest_tasks(proxmox: ProxmoxClient) -> tuple[Task, ...]:
+    """None where they cannot be had soon: no picture waits long for them."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            return await part(proxmox.tasks(), ())
+    return ()
 
 
 async def _surely(work: Coroutine[Any, Any, Any]) -> Any:
