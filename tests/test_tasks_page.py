@@ -30,7 +30,7 @@ def said(page, up):
     for _, event in up.events():
         if event[0] == "update":
             elements.update(event[1])
-    rooms = [one for one in elements.values() if one and "pg-empty" in one.get("class", ())]
+    rooms = [one for one in elements.values() if isinstance(one, dict) and "pg-empty" in one.get("class", ())]
     seen = [room for room in rooms if "hidden" not in room["class"]]
     return {elements[str(child)]["text"] for room in seen for child in room["children"][:1]}
 
