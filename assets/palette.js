@@ -50,7 +50,7 @@
     const hit = part("a", "pg-palette-hit", "");
     Object.assign(hit, { id: `palette-hit-${place}`, role: "option", href: address, tabIndex: -1 });
     const more = part("span", "pg-palette-more", detail);
-    if (state) more.prepend(part("span", `pg-dot pg-${state}`, ""));
+    if (state) more.prepend(part("span", `pg-dot pg-${/^[a-z]+$/.test(state) ? state : "unknown"}`, ""));
     hit.append(part("span", "pg-type", kind), part("span", "pg-palette-name", name), more);
     return hit;
   }
