@@ -11,7 +11,7 @@ from enum import StrEnum
 from services.feed import Picture
 from services.proxmox import Node, Resources, Storage
 from ui import text
-from ui.links import STORAGE, guests_address, node_address, tasks_address
+from ui.links import STORAGE, guests_address, node_address, storage_address, tasks_address
 from ui.units import percent, share
 
 FULL, ALMOST_FULL = 0.95, 0.85
@@ -128,8 +128,12 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
         value=text.FILLING_UP.format(count=len(tight)) if tight else text.ROOM_LEFT,
         address=STORAGE,
         level=Level.BAD if full else Level.WARNING if tight else Level.GOOD,
-        parts=tuple((f"{one.storage} {percent(share(one.disk, one.maxdisk))}", STORAGE) for one in tight[:3]),
+        parts=tuple((f"{one.storage} {percent(share(one.disk, one.maxdisk))}", _row_of(one)) for one in tight[:3]),
     )
+
+
+def _row_of(storage: Storage) -> str:
+    return storage_address(storage.storage, "" if storage.shared else storage.node)
 
 
 def _failed(picture: Picture) -> Tile | None:

@@ -9,6 +9,7 @@ from nicegui import ui
 from services.storages import Place
 from ui import text
 from ui.health import ALMOST_FULL, FULL
+from ui.links import storage_anchor
 from ui.proxmox_links import proxmox_address
 from ui.units import ahead, percent, share, size
 
@@ -16,7 +17,7 @@ MOST_SHOWN = 500
 KINDS = ("images", "rootdir", "backup", "iso", "vztmpl", "snippets", "import")
 
 _ROW = """
-<q-tr :props="props" :class="'pg-storage pg-storage-' + props.row.level">
+<q-tr :props="props" :id="props.row.key" :class="'pg-storage pg-storage-' + props.row.level">
   <q-td key="name" :props="props" class="pg-storage-name">
     <b><bdi>{{ props.row.name }}</bdi></b>
     <span class="pg-count"><bdi>{{ props.row.nodes }}</bdi></span>
@@ -93,7 +94,7 @@ def _row(place: Place, known: Known) -> dict[str, Any]:
     part = share(place.used, place.total)
     label = text.OPEN_NAMED_IN_PROXMOX.format(name=place.storage)
     return {
-        "key": f"{'' if place.shared else place.node}/{place.storage}",
+        "key": storage_anchor(place.storage, "" if place.shared else place.node),
         "name": place.storage,
         "nodes": _where(place),
         "type": place.plugintype,
