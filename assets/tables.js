@@ -63,7 +63,7 @@
   function row(kind, columns, figures) {
     const drawn = KINDS[kind](figures);
     const cells = columns.map((column) => make("td", { class: `pg-${kind}-${column}` }, ...drawn[column]));
-    return make("tr", { class: drawn.class, "data-key": figures.key }, ...cells);
+    return make("tr", { class: drawn.class, id: figures.key, "data-key": figures.key }, ...cells);
   }
 
   // Makes the old one like the fresh one, and touches nothing that is so already.
