@@ -5,7 +5,9 @@ from functools import partial
 
 from nicegui import ui
 
+from services.feed import Feed
 from services.proxmox import Series, Timeframe
+from services.sessions import Session
 from ui import text
 from ui.charts import Chart, Unit
 from ui.part import Part
@@ -79,6 +81,12 @@ class Curves:
             button.props["aria-pressed"] = str(one == span).lower()
             button.update()
         await self.refresh()
+
+
+async def ask_node(feed: Feed, session: Session, node: str, span: Timeframe) -> Series:
+    """A node's curves, once for all pages that show them."""
+    key = ("node", node, "curves", span)
+    return await feed.ask(session, key, lambda proxmox: proxmox.node_curves(node, span), FRESH * REFRESH_SECONDS)
 
 
 def node_charts() -> Sequence[Chart]:

@@ -10,7 +10,7 @@ from services.feed import Feed, Picture
 from services.proxmox import Node, NodeStatus, ProxmoxClient, Series, Service, Task, TaskFilter, Timeframe, Update
 from services.proxmox.nodes import Space
 from ui import text
-from ui.curves import FRESH, REFRESH_SECONDS, Curves, node_charts
+from ui.curves import FRESH, Curves, ask_node, node_charts
 from ui.facts import Facts, Notice, section
 from ui.first_picture import first_picture
 from ui.layout import frame
@@ -71,7 +71,7 @@ class Questions:
         return await self._ask(("failed",), lambda proxmox: proxmox.node_tasks(self.node, wanted), SLOW_SECONDS)
 
     async def curves(self, span: Timeframe) -> Series:
-        return await self._ask(("curves", span), lambda proxmox: proxmox.node_curves(self.node, span), REFRESH_SECONDS)
+        return await ask_node(self._feed, current_session(), self.node, span)
 
     async def _ask(self, what: tuple[str, ...], question: Callable[[ProxmoxClient], Awaitable[T]], period: float) -> T:
         """As fresh as a page that asks once in a period wants it."""

@@ -28,8 +28,11 @@ class Health:
     """
 
     quorate: bool | None = None
+    alone: bool = False
     failed: tuple[Task, ...] | None = None
+    failed_whole: bool = True
     unprotected: tuple[Unprotected, ...] | None = None
+    unprotected_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
