@@ -361,6 +361,7 @@ async def test_first_is_asked_at_once(feed, monkeypatch):
         (False, False, 2, 6.75),
         (False, False, 3, 8),
         (False, True, 99, 8),
+        (False, False, 10_000, 8),
     ],
 )
 def test_pace(hidden, busy, failures, seconds, monkeypatch):
@@ -447,12 +448,46 @@ async def test_running_task_quickens(feed, desk, monkeypatch):
 
 @pytest.mark.parametrize("trouble", [PrivilegeMissing("/", "Sys.Audit"), Unreachable(status=595), BadAnswer()])
 async def test_picture_without_tasks(feed, desk, trouble):
-    """Where the tasks cannot be had a picture comes without them, and without any trouble."""
+    """Where the tasks cannot be had a picture comes that says so, and has none of "none", and without any trouble."""
     desk.tasks_trouble, pictures = trouble, []
     feed.look(session(), pictures.append)
     await until(lambda: len({picture.taken for picture in pictures}) >= 2)
-    assert all((picture.error, picture.tasks) == (None, ()) for picture in pictures)
+    assert all((picture.error, picture.tasks, picture.busy) == (None, None, False) for picture in pictures)
     assert pictures[-1].resources.nodes
+
+
+@pytest.mark.parametrize("trouble", [Unreachable(status=595), BadAnswer(), None], ids=["away", "no answer", "slow"])
+async def test_tasks_that_were_known_stay(feed, desk, monkeypatch, trouble):
+    """When the tasks cannot be had just now those last known stay, and one that runs goes on to quicken."""
+    monkeypatch.setattr(poller, "PATIENCE", PERIOD)
+    desk.running, pictures = (TASK,), []
+    feed.look(session(), pictures.append)
+    await until(lambda: pictures and pictures[-1].tasks)
+    desk.tasks_trouble, desk.tasks_delay = trouble, 0 if trouble else 60
+    asked, seen = desk.asked_for_tasks, len(pictures)
+    await until(lambda: desk.asked_for_tasks > asked + 3)
+    assert all((picture.error, picture.tasks, picture.busy) == (None, (TASK,), True) for picture in pictures[seen:])
+
+
+async def test_tasks_stay_through_trouble(feed, desk):
+    """The first picture after trouble, for which tasks are not asked, shows those last known."""
+    desk.running, pictures = (TASK,), []
+    feed.look(session(), pictures.append)
+    await until(lambda: pictures and pictures[-1].tasks)
+    desk.trouble = Unreachable()
+    await until(lambda: pictures[-1].error)
+    seen, desk.trouble = len(pictures), None
+    await until(lambda: pictures[-1].error is None)
+    assert all(picture.tasks == (TASK,) for picture in pictures[seen:])
+
+
+async def test_tasks_go_with_the_right_to_see_them(feed, desk):
+    """Tasks that the account may see no more are not shown as they were."""
+    desk.running, pictures = (TASK,), []
+    feed.look(session(), pictures.append)
+    await until(lambda: pictures and pictures[-1].tasks)
+    desk.tasks_trouble = PrivilegeMissing("/", "Sys.Audit")
+    await until(lambda: pictures[-1].tasks is None)
 
 
 async def test_one_question_while_in_trouble(feed, desk):
@@ -474,8 +509,8 @@ async def test_no_picture_waits_for_tasks(feed, desk, monkeypatch):
     monkeypatch.setattr(poller, "PATIENCE", 0.1)
     desk.tasks_delay, pictures = 30, []
     feed.look(session(), pictures.append)
-    await until(lambda: len({picture.taken for picture in pictures}) >= 3, 2)
-    assert all((picture.error, picture.tasks) == (None, ()) for picture in pictures)
+    await until(lambda: len({picture.taken for picture in pictures}) >= 3)
+    assert all((picture.error, picture.tasks) == (None, None) for picture in pictures)
 
 
 async def test_rejected_in_the_middle(feed, desk):
@@ -483,6 +518,37 @@ async def test_rejected_in_the_middle(feed, desk):
     desk.tasks_trouble = TicketRejected()
     feed.look(session(), [].append)
     await until(lambda: TicketRejected in desk.heard)
+
+
+async def test_rejected_ends_the_other_question(feed, desk):
+    """A ticket that is refused for the tasks ends the question for the resources."""
+    desk.tasks_trouble, desk.delay = TicketRejected(), 60
+    feed.look(session(), [].append)
+    await until(lambda: TicketRejected in desk.heard)
+    desk.tasks_delay = 60
+    await until(lambda: desk.under_way <= 1)
+    assert desk.most_under_way == 1
+
+
+async def test_rejected_for_the_resources_ends_the_other_question(feed, desk, monkeypatch):
+    """A ticket that is refused for the resources ends the question for the tasks."""
+    ended, begun = [], asyncio.Event()
+
+    async def tasks():
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append(True)
+
+    async def resources():
+        await begun.wait()
+        raise TicketRejected
+
+    monkeypatch.setattr(desk, "tasks", tasks)
+    monkeypatch.setattr(desk, "resources", resources)
+    feed.look(session(), [].append)
+    await until(lambda: ended, 1.5)
 
 
 async def test_told_in_its_own_context(feed):
@@ -536,6 +602,27 @@ async def test_surprise_does_not_stop_the_pictures(feed, desk):
     await asyncio.sleep(0)
     seen = len(pictures)
     await until(lambda: len(pictures) > seen + 1)
+
+
+async def test_surprise_in_the_pause_does_not_stop_the_pictures(feed, monkeypatch):
+    """A mistake of ours in reckoning the pause ends neither the pictures nor the health, and makes no storm."""
+    pauses, pictures, well = [], [], [pace.period, checkup.Checkup.period]
+
+    def fail(**_):
+        pauses.append(time.monotonic())
+        raise OverflowError
+
+    monkeypatch.setattr(pace, "HIDDEN", PERIOD)
+    monkeypatch.setattr(poller.pace, "period", fail)
+    monkeypatch.setattr(checkup.Checkup, "period", fail)
+    feed.look(session(), pictures.append)
+    await until(lambda: len(pauses) >= 6)
+    assert pauses[-1] - pauses[0] >= 2 * PERIOD
+    monkeypatch.setattr(poller.pace, "period", well[0])
+    monkeypatch.setattr(checkup.Checkup, "period", staticmethod(well[1]))
+    seen = len({picture.taken for picture in pictures})
+    await until(lambda: len({picture.taken for picture in pictures}) > seen + 1)
+    assert len([task for task in asyncio.all_tasks() if "Poller._run" in repr(task.get_coro())]) == 2
 
 
 async def test_looker_that_leaves_while_told(feed):
