@@ -84,8 +84,9 @@ class Board:
         self._trouble = Trouble()
         self._tools = Tools(self._choose)
         self._silent = Notice()
-        self._part = Part(self._draw, self._ask_nodes, of_node=wanted.node)
+        self._part = Part(self._draw, self._find, of_node=wanted.node)
         with self._part:
+            self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
             self._table = TaskTable()
             self._none = empty(text.TASKS_NONE, text.TASKS_NONE_WHY)
             self._none_failed = empty(text.TASKS_NONE_FAILED, text.TASKS_NONE_FAILED_WHY)
@@ -127,12 +128,18 @@ class Board:
         """Whether no picture has them; nothing is asked while Proxmox does not answer."""
         return self._picture.taken > 0 and not self._picture.error and _told(self._picture, self._wanted) is None
 
-    async def _ask_nodes(self) -> Found:
-        """Of one node what goes wrong is the page's; of many, what the others tell is shown all the same."""
+    async def _find(self) -> Found:
         session, wanted = current_session(), self._wanted
-        nodes = [node.node for node in self._picture.resources.nodes if node.status == "online"]
+        if wanted == Wanted():
+            tasks = await self._feed.ask(session, ("tasks",), lambda proxmox: proxmox.tasks(), PERIOD_SECONDS / 2)
+            return Found(tasks=_newest(tasks))
         if wanted.node:
             return Found(tasks=await self._ask_node(session, wanted.node, wanted))
+        return await self._ask_nodes(session, wanted)
+
+    async def _ask_nodes(self, session: Session, wanted: Wanted) -> Found:
+        """Each that is there; what the others tell is shown though one does not answer."""
+        nodes = [node.node for node in self._picture.resources.nodes if node.status == "online"]
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def ask(node: str) -> tuple[Task, ...] | None:
@@ -155,6 +162,7 @@ class Board:
 
     def _draw(self, found: Found) -> None:
         shown = found.tasks[:MOST_SHOWN]
+        self._loading.set_visibility(False)
         self._table.show(shown, by_vmid(self._picture.resources.guests))
         self._tools.count(found, self._wanted)
         self._none.set_visibility(not shown and not self._wanted.failed)
@@ -230,12 +238,12 @@ _ANY_GUEST = """() => {
 
 
 def _told(picture: Picture, wanted: Wanted) -> tuple[Task, ...] | None:
-    """The tasks among which a picture has all that are wanted; None where it has not."""
+    """The tasks among which a picture has all that are wanted; None where it has not, or may have missed them."""
     if wanted.guest is not None:
         return None
     if wanted.failed:
         return picture.health.failed
-    return None if wanted.node else picture.tasks
+    return None if wanted.node else picture.tasks or None
 
 
 def _newest(tasks: Iterable[Task]) -> tuple[Task, ...]:
