@@ -113,7 +113,7 @@ async def test_further_blocks_come_when_asked_for(lab, root):
         await guests.ask()
         await guests.answered()
         await guests.ask(new=False, blocks=[250], first=240, last=259)
-        await guests.tab.until(lambda: guests.take() or len(guests.rows) > 50)
+        await guests.tab.until(lambda: guests.take() or len(guests.rows) > 50, 20)
         assert vmids({at: row for at, row in guests.rows.items() if at >= 250}) == VMIDS[250:]
 
 
@@ -157,7 +157,7 @@ async def test_tabs_of_one_account_cost_one_list(lab, root, pve):
         pve.requests.clear()
         reads = [one.read for one in tabs]
         for one, read in zip(tabs, reads, strict=True):
-            await one.tab.until(lambda one=one, read=read: len(taken(one.tab)) > read + 1, 30)
+            await one.tab.until(lambda one=one, read=read: len(taken(one.tab)) > read + 1, 60)
         asked = [request.path for request in tuple(pve.requests)].count("/cluster/resources")
         assert 1 <= asked <= 4
 

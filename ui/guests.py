@@ -81,7 +81,8 @@ class Board:
         self._trouble.show(picture)
         self._room.classes(**{"add" if picture.error else "remove": "pg-stale"})
         self._rows = rows_of(picture.resources.guests) if picture.taken else None
-        self._room.set_visibility(picture.taken > 0 or picture.error is None)
+        for one in (self._tools, self._room):  # without a first picture there is nothing to search
+            one.set_visibility(picture.taken > 0 or picture.error is None)
         self._send(self._window.refresh)
 
     def _ask(self, event: Any) -> None:
@@ -155,12 +156,12 @@ class Tools:
 
     def show(self, search: Search, found: int, total: int) -> None:
         """Say how many guests there are. It is read aloud for a new search alone, not whenever one starts or stops."""
-        words = text.GUESTS_FOUND if search.tests else text.GUESTS_ALL
-        self._count.set_text(words.format(found=number(found), count=number(total)))
+        said = _count(search, found, total)
+        self._count.set_text(said)
         self._hint.set_text(_hint(search))
         if search.words != self._said:
             self._said = search.words
-            self._told.set_text(words.format(found=number(found), count=number(total)))
+            self._told.set_text(said)
 
 
 def _grid() -> None:
@@ -248,6 +249,12 @@ def _nothing() -> ui.element:
         Tag("h2", text.NO_GUESTS_TITLE)
         Tag("p", text.NO_GUESTS)
     return room
+
+
+def _count(search: Search, found: int, total: int) -> str:
+    if search.tests:
+        return text.GUESTS_FOUND.format(found=number(found), count=number(total))
+    return text.ONE_GUEST if total == 1 else text.GUESTS_ALL.format(count=number(total))
 
 
 def _hint(search: Search) -> str:
