@@ -5,7 +5,7 @@ const charts = (() => {
   const language = document.documentElement.lang.split("-")[0];
   const locale = navigator.languages.find((one) => one.split("-")[0] === language) || language;
   const format = (options) => new Intl.DateTimeFormat(locale, options);
-  const clock = format({ hour: "2-digit", minute: "2-digit" });
+  const clock = format({ hour: "numeric", minute: "2-digit" });
   const day = format({ weekday: "short", day: "numeric" });
   const exact = format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -55,7 +55,7 @@ const charts = (() => {
     };
     const narrow = window.innerWidth < 640;
     return {
-      type: "time", min: 1000 * first, max: 1000 * last, splitNumber: narrow ? 3 : 5,
+      type: "time", min: 1000 * first, max: 1000 * last, splitNumber: narrow ? 3 : 4,
       axisLabel: { formatter, hideOverlap: true, fontSize: 12 }, axisTick: { show: false }, splitLine: { show: false },
     };
   }

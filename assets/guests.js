@@ -34,6 +34,7 @@ const guests = (() => {
   let asking = 0, typing = 0, scrolling = 0;
   let view = { first: 0, last: 0 }; // as the server knows it
   let returning = window.history.state?.first || 0; // the row that was at the top when somebody left this page
+  let opened = false; // whether the first block stood in the page itself
   const known = new Map(); // the addresses of guests that were in view, by their numbers
 
   // Blocks, each by its first row.
@@ -235,6 +236,7 @@ const guests = (() => {
     for (const block of waiting.values()) block.failCallback();
     for (const blocks of [wanted, asked, waiting, early]) blocks.clear();
     view = { first: 0, last: 0 };
+    opened = false;
     window.history.replaceState(null, "");
     setAddress();
   }
@@ -264,7 +266,7 @@ const guests = (() => {
     const high = Math.ceil(window.innerHeight / rowHeight());
     view = { first: Math.max(0, first - SLACK), last: first + high + SLACK };
     const detail = {
-      number, search: box().value.trim(), sort: sort(), blocks: [...wanted], ...view,
+      number, search: box().value.trim(), sort: sort(), blocks: [...wanted], opened, ...view,
       addresses: Boolean(api.getColumn("addresses")?.isVisible()),
     };
     wanted.forEach((start) => asked.add(start));
@@ -381,7 +383,10 @@ const guests = (() => {
     api.addEventListener("bodyScroll", () => (scrolling ||= setTimeout(scrolled, SCROLLING_MS)));
     setAddress();
     api.setGridOption("datasource", source);
-    wanted.add(0);
+    const { opening } = page().dataset;
+    opened = Boolean(opening);
+    if (opening) take({ ...JSON.parse(opening), number });
+    else wanted.add(0);
     askSoon();
     let width = 0;
     new ResizeObserver(([{ contentRect }]) => {

@@ -68,7 +68,7 @@ def main() -> int:
     print(f"{asked.guests} guests, {asked.tabs} tabs of one account\n")
     _row("first rows, nobody looking before", f"{cold:.2f} s")
     _row("first rows, somebody looking already", f"{warm:.2f} s")
-    _row("longest task of the page, half of the guests flapping", f"{longest:.0f} ms")
+    _row("longest task of the page, half of the guests flapping", f"{longest:.0f} ms" if longest else "under 50 ms")
     _row("the full list, as rows", f"{list_bytes / 1000:.0f} kB")
     for name, one in (("1 % change state", load), ("half flap", flapping)):
         most = max(one.bytes)

@@ -62,7 +62,7 @@ class GuestTab:
     async def answered(self) -> list[dict]:
         """Wait for the answer to the last question; what came."""
         came: list[dict] = []
-        await self.tab.until(lambda: came.extend(self.take()) or self.count is not None, 15)
+        await self.tab.until(lambda: came.extend(self.take()) or self.count is not None, 30)
         return came
 
 

@@ -22,7 +22,6 @@ SHOTS = (
     ("overview-dark", "/", "dark", DESKTOP),
     ("phone", "/", "light", PHONE),
     ("phone-guests", "/guests", "dark", PHONE),
-    ("phone-sessions", "/sessions", "light", PHONE),
 )
 
 
@@ -60,7 +59,8 @@ def palette(chromium: Browser, site: harness.Running) -> None:
 def settle(page: Page) -> None:
     """Wait for what a page draws last."""
     page.get_by_role("button", name="Sign out").wait_for()
-    page.wait_for_function("!document.querySelector('[aria-busy=true], .pg-waiting, .pg-skeleton')")
+    waiting = "document.querySelectorAll('[aria-busy=true], .pg-waiting, .pg-skeleton')"
+    page.wait_for_function(f"[...{waiting}].every((one) => !one.checkVisibility())")
     page.wait_for_timeout(SETTLED_MS)
 
 

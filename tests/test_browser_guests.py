@@ -99,6 +99,9 @@ def test_names_are_text_and_nothing_else(visit):
     page = visit().page
     for row, name in enumerate(NAMES):
         expect(cell(page, row, "name").locator("bdi")).to_have_text(name or "105")
+    page.reload()  # now the picture is known, and the rows stand in the page itself
+    for row, name in enumerate(NAMES):
+        expect(cell(page, row, "name").locator("bdi")).to_have_text(name or "105")
     assert page.evaluate("window.pwned") is None
     assert cell(page, 3, "name").locator("bdi").evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
     assert cell(page, 4, "name").bounding_box()["width"] < 500
@@ -299,7 +302,7 @@ def test_an_old_picture_is_grey_and_says_its_age(visit, pve):
     expect_names(page, NAMES[0])
     pve.fault = Fault(path="/cluster", status=595)
     try:
-        expect(page.get_by_text("Unable to reach the Proxmox server")).to_be_visible()
+        expect(page.get_by_text("Unable to reach the Proxmox server")).to_be_visible(timeout=15_000)
         expect(page.locator(".pg-grid-room")).to_have_class(re.compile("pg-stale"))
         expect(page.get_by_text("ago", exact=False)).to_be_visible()
         expect_names(page, NAMES[0])
@@ -318,8 +321,9 @@ def test_without_a_first_picture_the_page_says_why(chromium, site, pve):
     pve.fault = Fault(path="/cluster", status=595)
     try:
         page.get_by_role("button", name="Sign in").click()
-        expect(page.get_by_text("Unable to reach the Proxmox server")).to_be_visible()
+        expect(page.get_by_text("Unable to reach the Proxmox server")).to_be_visible(timeout=15_000)
         expect(page.get_by_role("grid")).to_be_hidden()
+        expect(box(page)).to_be_hidden()
     finally:
         pve.fault = Fault()
     expect(cell(page, 0, "name").locator("bdi")).to_have_text(NAMES[0], timeout=15_000)

@@ -176,6 +176,28 @@ async def test_a_rejected_ticket_is_told(exam, pve, question):
         await exam.look(Resources(nodes=(node(), node("pve2"))))
 
 
+async def test_a_rejected_ticket_ends_the_other_questions(exam, pve, monkeypatch):
+    """A ticket that is refused at one node ends the questions to the others."""
+    hanging = checkup.asyncio.Event()
+    ended = []
+
+    async def ask(name, wanted):
+        if name == "pve1":
+            await hanging.wait()
+            raise TicketRejected
+        hanging.set()
+        try:
+            await checkup.asyncio.sleep(60)
+        finally:
+            ended.append(name)
+
+    monkeypatch.setattr(pve, "node_tasks", ask)
+    with pytest.raises(TicketRejected):
+        await exam.look(Resources(nodes=(node(), node("pve2"))))
+    await checkup.asyncio.sleep(0)
+    assert ended == ["pve2"]
+
+
 # ----------------------------------------------------------------------------------------------------- failed tasks
 
 
@@ -311,6 +333,14 @@ async def test_jobs_that_cannot_be_read_just_now(exam, pve, trouble):
     assert await examined(exam) == (Unprotected(vmid=100, interval=DAY),)
     pve.trouble["jobs"] = trouble
     assert await examined(exam) == (Unprotected(vmid=100, interval=DAY),)
+
+
+async def test_backups_go_with_the_right_to_see_the_jobs(exam, pve):
+    """With Sys.Audit on the whole gone nothing more is said of backups, though they are not due to be looked at."""
+    pve.jobs = (DAILY,)
+    assert await examined(exam)
+    pve.paths = {"/storage": EVERYTHING["/"]}
+    assert (await exam.look(HOME)).unprotected is None
 
 
 async def test_a_job_that_is_switched_off_is_none(exam, pve):

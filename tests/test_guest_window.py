@@ -21,8 +21,16 @@ def changed(all, *vmids, **facts):
     return tuple(replace(one, **facts) if one.vmid in vmids else one for one in all)
 
 
-def asked(number=1, search="", sort="", blocks=(0,), first=0, last=19):
-    made = {"number": number, "search": search, "sort": sort, "blocks": list(blocks), "first": first, "last": last}
+def asked(number=1, search="", sort="", blocks=(0,), first=0, last=19, **more):
+    made = {
+        "number": number,
+        "search": search,
+        "sort": sort,
+        "blocks": list(blocks),
+        "first": first,
+        "last": last,
+        **more,
+    }
     assert read(made) is not None, made
     return read(made)
 
@@ -49,6 +57,27 @@ def test_the_first_question_is_answered_with_its_block_and_the_count():
     _, sent = window(guests(), number=7)
     assert (sent.number, sent.count) == (7, 200)
     assert vmids(sent) == ({0: list(range(1, BLOCK + 1))}, {})
+
+
+def test_the_first_block_can_stand_in_the_page():
+    """A tab whose page had the first block is sent what has changed since, and a later search whole."""
+    all = guests()
+    made = Window(understand(""), Sorting())
+    assert vmids(made.opening(rows_of(all))) == ({0: list(range(1, BLOCK + 1))}, {})
+    assert made.refresh(rows_of(all)) is None
+    made.ask(asked(blocks=[], opened=True))
+    assert vmids(made.answer(rows_of(changed(all, 7, cpu=0.5)))) == ({}, {6: 7})
+    made.ask(asked(number=2, sort="-vmid"))
+    assert vmids(made.answer(rows_of(all)))[0][0][0] == 200
+
+
+def test_a_page_that_is_drawn_anew_is_sent_its_block_again():
+    """A question that does not say that its tab has the page's block is answered whole."""
+    all = guests()
+    made = Window(understand(""), Sorting())
+    made.opening(rows_of(all))
+    made.ask(asked())
+    assert vmids(made.answer(rows_of(all)))[0].keys() == {0}
 
 
 def test_a_question_before_the_first_picture_is_answered_with_it():

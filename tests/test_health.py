@@ -5,7 +5,9 @@ import pytest
 from services.feed import Health, Picture
 from services.feed.picture import Unprotected
 from services.proxmox import Guest, Node, Resources, Storage, Task
-from ui.health import Level, fullest, tiles, verdict
+from services.storages import places
+from ui import health
+from ui.health import Level, fullest, tiles
 
 WELL = Health(quorate=True, failed=(), unprotected=())
 
@@ -19,8 +21,13 @@ def node(name, status="online"):
     return Node(node=name, status=status)
 
 
-def storage(name, used, *, on="pve1", shared=False):
-    return Storage(storage=name, node=on, disk=used, maxdisk=100, shared=shared)
+def verdict(shown):
+    """The sentence over a picture's tiles."""
+    return health.verdict(shown, tiles(shown))
+
+
+def storage(name, used, *, on="pve1", shared=False, status="available"):
+    return Storage(storage=name, node=on, disk=used, maxdisk=100, shared=shared, status=status)
 
 
 def guest(vmid, status, *, template=False):
@@ -80,7 +87,7 @@ def test_guests_are_counted_by_state():
     guests = (guest(1, "running"), guest(2, "stopped"), guest(3, "suspended"), guest(4, "stopped", template=True))
     shown = picture(guests=guests)
     assert [(one.name, one.value) for one in tiles(shown)[1:4]] == [("running", "1"), ("stopped", "1"), ("paused", "1")]
-    assert tile(shown, "running").address == "/guests?q=running"
+    assert tile(shown, "running").address == "/guests?q=state%3Arunning"
     assert tile(picture(guests=guests[:2]), "paused") is None
 
 
@@ -91,12 +98,12 @@ def test_storages_that_fill_up():
     assert tile(picture(storages=(storage("a", 95),)), "storage").level is Level.BAD
     shared = [storage("nas", 90, on=on, shared=True) for on in ("pve1", "pve2")]
     own = [storage("local", 91, on=on) for on in ("pve1", "pve2")]
-    assert [one.storage for one in fullest([*shared, *own])] == ["local", "local", "nas"]
+    assert [one.storage for one in fullest(places([*shared, *own]))] == ["local", "local", "nas"]
 
 
 def test_storage_of_unknown_size_has_no_tile():
     """Storages that tell no size are not called empty."""
-    assert tile(picture(storages=(Storage(storage="a", node="pve1"),)), "storage") is None
+    assert tile(picture(storages=(Storage(storage="a", node="pve1", status="available"),)), "storage") is None
 
 
 def test_failed_tasks_by_node():
@@ -112,3 +119,24 @@ def test_guests_without_a_backup():
     shown = picture(Health(quorate=True, failed=(), unprotected=(Unprotected(vmid=100),)))
     assert tile(shown, "backups").level is Level.WARNING
     assert verdict(shown)[0] is Level.WARNING
+
+
+def test_a_lone_node_can_be_well():
+    """A node without a cluster has no quorum to know of, and all is well with it all the same."""
+    alone = Health(alone=True, failed=(), unprotected=())
+    assert verdict(picture(alone, nodes=(node("pve1"),)))[0] is Level.GOOD
+    assert tile(picture(alone), "quorum") is None
+
+
+def test_storage_that_is_not_there():
+    """A storage that is not available needs a look, whatever it said of its size."""
+    shown = picture(storages=(storage("nas", 1, status="unknown"), storage("local", 1)))
+    assert (tile(shown, "storage").level, tile(shown, "storage").parts[0][0]) == (Level.WARNING, "nas")
+
+
+@pytest.mark.parametrize("part", ["failed", "unprotected"])
+def test_what_is_known_in_part_is_not_well(part):
+    """Where not all could be asked, none is neither good nor the whole truth."""
+    shown = picture(Health(quorate=True, failed=(), unprotected=(), **{f"{part}_whole": False}))
+    assert verdict(shown)[0] is Level.PLAIN
+    assert tile(shown, {"failed": "failed", "unprotected": "backups"}[part]).level is Level.PLAIN

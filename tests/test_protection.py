@@ -122,7 +122,7 @@ def test_what_cannot_be_known_is_not_told(knowledge):
 def test_backups_of_a_guest_that_moved():
     """On storages of single nodes a guest's backups count wherever they lie, once its own node's were read."""
     job = BackupJob(id="x", schedule="21:00", all=True)
-    listed = {("local", "pve1"): {100: NOW - DAY, 101: NOW - 9 * DAY}, ("local", "pve2"): {101: NOW - 8 * DAY}}
+    listed = {("local", "pve1"): {100: NOW - DAY, 101: NOW - 8 * DAY}, ("local", "pve2"): {101: NOW - 9 * DAY}}
     knowledge = Knowledge(jobs=(job,), intervals={"21:00": DAY}, latest=listed)
     guests = [guest(100, "pve2"), guest(101, "pve1"), guest(102, "pve3")]
     assert unprotected(guests, knowledge, ROOT, NOW) == (Unprotected(vmid=101, latest=NOW - 8 * DAY, interval=DAY),)

@@ -5,16 +5,18 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.errors import InvalidCredentials, TicketRejected
+from services.errors import InvalidCredentials, PrivilegeMissing, TicketRejected, Unreachable
 from services.proxmox import Address, ApiToken, Proxmox, Ticket, Trust
 from tests import outside
 from tests.outside import PASSWORD
+from tests.test_proxmox_questions import QUESTIONS
 
 # Reads [[method, path, parameters], …], prints [{parameter: complaint}, …] by Proxmox's own parameter schema.
 JUDGE = """
@@ -24,7 +26,7 @@ def judge(method, path, values):
     match = schema.load().match(path)
     if match is None or method not in match.methods:
         return {"": "no such method"}
-    return schema.validate(match.methods[method].get("parameters"), values)[1]
+    return schema.validate(match.methods[method].get("parameters"), {**match.params, **values})[1]
 print(json.dumps([judge(*request) for request in json.load(sys.stdin)]))
 """
 
@@ -111,3 +113,28 @@ async def test_every_request_fits_the_schema_of_proxmox() -> None:
         "/access/ticket", "/access/ticket", "/access/domains", "/cluster/resources", "/version"]  # fmt: skip
     assert judge(*sent) == [{}] * 5
     assert all(judge(("POST", "/access/ticket", sent[0][2] | {"bogus": "1"}), ("GET", "/no/such", {})))
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+async def test_every_question_fits_the_schema_of_proxmox(name: str) -> None:
+    """Each question names a method of Proxmox's API, and asks it for nothing that its schema refuses."""
+    sent: list[tuple[str, str, dict[str, str]]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        path = request.url.path.removeprefix("/api2/json")
+        sent.append((request.method, path, dict(parse_qsl(request.url.query.decode(), strict_parsing=True))))
+        return httpx.Response(403)
+
+    ticket = Ticket(userid="a@pve", ticket=SecretStr("PVE:a@pve:0"), csrf_token=SecretStr("0"), issued=0.0)
+    async with Proxmox([Address(host="pve")], Trust(), transport=httpx.MockTransport(answer)) as proxmox:
+        with pytest.raises(PrivilegeMissing):
+            await QUESTIONS[name][1](proxmox.signed_in(ticket))
+    assert judge(*sent) == [{}]
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+async def test_every_question_is_answered(name: str, proxmox: Proxmox) -> None:
+    """Each question is one that fakepve knows, and what it says is read, or is the failure of a node or a storage."""
+    ticket = await proxmox.sign_in("root@pam", SecretStr(PASSWORD))
+    with suppress(Unreachable):
+        await QUESTIONS[name][1](proxmox.signed_in(ticket))

@@ -1,5 +1,6 @@
 """What an account asks of Proxmox VE, question by question: what is read, what is left out, and what is refused."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -208,6 +209,24 @@ async def test_a_node_that_is_silent_is_no_address_that_is(two: Proxmox) -> None
         with pytest.raises(Unreachable):
             await two.signed_in(TICKET).node_status("pve2")
         assert len(two.troubles()) == 2
+
+
+async def test_a_node_that_hangs_is_no_address_that_does() -> None:
+    """When the whole deadline passes with a question about a node, that is not held against the address."""
+
+    async def hang(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async with Proxmox([Address(host="pve.test")], Trust(verify=False), deadline=0.1) as proxmox:
+        with respx.mock as router:
+            router.route().mock(side_effect=hang)
+            with pytest.raises(Unreachable):
+                await proxmox.signed_in(TICKET).node_status("pve2")
+            assert proxmox.troubles() == {}
+            with pytest.raises(Unreachable):
+                await proxmox.signed_in(TICKET).version()
+            assert len(proxmox.troubles()) == 1
 
 
 async def test_a_node_that_fails_forgives_nobody(two: Proxmox) -> None:

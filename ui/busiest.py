@@ -4,7 +4,9 @@ from services.proxmox import Guest
 from ui import text
 from ui.guest_rows import Row, Sorting, rows_of
 from ui.guest_search import understand
+from ui.links import guest_address, guests_address
 from ui.theme import Tag
+from ui.units import number
 
 SHOWN = 10
 _BY_CPU = Sorting(column="cpu", descending=True)
@@ -26,7 +28,7 @@ class Busiest:
                 for title in _titles():
                     Tag("th", title, {"scope": "col"})
             self._body = Tag("tbody")
-        self._more = Tag("a", "", {"href": "/guests"}, classes="pg-button pg-quiet pg-inline")
+        self._more = Tag("a", "", {"href": guests_address()}, classes="pg-button pg-quiet pg-inline")
 
     def show(self, guests: tuple[Guest, ...]) -> None:
         """Draw what is new."""
@@ -38,11 +40,10 @@ class Busiest:
             self._lines += [_Line() for _ in chosen[len(self._lines) :]]
         for line, guest in zip(self._lines, chosen, strict=True):
             line.show(rows.row(guest))
-        real = [guest for guest in guests if not guest.template]
-        running = sum(guest.status == "running" for guest in real)
-        self._count.set_text(text.GUESTS_RUNNING.format(running=running, count=len(real)))
+        running, real = rows.states["running"], rows.states.total()
+        self._count.set_text(text.GUESTS_RUNNING.format(running=number(running), count=number(real)))
         self._all.set_visibility(bool(guests))
-        self._more.set_text(text.ALL_GUESTS.format(count=len(guests)))
+        self._more.set_text(text.ALL_GUESTS.format(count=number(len(guests))))
         self._more.set_visibility(len(guests) > SHOWN)
 
 
@@ -70,8 +71,9 @@ class _Line:
         self._row = row
         vmid, kind, name, node, state, _, cpu, _, memory, *_ = map(str, row)
         self._type.set_text(kind)
-        if self._link.props.get("href") != f"/guests/{vmid}":
-            self._link.props["href"] = f"/guests/{vmid}"
+        address = guest_address(int(vmid))
+        if self._link.props.get("href") != address:
+            self._link.props["href"] = address
             self._link.update()
         self._name.set_text(name)
         self._node.set_text(node)

@@ -11,25 +11,33 @@ from services.feed import Feed
 from services.proxmox import Node, Series, Timeframe
 from services.sessions import Session
 from ui import text
-from ui.curves import REFRESH_SECONDS, Curves, node_charts
+from ui.curves import Curves, ask_node, node_charts
+from ui.facts import section
 from ui.theme import Tag
 from ui.visit import current_session
+
+AT_ONCE = 4
+"""Nodes that are asked at a time."""
 
 _WEIGHED = {"cpu": "maxcpu"}
 
 
 class ClusterCurves:
-    """Asks the nodes that it was last told of, all at once."""
+    """Asks the nodes that it was last told of."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self.nodes: tuple[str, ...] = ()
 
-    async def ask(self, span: Timeframe) -> Series:
+    async def ask(self, session: Session, span: Timeframe) -> Series:
         """A node that cannot answer is left out. Raises what the first says when none can, and SessionEnded."""
-        session = current_session()
-        asked = (self._of(session, node, span) for node in self.nodes)
-        told = await asyncio.gather(*asked, return_exceptions=True)
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(node: str) -> Series:
+            async with gate:
+                return await ask_node(self._feed, session, node, span)
+
+        told = await asyncio.gather(*(one(node) for node in self.nodes), return_exceptions=True)
         for trouble in told:
             if isinstance(trouble, BaseException) and not isinstance(trouble, ProxmoxError):
                 raise trouble
@@ -38,20 +46,20 @@ class ClusterCurves:
             raise next(one for one in told if isinstance(one, ProxmoxError))
         return total(known, _WEIGHED)
 
-    async def _of(self, session: Session, node: str, span: Timeframe) -> Series:
-        key = ("node", node, span)  # as the node's own page asks
-        return await self._feed.ask(session, key, lambda proxmox: proxmox.node_curves(node, span), REFRESH_SECONDS)
-
 
 class Load:
     """The charts of the cluster; draws nothing where the account may see no node's figures."""
 
     def __init__(self, feed: Feed, span: str) -> None:
         self._cluster = ClusterCurves(feed)
-        with Tag("section", "", {"aria-label": text.LOAD}) as self._room:
-            with ui.element("div").classes("pg-section"):
-                Tag("h2", text.LOAD)
-            self._curves = Curves(span, self._cluster.ask, node_charts)
+        with Tag("section") as self._room:
+            section(text.CLUSTER_LOAD)
+            self._curves = Curves(
+                span,
+                lambda chosen: self._cluster.ask(current_session(), chosen),
+                node_charts,
+                when=lambda: bool(self._cluster.nodes),
+            )
         self._room.set_visibility(False)
 
     def show(self, nodes: Iterable[Node]) -> None:

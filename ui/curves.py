@@ -5,7 +5,9 @@ from functools import partial
 
 from nicegui import ui
 
+from services.feed import Feed
 from services.proxmox import Series, Timeframe
+from services.sessions import Session
 from ui import text
 from ui.charts import Chart, Unit
 from ui.part import Part
@@ -24,7 +26,10 @@ Ask = Callable[[Timeframe], Awaitable[Series]]
 
 
 class Curves:
-    """Charts over one span of time. `ask` gets their curves; `charts` draws them, and is called once."""
+    """Charts over one span of time. `ask` gets their curves; `charts` draws them, and is called once.
+
+    While `paused` they stay as they are.
+    """
 
     def __init__(
         self,
@@ -44,15 +49,16 @@ class Curves:
                 self._charts = charts()
             self._nothing = Tag("p", text.NO_CURVES, classes="pg-hint")
         self._nothing.set_visibility(False)
-        regularly(REFRESH_SECONDS, self.refresh)
+        self.paused = False
+        regularly(REFRESH_SECONDS, self._refresh)
+
+    async def _refresh(self) -> None:
+        if not self.paused:
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Ask now."""
         await self._part.refresh()
-
-    def move(self, node: str) -> None:
-        """Be about this node from now on, where a guest has moved to."""
-        self._part.move(node)
 
     def _show(self, series: Series) -> None:
         drawn = [chart.show(series) for chart in self._charts]
@@ -75,6 +81,12 @@ class Curves:
             button.props["aria-pressed"] = str(one == span).lower()
             button.update()
         await self.refresh()
+
+
+async def ask_node(feed: Feed, session: Session, node: str, span: Timeframe) -> Series:
+    """A node's curves, once for all pages that show them."""
+    key = ("node", node, "curves", span)
+    return await feed.ask(session, key, lambda proxmox: proxmox.node_curves(node, span), FRESH * REFRESH_SECONDS)
 
 
 def node_charts() -> Sequence[Chart]:

@@ -45,11 +45,6 @@ class Notice:
         self._place = Tag("p", "", {"role": "status"}, classes="pg-notice-line")
         self._place.set_visibility(False)
 
-    @property
-    def words(self) -> str:
-        """What it says."""
-        return self._place.text
-
     def say(self, words: str) -> None:
         """Say this, or nothing."""
         self._place.set_text(words)

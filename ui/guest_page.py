@@ -62,7 +62,7 @@ def create(feed: Feed) -> None:
             guest = find_guest(picture, number)
             if picture.taken and guest is None:
                 return stray(text.NO_SUCH_GUEST_TITLE, text.NO_SUCH_GUEST.format(vmid=vmid))
-            with frame(guest.name or vmid if guest else vmid, "charts.js", "times.js"):
+            with frame(guest.name or vmid if guest else vmid, "charts.js", "times.js", "tables.js"):
                 board = Board(Questions(feed, number, guest), span)
             watch(feed, board.show)
         return None
@@ -101,6 +101,8 @@ class Board:
 
     def __init__(self, ask: Questions, span: str) -> None:
         self._ask = ask
+        self._asks = True
+        self._moved = ""
         self._head = Head(ask.vmid)
         self._trouble = Trouble()
         self._notice = Notice()
@@ -111,7 +113,7 @@ class Board:
                 self._details = Details(ask, self._head)
                 self._addresses = AddressesPart(ask)
             self._tasks = TasksPart(ask)
-        regularly(STATUS_SECONDS, self._details.refresh)
+        regularly(STATUS_SECONDS, self._refresh)
         regularly(SLOW_SECONDS, self._refresh_slowly)
 
     def show(self, picture: Picture) -> None:
@@ -119,35 +121,45 @@ class Board:
         self._trouble.show(picture)
         guest, before = find_guest(picture, self._ask.vmid), self._ask.guest
         gone = guest is None and picture.taken > 0
-        self._room.classes(**{"add" if picture.error or gone else "remove": "pg-stale"})
-        if gone:
-            self._notice.say(text.GUEST_GONE)
-        if guest is None:
-            return
-        self._ask.guest = guest
-        self._head.show(guest)
-        self._gauges.show(guest)
-        self._details.show(guest)
-        self._mind(before, guest)
+        stale = gone or picture.error is not None
+        self._room.classes(**{"add" if stale else "remove": "pg-stale"})
+        self._notice.say(self._words(before, guest, gone=gone))
+        if guest is not None:
+            self._ask.guest = guest
+            self._head.show(guest)
+            self._gauges.show(guest)
+            self._details.show(guest)
+        self._mind(before, asks=not stale)
 
-    def _mind(self, before: Guest | None, now: Guest) -> None:
-        """What was asked about another state of it, or at another node, is asked anew."""
-        if before and before.node != now.node:
-            self._notice.say(text.GUEST_MOVED.format(before=before.node, now=now.node))
-        elif self._notice.words == text.GUEST_GONE:
-            self._notice.say("")
-        if before is None or (before.node, before.status) != (now.node, now.status):
-            for part in (self._curves, self._details, self._addresses, self._tasks):
-                part.move(now.node)
+    def _words(self, before: Guest | None, guest: Guest | None, *, gone: bool) -> str:
+        """What has become of it; that it has moved is said for as long as the page is open."""
+        if gone:
+            return text.GUEST_GONE
+        if before and guest and before.node != guest.node:
+            self._moved = text.GUEST_MOVED.format(before=before.node, now=guest.node)
+        return self._moved
+
+    def _mind(self, before: Guest | None, *, asks: bool) -> None:
+        """Nothing is asked in vain; what was asked in another state of it, or at another node, is asked anew."""
+        now, resumed = self._ask.guest, asks and not self._asks
+        self._asks, self._curves.paused = asks, not asks
+        if not asks or now is None:
+            return
+        if resumed or before is None or (before.node, before.status) != (now.node, now.status):
             with self._room:
                 ui.timer(0, self._refresh_all, once=True)
 
+    async def _refresh(self) -> None:
+        if self._asks:
+            await self._details.refresh()
+
     async def _refresh_slowly(self) -> None:
-        await self._addresses.refresh()
-        await self._tasks.refresh()
+        for part in (self._addresses, self._tasks):
+            if self._asks:
+                await part.refresh()
 
     async def _refresh_all(self) -> None:
-        await self._details.refresh()
+        await self._refresh()
         await self._refresh_slowly()
         await self._curves.refresh()
 
@@ -251,12 +263,6 @@ class AddressesPart(Part[Interfaces | None]):
             with ui.element("div").classes("pg-box"):
                 self._none = Tag("p", "")
                 self._list = Tag("ul", "", {"role": "list"}, classes="pg-plain-list")
-
-    async def refresh(self) -> None:
-        """Ask a guest that runs; one that does not has none."""
-        if not _runs(self._ask.guest):
-            self.leave_out()
-        await super().refresh()
 
     def _draw_interfaces(self, interfaces: Interfaces | None) -> None:
         if interfaces == self._drawn_interfaces:

@@ -5,9 +5,10 @@ looks at it, an order when somebody asks for it: of ten thousand guests most are
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -56,6 +57,16 @@ class GuestRows:
         self._rows: dict[int, Row] = {}
         self._sorted: dict[Sorting, Sequence[Guest]] = {}
         self._orders: dict[tuple[str, Sorting], Sequence[Guest]] = {}
+
+    @cached_property
+    def states(self) -> Counter[str]:
+        """How many guests are in each state; templates are none."""
+        return Counter(guest.status for guest in self.guests if not guest.template)
+
+    @cached_property
+    def names(self) -> Mapping[int, str]:
+        """What each guest is called, by vmid."""
+        return {guest.vmid: _name(guest) for guest in self.guests}
 
     def order(self, search: Search, sorting: Sorting) -> Sequence[Guest]:
         """The guests that a search leaves, sorted."""

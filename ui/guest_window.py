@@ -32,6 +32,9 @@ class Asked(BaseModel):
     blocks: Annotated[list[_Index], Field(max_length=MOST_BLOCKS)]
     first: _Index
     last: _Index
+    opened: bool = False
+    """Whether the tab shows the block that stood in its page."""
+
     addresses: bool = False
     """Whether the column with the guests' addresses is shown."""
 
@@ -66,19 +69,26 @@ class Window:
         self.sorting = sorting
         self.count = 0
         self.addresses = False
-        self._number = 0
+        self._number: int = 0
         self._view = range(0)
         self._due: list[int] = []
         self._held: dict[int, dict[int, Row]] = {}
         """By block, the rows as the browser has them."""
+
+    def opening(self, rows: GuestRows) -> Sent:
+        """The first block and the count, for the page itself: its tab need not wait for an answer."""
+        order = rows.order(self.search, self.sorting)
+        self.count = len(order)
+        return Sent(number=0, count=self.count, blocks=[(0, self._block(rows, order, 0))])
 
     def ask(self, asked: Asked) -> None:
         """A new question, which the next answer is for."""
         if asked.number != self._number:
             self._number = asked.number
             self.search, self.sorting = understand(asked.search), sorting_of(asked.sort)
-            self._held.clear()
             self._due.clear()
+            if not asked.opened:
+                self._held.clear()
         self.addresses = asked.addresses
         self._view = range(asked.first, min(asked.last, asked.first + BLOCK * MOST_BLOCKS) + 1)
         self._due += [_start(index) for index in asked.blocks if _start(index) not in self._due]

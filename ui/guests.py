@@ -8,7 +8,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from nicegui import ui
+from nicegui import __version__, ui
+from nicegui.dependencies import esm_modules
 
 from services.feed import Feed, Picture
 from ui import text, words
@@ -28,6 +29,7 @@ MODULES = ["InfiniteRowModelModule", "ColumnApiModule", "RowApiModule", "CellApi
 """The parts of AG Grid that the table needs."""
 
 SKELETON_ROWS = 12
+_OPENING = "data-opening"
 _VALUE = "^value"
 """What the box holds at first: an attribute to Vue, which would write a property anew over what has been typed."""
 
@@ -39,9 +41,11 @@ def create(feed: Feed) -> None:
 
     @ui.page("/guests")
     def guests(q: str = "", sort: str = "") -> None:
+        _preload()
         with frame(text.GUESTS, "guests.js"):
             board = Board(book, understand(q), sorting_of(sort))
-        watch(feed, board.show)
+        watch(feed, board.show)  # which shows the present picture at once, if there is one
+        board.open()
 
 
 class Board:
@@ -67,12 +71,18 @@ class Board:
         self._no_match.set_visibility(False)
         self._nothing.set_visibility(False)
 
+    def open(self) -> None:
+        """Put the first rows into the page itself, if they are known while it is built."""
+        if self._rows is not None:
+            self._page.props[_OPENING] = _json(self._window.opening(self._rows).data())
+
     def show(self, picture: Picture) -> None:
         """Show what is new of this picture; keep, greyed, what could not be read anew."""
         self._trouble.show(picture)
         self._room.classes(**{"add" if picture.error else "remove": "pg-stale"})
         self._rows = rows_of(picture.resources.guests) if picture.taken else None
-        self._room.set_visibility(picture.taken > 0 or picture.error is None)
+        for one in (self._tools, self._room):  # without a first picture there is nothing to search
+            one.set_visibility(picture.taken > 0 or picture.error is None)
         self._send(self._window.refresh)
 
     def _ask(self, event: Any) -> None:
@@ -88,6 +98,7 @@ class Board:
         self._tools.remember(self._window.search)
         with self._page.props.suspend_updates():
             self._page.props["data-sort"] = str(self._window.sorting)
+            self._page.props.pop(_OPENING, None)
 
     def _send(self, news: Callable[[GuestRows], Sent | None]) -> None:
         """What is new, to a tab that somebody looks at; a hidden one gets it when it is back in sight."""
@@ -103,8 +114,7 @@ class Board:
 
     def _call(self, name: str, data: object) -> None:
         """Call a function of `assets/guests.js`."""
-        written = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-        self._client.run_javascript(f"guests.{name}({written})")
+        self._client.run_javascript(f"guests.{name}({_json(data)})")
 
     def _show_emptiness(self, rows: GuestRows) -> None:
         found, total = len(rows.order(self._window.search, self._window.sorting)), len(rows.guests)
@@ -146,12 +156,12 @@ class Tools:
 
     def show(self, search: Search, found: int, total: int) -> None:
         """Say how many guests there are. It is read aloud for a new search alone, not whenever one starts or stops."""
-        words = text.GUESTS_FOUND if search.tests else text.GUESTS_ALL
-        self._count.set_text(words.format(found=number(found), count=number(total)))
+        said = _count(search, found, total)
+        self._count.set_text(said)
         self._hint.set_text(_hint(search))
         if search.words != self._said:
             self._said = search.words
-            self._told.set_text(words.format(found=number(found), count=number(total)))
+            self._told.set_text(said)
 
 
 def _grid() -> None:
@@ -170,6 +180,16 @@ def _grid() -> None:
         ":onGridReady": "(event) => guests.ready(event.api)",
     }
     ui.aggrid(options, modules=MODULES, auto_size_columns=False).classes("pg-grid")
+
+
+def _preload() -> None:
+    """Let the browser fetch AG Grid with the page, and not only when a script of the page's turns out to need it."""
+    key = next(key for key, module in esm_modules.items() if module.name == "nicegui-aggrid")
+    ui.add_head_html(f'<link rel="modulepreload" href="/_nicegui/{__version__}/esm/{key}/index.js">')
+
+
+def _json(data: object) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def _words() -> dict[str, Any]:
@@ -229,6 +249,12 @@ def _nothing() -> ui.element:
         Tag("h2", text.NO_GUESTS_TITLE)
         Tag("p", text.NO_GUESTS)
     return room
+
+
+def _count(search: Search, found: int, total: int) -> str:
+    if search.tests:
+        return text.GUESTS_FOUND.format(found=number(found), count=number(total))
+    return text.ONE_GUEST if total == 1 else text.GUESTS_ALL.format(count=number(total))
 
 
 def _hint(search: Search) -> str:

@@ -4,21 +4,20 @@ What the account may not know, or is not known yet, has no tile.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from enum import StrEnum
 
-from services.feed import Picture
-from services.proxmox import Node, Resources, Storage
+from services.feed import Health, Picture
+from services.proxmox import Guest, Node, Storage
+from services.storages import Place, places
 from ui import text
+from ui.guest_rows import rows_of
 from ui.links import STORAGE, guests_address, node_address, storage_address, tasks_address
-from ui.units import percent, share
+from ui.units import guest_count, number, percent, share
 
 FULL, ALMOST_FULL = 0.95, 0.85
 """Shares of a storage from which it is bad, or needs a look."""
-
-
-_SLEEPS = {"suspended": "paused"}
 
 
 class Level(StrEnum):
@@ -49,7 +48,7 @@ def tiles(picture: Picture) -> tuple[Tile, ...]:
     found = (
         _nodes(resources.nodes),
         _quorum(picture.health.quorate),
-        *_guests(resources),
+        *_guests(resources.guests),
         _storages(resources.storages),
         _failed(picture),
         _unprotected(picture),
@@ -57,15 +56,20 @@ def tiles(picture: Picture) -> tuple[Tile, ...]:
     return tuple(tile for tile in found if tile is not None)
 
 
-def verdict(picture: Picture) -> tuple[Level, str]:
+def verdict(picture: Picture, shown: Iterable[Tile]) -> tuple[Level, str]:
     """All of it in one sentence. What is not known is not called well."""
-    troubled = [tile for tile in tiles(picture) if tile.level in {Level.WARNING, Level.BAD}]
+    troubled = [tile for tile in shown if tile.level in {Level.WARNING, Level.BAD}]
     if not troubled:
-        health = picture.health
-        whole = None not in (health.quorate, health.failed, health.unprotected)
-        return (Level.GOOD, text.ALL_WELL) if whole else (Level.PLAIN, text.WELL_SO_FAR)
+        return (Level.GOOD, text.ALL_WELL) if _is_known(picture.health) else (Level.PLAIN, text.WELL_SO_FAR)
     level = Level.BAD if any(tile.level is Level.BAD for tile in troubled) else Level.WARNING
     return level, text.ONE_TROUBLE if len(troubled) == 1 else text.TROUBLES.format(count=len(troubled))
+
+
+def _is_known(health: Health) -> bool:
+    """Whether nothing of it is out of this account's sight."""
+    quorum = health.alone or health.quorate is not None
+    failed = health.failed is not None and health.failed_whole
+    return quorum and failed and health.unprotected is not None and health.unprotected_whole
 
 
 def down(nodes: Iterable[Node]) -> tuple[Node, ...]:
@@ -73,13 +77,14 @@ def down(nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(node for node in nodes if node.status == "offline")
 
 
-def fullest(storages: Iterable[Storage]) -> tuple[Storage, ...]:
-    """Storages with little room left, the fullest first; one that several nodes share counts once."""
-    own: dict[tuple[str, str], Storage] = {}
-    for one in storages:
-        own[one.storage, "" if one.shared else one.node] = one
-    tight = [one for one in own.values() if (share(one.disk, one.maxdisk) or 0) >= ALMOST_FULL]
-    return tuple(sorted(tight, key=lambda one: -(share(one.disk, one.maxdisk) or 0)))
+def fullest(found: Iterable[Place]) -> tuple[Place, ...]:
+    """Storages with little room left, the fullest first."""
+    tight = [place for place in found if place.available and _fullness(place) >= ALMOST_FULL]
+    return tuple(sorted(tight, key=_fullness, reverse=True))
+
+
+def _fullness(place: Place) -> float:
+    return share(place.used, place.total) or 0
 
 
 def _nodes(nodes: tuple[Node, ...]) -> Tile | None:
@@ -105,35 +110,42 @@ def _quorum(quorate: bool | None) -> Tile | None:
     return Tile(name="quorum", title=text.QUORUM, value=value, address="#nodes", level=level)
 
 
-def _guests(resources: Resources) -> Iterator[Tile]:
-    if not resources.guests:
+def _row_of(place: Place) -> str:
+    return storage_address(place.storage, "" if place.shared else place.node)
+
+
+def _guests(guests: tuple[Guest, ...]) -> Iterator[Tile]:
+    if not guests:
         return
-    states = Counter(
-        "paused" if guest.status == "suspended" else guest.status for guest in resources.guests if not guest.template
-    )
-    for status, title in (("running", text.RUNNING), ("stopped", text.STOPPED), ("paused", text.PAUSED)):
-        if states[status] or status != "paused":
-            yield Tile(name=status, title=title, value=str(states[status]), address=guests_address(status))
+    states = rows_of(guests).states
+    for states_counted, title in (
+        (("running",), text.RUNNING),
+        (("stopped",), text.STOPPED),
+        (("paused", "suspended"), text.PAUSED),
+    ):
+        count = sum(states[state] for state in states_counted)
+        if count or title != text.PAUSED:
+            searched = f"state:{','.join(states_counted)}"
+            yield Tile(name=states_counted[0], title=title, value=number(count), address=guests_address(searched))
 
 
 def _storages(storages: tuple[Storage, ...]) -> Tile | None:
-    sized = [one for one in storages if one.maxdisk]
-    if not sized:
+    found = places(storages)
+    away, tight = [place for place in found if not place.available], fullest(found)
+    if not away and not any(place.total for place in found):
         return None
-    tight = fullest(sized)
-    full = any((share(one.disk, one.maxdisk) or 0) >= FULL for one in tight)
+    bad = any(_fullness(place) >= FULL for place in tight)
+    value = text.NOT_AVAILABLE.format(count=len(away)) if away else text.FILLING_UP.format(count=len(tight))
+    parts = [(place.storage, place) for place in away]
+    parts += [(f"{place.storage} {percent(_fullness(place))}", place) for place in tight]
     return Tile(
         name="storage",
         title=text.STORAGE,
-        value=text.FILLING_UP.format(count=len(tight)) if tight else text.ROOM_LEFT,
+        value=value if away or tight else text.ROOM_LEFT,
         address=STORAGE,
-        level=Level.BAD if full else Level.WARNING if tight else Level.GOOD,
-        parts=tuple((f"{one.storage} {percent(share(one.disk, one.maxdisk))}", _row_of(one)) for one in tight[:3]),
+        level=Level.BAD if bad else Level.WARNING if away or tight else Level.GOOD,
+        parts=tuple((words, _row_of(place)) for words, place in parts[:3]),
     )
-
-
-def _row_of(storage: Storage) -> str:
-    return storage_address(storage.storage, "" if storage.shared else storage.node)
 
 
 def _failed(picture: Picture) -> Tile | None:
@@ -144,10 +156,10 @@ def _failed(picture: Picture) -> Tile | None:
     return Tile(
         name="failed",
         title=text.FAILED_TASKS,
-        value=str(len(failed)) if failed else text.NONE,
-        note=text.LAST_DAY,
+        value=number(len(failed)) if failed else text.NONE,
+        note=text.LAST_DAY if picture.health.failed_whole else text.NOT_ALL_KNOWN,
         address=tasks_address(failed=True),
-        level=Level.WARNING if failed else Level.GOOD,
+        level=_counted(failed, whole=picture.health.failed_whole),
         parts=tuple((f"{node} {count}", tasks_address(failed=True, node=node)) for node, count in sorted(nodes.items()))
         if len(nodes) > 1
         else (),
@@ -161,7 +173,13 @@ def _unprotected(picture: Picture) -> Tile | None:
     return Tile(
         name="backups",
         title=text.NO_RECENT_BACKUP,
-        value=text.GUEST_COUNT.format(count=len(unprotected)) if unprotected else text.NONE,
+        value=guest_count(len(unprotected)) if unprotected else text.NONE,
         address="#backups" if unprotected else guests_address(""),
-        level=Level.WARNING if unprotected else Level.GOOD,
+        note="" if picture.health.unprotected_whole else text.NOT_ALL_KNOWN,
+        level=_counted(unprotected, whole=picture.health.unprotected_whole),
     )
+
+
+def _counted(troubled: Sized, *, whole: bool) -> Level:
+    """Of what should be none: where not all is known, none is not good yet."""
+    return Level.WARNING if troubled else Level.GOOD if whole else Level.PLAIN

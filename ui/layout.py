@@ -20,7 +20,7 @@ from ui.clocks import Clocks
 from ui.head import head
 from ui.links import STORAGE, TASKS
 from ui.palette import Palette, palette_button
-from ui.sight import watch
+from ui.sight import sight, watch
 from ui.tab_title import TabTitle
 from ui.theme import Tag, icon, logo
 from ui.visit import current_session, visit_of
@@ -65,6 +65,7 @@ def frame(title: str, *scripts: str) -> Generator[None]:
     with ui.context.client.layout:
         Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
     _cover()
+    sight()  # here, where no room of a page's own hides it
     banners()
     _proxy_banner()
     with Tag("div", "", {"id": "content", "tabindex": "-1"}, classes="pg-page"):

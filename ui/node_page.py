@@ -10,7 +10,7 @@ from services.feed import Feed, Picture
 from services.proxmox import Node, NodeStatus, ProxmoxClient, Series, Service, Task, TaskFilter, Timeframe, Update
 from services.proxmox.nodes import Space
 from ui import text
-from ui.curves import FRESH, REFRESH_SECONDS, Curves, node_charts
+from ui.curves import FRESH, Curves, ask_node, node_charts
 from ui.facts import Facts, Notice, section
 from ui.first_picture import first_picture
 from ui.layout import frame
@@ -43,18 +43,19 @@ def create(feed: Feed) -> None:
         async with first_picture(feed) as picture:
             if picture.taken and find_node(picture, node) is None:
                 return stray(text.NO_SUCH_NODE_TITLE, text.NO_SUCH_NODE.format(node=node))
-            with frame(node, "charts.js", "times.js"):
+            with frame(node, "charts.js", "times.js", "tables.js"):
                 board = Board(Questions(feed, node), span)
             watch(feed, board.show)
         return None
 
 
 class Questions:
-    """What the page asks of one node, for whoever is signed in."""
+    """What the page asks of one node, for whoever is signed in; what but it can tell only while it is `online`."""
 
     def __init__(self, feed: Feed, node: str) -> None:
         self._feed = feed
         self.node = node
+        self.online = True
 
     async def status(self) -> NodeStatus:
         return await self._ask(("node_status",), lambda proxmox: proxmox.node_status(self.node), STATUS_SECONDS)
@@ -70,7 +71,7 @@ class Questions:
         return await self._ask(("failed",), lambda proxmox: proxmox.node_tasks(self.node, wanted), SLOW_SECONDS)
 
     async def curves(self, span: Timeframe) -> Series:
-        return await self._ask(("curves", span), lambda proxmox: proxmox.node_curves(self.node, span), REFRESH_SECONDS)
+        return await ask_node(self._feed, current_session(), self.node, span)
 
     async def _ask(self, what: tuple[str, ...], question: Callable[[ProxmoxClient], Awaitable[T]], period: float) -> T:
         """As fresh as a page that asks once in a period wants it."""
@@ -82,7 +83,7 @@ class Board:
 
     def __init__(self, ask: Questions, span: str) -> None:
         self._ask = ask
-        self._online = True
+        self._asks = True
         self._head = Head(ask.node)
         self._trouble = Trouble()
         self._notice = Notice()
@@ -95,7 +96,7 @@ class Board:
                     self._guests = GuestsCard(ask.node)
                     self._services = ServicesPart(ask)
                     self._updates = UpdatesPart(ask)
-            self._failed = FailedPart(ask)
+            self._failed = FailedPart(ask, may_know=lambda: ask.online and self._system.known)
         regularly(STATUS_SECONDS, self._refresh)
         regularly(SLOW_SECONDS, self._refresh_slowly)
 
@@ -105,20 +106,23 @@ class Board:
         node = find_node(picture, self._ask.node)
         self._notice.say(_notice(picture, node, self._ask.node))
         gone = node is None and picture.taken > 0
-        self._room.classes(**{"add" if picture.error or gone else "remove": "pg-stale"})
+        stale = gone or picture.error is not None
+        self._room.classes(**{"add" if stale else "remove": "pg-stale"})
         self._head.show(node)
         self._failed.know(picture)
         if node is not None:
             self._gauges.show(node)
             self._guests.show(picture)
-            self._mind(online=node.status == "online")
+        self._mind(asks=not stale, online=node is not None and node.status == "online")
 
-    def _mind(self, *, online: bool) -> None:
-        """A node that is away is asked nothing; once it is back, all at once."""
-        if online and not self._online:
+    def _mind(self, *, asks: bool, online: bool) -> None:
+        """Nothing is asked while it would be in vain, nor of a node that is away; once that is over, all at once."""
+        before = self._asks, self._ask.online
+        self._asks, self._curves.paused = asks, not asks
+        self._ask.online = online if asks else self._ask.online
+        if asks and (asks, online) != before:
             with self._room:
                 ui.timer(0, self._refresh_all, once=True)
-        self._online = online
 
     async def _refresh_all(self) -> None:
         await self._refresh()
@@ -126,18 +130,14 @@ class Board:
         await self._curves.refresh()
 
     async def _refresh(self) -> None:
-        if self._online:
+        if self._asks:
             await self._system.refresh()
-        else:
-            self._system.leave_out()
 
     async def _refresh_slowly(self) -> None:
-        parts = self._services, self._updates, self._failed
-        for part in parts:
-            if self._online:
+        await self._refresh()
+        for part in (self._services, self._updates, self._failed):
+            if self._asks:
                 await part.refresh()
-            else:
-                part.leave_out()
 
 
 class Head:
@@ -191,7 +191,7 @@ class SystemPart(Part[NodeStatus]):
     """Load, processor, versions."""
 
     def __init__(self, ask: Questions, gauges: Gauges) -> None:
-        super().__init__(self._draw_status, ask.status, of_node=ask.node)
+        super().__init__(self._draw_status, ask.status, of_node=ask.node, when=lambda: ask.online)
         self._gauges = gauges
         with self:
             section(text.SYSTEM)
@@ -213,26 +213,26 @@ class GuestsCard:
 
     def __init__(self, node: str) -> None:
         self._node = node
-        with Tag("section", "", classes="pg-part"):
+        with Tag("section", "", classes="pg-part") as self._all:
             section(text.GUESTS)
             with ui.element("div").classes("pg-box pg-box-line"):
                 self._count = Tag("p", "")
-                self._link = Tag("a", text.SHOW_GUESTS, {"href": guests_of(node)}, classes="pg-link-button")
+                Tag("a", text.SHOW_GUESTS, {"href": guests_of(node)}, classes="pg-link-button")
+        self._all.set_visibility(False)
 
     def show(self, picture: Picture) -> None:
-        """Count them; templates are none."""
+        """Count them; templates are none, and where there are none for this account it is told nothing."""
         own = [guest for guest in picture.resources.guests if guest.node == self._node and not guest.template]
         running = sum(guest.status == "running" for guest in own)
-        words = text.NODE_GUESTS.format(running=running, count=len(own)) if own else text.NODE_GUESTS_NONE
-        self._count.set_text(words)
-        self._link.set_visibility(bool(own))
+        self._count.set_text(text.NODE_GUESTS.format(running=running, count=len(own)))
+        self._all.set_visibility(bool(own))
 
 
 class ServicesPart(Part[tuple[Service, ...]]):
     """The services that should run and do not."""
 
     def __init__(self, ask: Questions) -> None:
-        super().__init__(self._draw_services, ask.services, of_node=ask.node)
+        super().__init__(self._draw_services, ask.services, of_node=ask.node, when=lambda: ask.online)
         with self:
             self._count = section(text.SERVICES)
             with ui.element("div").classes("pg-box"):
@@ -256,7 +256,7 @@ class UpdatesPart(Part[tuple[Update, ...]]):
     """The packages that wait, behind a fold."""
 
     def __init__(self, ask: Questions) -> None:
-        super().__init__(self._draw_updates, ask.updates, of_node=ask.node)
+        super().__init__(self._draw_updates, ask.updates, of_node=ask.node, when=lambda: ask.online)
         self._drawn_updates: tuple[Update, ...] | None = None
         with self:
             self._count = section(text.UPDATES)
@@ -282,10 +282,10 @@ class UpdatesPart(Part[tuple[Update, ...]]):
 
 
 class FailedPart(Part[tuple[Task, ...]]):
-    """What went wrong there in the last day."""
+    """What went wrong there in the last day: with all of it known, and not one's own tasks alone."""
 
-    def __init__(self, ask: Questions) -> None:
-        super().__init__(self._draw_failed, ask.failed, of_node=ask.node)
+    def __init__(self, ask: Questions, may_know: Callable[[], bool]) -> None:
+        super().__init__(self._draw_failed, ask.failed, of_node=ask.node, when=may_know)
         self._picture = Picture()
         with self:
             self._count = section(text.NODE_FAILED_TASKS)

@@ -6,7 +6,7 @@ from nicegui import ui
 
 from services.proxmox import Node
 from ui import text
-from ui.health import node_address
+from ui.links import node_address
 from ui.meters import Meter
 from ui.theme import Tag
 from ui.units import percent, share, size, uptime

@@ -6,6 +6,7 @@ from services.feed import Feed, Picture
 from ui import text
 from ui.busiest import Busiest
 from ui.cluster_curves import Load
+from ui.facts import empty, section
 from ui.layout import frame
 from ui.nodes import NodeCards
 from ui.sight import watch
@@ -32,11 +33,11 @@ class Board:
         self._drawn = False
         self._trouble = Trouble()
         self._loading = _skeleton()
-        self._nothing = _empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE)
+        self._nothing = empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE)
         with ui.element("div").classes("pg-board") as self._board:
             self._tiles = Tiles()
             self._unprotected = Unprotected()
-            self._node_count = _section(text.NODES, "nodes")
+            self._node_count = section(text.NODES, "nodes")
             self._nodes = NodeCards()
             self._no_nodes = Tag("p", text.NO_NODES, classes="pg-hint")
             self._load = Load(feed, span)
@@ -77,18 +78,4 @@ def _skeleton() -> Tag:
         with Tag("div", "", {"aria-hidden": "true"}, classes="pg-tiles"):
             for _ in range(6):
                 Tag("div", "", classes="pg-tile pg-tile-waiting")
-    return room
-
-
-def _section(title: str, name: str) -> Tag:
-    """A heading; returns the place for the count beside it."""
-    with Tag("div", "", {"id": name}, classes="pg-section"):
-        Tag("h2", title)
-        return Tag("span", "", classes="pg-count")
-
-
-def _empty(title: str, sentence: str) -> ui.element:
-    with ui.element("div").classes("pg-empty") as room:
-        Tag("h2", title)
-        Tag("p", sentence)
     return room

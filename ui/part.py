@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Part(Generic[T]):
-    """Waits, shows what came, and keeps it, greyed, while there is nothing newer.
+    """Waits, shows what came, and keeps it, greyed, while there is nothing newer; left out unless `when` holds.
 
     What the account may not know from the start is left out; what it may know no longer is said to be so.
     """
@@ -51,20 +51,26 @@ class Part(Generic[T]):
         self._room.__exit__()
 
     async def refresh(self) -> None:
-        """Ask, if there is anything to ask, and show what came of it; of two questions at once the later one counts."""
+        """Ask, and show what came of it; of two questions at once the later one counts."""
         if not self._when():
-            return
+            return self.leave_out()
         self._turn = turn = self._turn + 1
         try:
             answer = await self._question()
         except SessionEnded:
-            return
+            return None
         except (ProxmoxError, StoreError) as exc:
             if self._counts(turn):
                 self._fail(exc)
         else:
             if self._counts(turn):
                 self._show(answer)
+        return None
+
+    @property
+    def known(self) -> bool:
+        """Whether the account has been told."""
+        return self._drawn
 
     def take(self, answer: T) -> None:
         """Show what came of itself."""

@@ -50,6 +50,7 @@ def watch(feed: Feed, listener: Callable[[Picture], None]) -> None:
     own = sight()
 
     def start(session: Session) -> Callable[[], None]:
+        own.hidden = False  # a page that comes back tells anew whether it is
         look = feed.look(session, listener)
         look.hide(own.hidden)
         own.listeners.append(look.hide)

@@ -39,7 +39,7 @@ def create(feed: Feed) -> None:
 
     @ui.page("/storage")
     def storage_page() -> None:
-        with frame(text.STORAGES):
+        with frame(text.STORAGES, "tables.js"):
             board = Board(Questions(feed))
         watch(feed, board.show)
 
@@ -136,7 +136,9 @@ class Board:
                 ui.timer(0, self._refresh, once=True)
 
     async def _refresh(self) -> None:
-        """Ask about each, a few at once, and draw what is known so far."""
+        """Ask about each, a few at once, and draw what is known so far; nothing while Proxmox does not answer."""
+        if self._picture.error:
+            return
         asked = [place for place in self._places if place.available][:MOST_ASKED]
         for start in range(0, len(asked), 2 * AT_ONCE):
             some = asked[start : start + 2 * AT_ONCE]

@@ -2,46 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from nicegui import ui
 
 from services.storages import Place
 from ui import text
 from ui.health import ALMOST_FULL, FULL
 from ui.links import storage_anchor
 from ui.proxmox_links import proxmox_address
+from ui.tables import Row, Table
 from ui.units import ahead, percent, share, size
 
 MOST_SHOWN = 500
 KINDS = ("images", "rootdir", "backup", "iso", "vztmpl", "snippets", "import")
-
-_ROW = """
-<q-tr :props="props" :id="props.row.key" :class="'pg-storage pg-storage-' + props.row.level">
-  <q-td key="name" :props="props" class="pg-storage-name">
-    <b><bdi>{{ props.row.name }}</bdi></b>
-    <span class="pg-count"><bdi>{{ props.row.nodes }}</bdi></span>
-  </q-td>
-  <q-td key="type" :props="props" class="pg-storage-type">{{ props.row.type }}</q-td>
-  <q-td key="holds" :props="props" class="pg-storage-holds">
-    <span v-for="one in props.row.holds" class="pg-tag">{{ one[0] }} <b>{{ one[1] }}</b></span>
-  </q-td>
-  <q-td key="used" :props="props" class="pg-storage-used">
-    <div v-if="props.row.known" class="pg-meter">
-      <span class="pg-meter-words">{{ props.row.used }}</span><b class="pg-meter-words">{{ props.row.percent }}</b>
-      <div class="pg-bar" role="meter" :aria-label="props.row.name" aria-valuemin="0" aria-valuemax="100"
-        :aria-valuenow="props.row.part"><div class="pg-bar-fill" :style="{width: props.row.part + '%'}"></div></div>
-    </div>
-    <span v-if="props.row.note" class="pg-storage-note">{{ props.row.note }}</span>
-    <span v-if="props.row.pace" class="pg-storage-pace">{{ props.row.pace }}</span>
-  </q-td>
-  <q-td key="link" :props="props" class="pg-storage-link">
-    <a v-if="props.row.href" :href="props.row.href" :aria-label="props.row.linkLabel" :title="props.row.linkLabel"
-      target="_blank" rel="noopener noreferrer" class="pg-icon-button"><svg class="pg-icon" width="18" height="18"
-      viewBox="0 0 24 24" aria-hidden="true"><path d="M14 4h6v6M20 4l-9 9M18 14v6H4V6h6"/></svg></a>
-  </q-td>
-</q-tr>
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +27,11 @@ class StorageTable:
     """Storages in the order given."""
 
     def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-        self._table = ui.table(columns=_columns(), rows=[], row_key="key", pagination=0).classes("pg-storages")
-        self._table.props("flat hide-pagination hide-no-data")
-        self._table.add_slot("body", _ROW)
+        self._table = Table("storage", _columns())
 
     def show(self, storages: Sequence[tuple[Place, Known]]) -> None:
-        """Send the rows, if anything that a person would see has changed."""
-        rows = [_row(place, known) for place, known in storages[:MOST_SHOWN]]
-        if rows != self._rows:
-            self._rows = rows
-            self._table.update_rows(rows, clear_selection=False)
+        """Draw these."""
+        self._table.show([_row(place, known) for place, known in storages[:MOST_SHOWN]])
 
 
 def fullest_first(storages: Iterable[Place]) -> tuple[Place, ...]:
@@ -79,35 +44,32 @@ def fullest_first(storages: Iterable[Place]) -> tuple[Place, ...]:
     return tuple(sorted(storages, key=tightness))
 
 
-def _columns() -> list[dict[str, Any]]:
-    labels = {
+def _columns() -> Mapping[str, str]:
+    return {
         "name": text.COLUMN_NAME,
         "type": text.STORAGE_TYPE,
         "holds": text.HOLDS,
         "used": text.CURVE_USED,
         "link": "",
     }
-    return [{"name": name, "label": label, "field": name, "align": "left"} for name, label in labels.items()]
 
 
-def _row(place: Place, known: Known) -> dict[str, Any]:
+def _row(place: Place, known: Known) -> Row:
     part = share(place.used, place.total)
-    label = text.OPEN_NAMED_IN_PROXMOX.format(name=place.storage)
     return {
         "key": storage_anchor(place.storage, "" if place.shared else place.node),
         "name": place.storage,
         "nodes": _where(place),
         "type": place.plugintype,
         "holds": _holds(place, known),
-        "known": part is not None,
         "used": text.USED_OF.format(used=size(place.used), total=size(place.total)),
         "percent": percent(part),
-        "part": round(100 * min(part or 0, 1)),
+        "part": None if part is None else round(100 * min(part, 1)),
         "level": _level(place, part),
         "note": _note(place, part),
         "pace": text.STORAGE_FULL_IN.format(time=ahead(known.full_in)) if known.full_in is not None else "",
         "href": proxmox_address("storage", place.node, place.storage),
-        "linkLabel": label,
+        "label": text.OPEN_NAMED_IN_PROXMOX.format(name=place.storage),
     }
 
 

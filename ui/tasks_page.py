@@ -57,10 +57,16 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Tasks, newest first, and the nodes that could not be asked."""
+    """Tasks, newest first, and the nodes that could not be asked; `unread` where none could be asked for them."""
 
     tasks: tuple[Task, ...] = ()
     silent: tuple[str, ...] = ()
+    unread: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all there are to see."""
+        return not (self.silent or self.unread)
 
 
 def create(feed: Feed) -> None:
@@ -69,7 +75,7 @@ def create(feed: Feed) -> None:
     @ui.page("/tasks")
     def tasks_page(failed: str = "", node: str = "", guest: str = "") -> None:
         number = int(guest) if VMID.fullmatch(guest) else None
-        with frame(text.TASKS_TITLE, "times.js"):
+        with frame(text.TASKS_TITLE, "times.js", "tables.js"):
             board = Board(feed, Wanted(failed=failed not in {"", "0"}, node=node, guest=number))
         watch(feed, board.show)
 
@@ -84,42 +90,49 @@ class Board:
         self._trouble = Trouble()
         self._tools = Tools(self._choose)
         self._silent = Notice()
-        self._part = Part(self._draw, self._ask_nodes, of_node=wanted.node, when=self._has_to_ask)
+        self._part = Part(self._draw, self._ask_nodes, of_node=wanted.node)
         with self._part:
             self._table = TaskTable()
+            self._unread = empty(text.TASKS_UNREAD, text.TASKS_UNREAD_WHY)
             self._none = empty(text.TASKS_NONE, text.TASKS_NONE_WHY)
             self._none_failed = empty(text.TASKS_NONE_FAILED, text.TASKS_NONE_FAILED_WHY)
-        self._none.set_visibility(False)
-        self._none_failed.set_visibility(False)
-        regularly(PERIOD_SECONDS, self._part.refresh)
+        for room in (self._unread, self._none, self._none_failed):
+            room.set_visibility(False)
+        regularly(PERIOD_SECONDS, self._refresh)
 
     def show(self, picture: Picture) -> None:
         """Draw what is new; keep, greyed, what could not be read anew."""
         first, self._picture = not self._picture.taken, picture
         self._trouble.show(picture)
-        self._part.set_stale(stale=picture.error is not None)
         self._tools.show(picture, self._wanted)
         if not self._has_to_ask():
             self._show_told()
         elif first:
             with self._tools.room:
-                ui.timer(0, self._part.refresh, once=True)
+                ui.timer(0, self._refresh, once=True)
+        self._part.set_stale(stale=picture.error is not None)
 
     async def _choose(self, **changed: Any) -> None:
         self._wanted = replace(self._wanted, **changed)
         self._part.move(self._wanted.node)
         self._tools.show(self._picture, self._wanted)
         self._show_told()
-        await self._part.refresh()
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Ask for what no picture has."""
+        if self._has_to_ask():
+            await self._part.refresh()
 
     def _show_told(self) -> None:
         """Show what the picture has of them, if that is all."""
         told = _told(self._picture, self._wanted)
         if told is not None and self._picture.taken:
-            self._part.take(Found(tasks=_newest(filter(self._wanted.keeps, told))))
+            self._part.take(replace(told, tasks=_newest(filter(self._wanted.keeps, told.tasks))))
 
     def _has_to_ask(self) -> bool:
-        return self._picture.taken > 0 and _told(self._picture, self._wanted) is None
+        """Whether no picture has them; nothing is asked while Proxmox does not answer."""
+        return self._picture.taken > 0 and not self._picture.error and _told(self._picture, self._wanted) is None
 
     async def _ask_nodes(self) -> Found:
         """Of one node what goes wrong is the page's; of many, what the others tell is shown all the same."""
@@ -151,8 +164,9 @@ class Board:
         shown = found.tasks[:MOST_SHOWN]
         self._table.show(shown, by_vmid(self._picture.resources.guests))
         self._tools.count(found, self._wanted)
-        self._none.set_visibility(not shown and not self._wanted.failed)
-        self._none_failed.set_visibility(not shown and self._wanted.failed)
+        self._unread.set_visibility(not shown and not found.whole)
+        self._none.set_visibility(not shown and found.whole and not self._wanted.failed)
+        self._none_failed.set_visibility(not shown and found.whole and self._wanted.failed)
         self._silent.say(" ".join(text.NODE_SILENT.format(node=node) for node in found.silent))
 
 
@@ -223,13 +237,16 @@ _ANY_GUEST = """() => {
 }"""
 
 
-def _told(picture: Picture, wanted: Wanted) -> tuple[Task, ...] | None:
-    """The tasks among which a picture has all that are wanted; None where it has not."""
-    if wanted.guest is not None:
+def _told(picture: Picture, wanted: Wanted) -> Found | None:
+    """The tasks among which a picture has all that are wanted; None where it has not, and the nodes are asked.
+
+    Tasks of the whole cluster that Proxmox does not tell are not asked of each node: that would be a storm in trouble.
+    """
+    if wanted.guest is not None or (wanted.node and not wanted.failed):
         return None
     if wanted.failed:
-        return picture.health.failed
-    return None if wanted.node else picture.tasks
+        return None if picture.health.failed is None else Found(tasks=picture.health.failed)
+    return Found(unread=True) if picture.tasks is None else Found(tasks=picture.tasks)
 
 
 def _newest(tasks: Iterable[Task]) -> tuple[Task, ...]:

@@ -16,27 +16,24 @@ class Tiles:
     """All of them; those that say the same as before are left alone."""
 
     def __init__(self) -> None:
-        self._shown: Sequence[Tile] = ()
         self._said: tuple[Level, str] | None = None
-        self._rooms: dict[str, Tag] = {}
+        self._drawn: dict[str, _Drawn] = {}
         self._verdict = Tag("div", "", {"role": "status"}, classes="pg-verdict")
         self._list = Tag("ul", "", {"aria-label": text.HEALTH}, classes="pg-tiles")
 
     def show(self, picture: Picture) -> None:
         """Draw what is new."""
-        self._show_verdict(verdict(picture))
-        self._show_tiles(tiles(picture))
+        shown = tiles(picture)
+        self._show_verdict(verdict(picture, shown))
+        self._show_tiles(shown)
 
-    def _show_tiles(self, tiles: Sequence[Tile]) -> None:
-        if [tile.name for tile in tiles] != [tile.name for tile in self._shown]:
+    def _show_tiles(self, shown: Sequence[Tile]) -> None:
+        if [tile.name for tile in shown] != list(self._drawn):
             self._list.clear()
             with self._list:
-                self._rooms = {tile.name: Tag("li", "", classes="pg-tile") for tile in tiles}
-            self._shown = ()
-        for tile in tiles:
-            if tile not in self._shown:
-                _draw(self._rooms[tile.name], tile)
-        self._shown = tiles
+                self._drawn = {tile.name: _Drawn() for tile in shown}
+        for tile in shown:
+            self._drawn[tile.name].show(tile)
 
     def _show_verdict(self, said: tuple[Level, str]) -> None:
         if said == self._said:
@@ -49,19 +46,41 @@ class Tiles:
             Tag("span", words)
 
 
-def _draw(room: Tag, tile: Tile) -> None:
-    room.clear()
-    room.classes(replace=f"pg-tile pg-level-{tile.level}")
-    with room:
-        with Tag("a", "", {"href": tile.address}, classes="pg-tile-link"):
-            Tag("span", tile.title, classes="pg-tile-title")
-            with Tag("span", "", classes="pg-tile-value"):
-                if tile.level in {Level.WARNING, Level.BAD}:
-                    icon("warning", size=18)
-                Tag("span", tile.value)
-            if tile.note:
-                Tag("span", tile.note, classes="pg-tile-note")
-        if tile.parts:
-            with ui.element("div").classes("pg-tile-parts"):
-                for words, address in tile.parts:
-                    Tag("a", words, {"href": address})
+class _Drawn:
+    """One tile. Its link stays when its words change, and with it whoever is there by keyboard."""
+
+    def __init__(self) -> None:
+        self._shown: Tile | None = None
+        with Tag("li", "", classes="pg-tile") as self._room:
+            with Tag("a", "", classes="pg-tile-link") as self._link:
+                self._title = Tag("span", "", classes="pg-tile-title")
+                with Tag("span", "", classes="pg-tile-value"):
+                    self._sign = icon("warning", size=18)
+                    self._value = Tag("span")
+                self._note = Tag("span", "", classes="pg-tile-note")
+            self._parts = ui.element("div").classes("pg-tile-parts")
+
+    def show(self, tile: Tile) -> None:
+        """Say what has changed."""
+        before, self._shown = self._shown, tile
+        if tile == before:
+            return
+        self._room.classes(replace=f"pg-tile pg-level-{tile.level}")
+        self._title.set_text(tile.title)
+        self._value.set_text(tile.value)
+        self._sign.set_visibility(tile.level in {Level.WARNING, Level.BAD})
+        self._note.set_text(tile.note)
+        self._note.set_visibility(bool(tile.note))
+        if before is None or before.address != tile.address:
+            self._link.props["href"] = tile.address
+            self._link.update()
+        if before is None or before.parts != tile.parts:
+            self._draw_parts(tile)
+
+    def _draw_parts(self, tile: Tile) -> None:
+        self._parts.clear()
+        self._parts.set_visibility(bool(tile.parts))
+        with self._parts:
+            for words, address in tile.parts:
+                with Tag("a", "", {"href": address}):
+                    Tag("bdi", words)

@@ -36,6 +36,11 @@ def number(count: int) -> str:
     return words if language() == ENGLISH else words.replace(",", ".")
 
 
+def guest_count(count: int) -> str:
+    """So many guests."""
+    return text.ONE_GUEST if count == 1 else text.GUEST_COUNT.format(count=number(count))
+
+
 def decimal(number: float) -> str:
     """With two decimal places, as the person's language writes it."""
     written = f"{number:.2f}"

@@ -4,11 +4,13 @@
     look.hide(True)
     look.stop()
 
-feed ─ who looks ─▶ poller ─ when, with whose credentials ─▶ Proxmox VE
-                       └─▶ picture
+feed ─ who looks ─▶ poller ─ when, by pace ─▶ lender ─ with whose credentials ─▶ Proxmox VE
+  │                    ├─▶ picture ─▶ every look
+  │                    └─▶ checkup ─ whether all is well ─▶ protection, picture.health
+  └─ what one page asks besides ─▶ desk
 """
 
 from services.feed.feed import Feed, Look
-from services.feed.picture import Health, Picture
+from services.feed.picture import Health, Picture, Unprotected
 
-__all__ = ["Feed", "Health", "Look", "Picture"]
+__all__ = ["Feed", "Health", "Look", "Picture", "Unprotected"]

@@ -13,12 +13,15 @@ SLOWEST = 8.0
 """Seconds to the next question while Proxmox does not answer, at the most, unless it is a slower time anyway."""
 
 
+_MOST_STEPS = 10  # of slowing down, long past SLOWEST: 1.5 to the power of a night's failures is no float
+
+
 def period(*, hidden: bool, busy: bool, failures: int) -> float:
     """The seconds to the next question after so many failures in a row."""
     if hidden:
         return HIDDEN
     usual = QUICK if busy else IDLE
-    return max(usual, min(QUICK * 1.5**failures, SLOWEST)) if failures else usual
+    return max(usual, min(QUICK * 1.5 ** min(failures, _MOST_STEPS), SLOWEST)) if failures else usual
 
 
 class Rest:

@@ -28,20 +28,24 @@ class Health:
     """
 
     quorate: bool | None = None
+    alone: bool = False
     failed: tuple[Task, ...] | None = None
+    failed_whole: bool = True
     unprotected: tuple[Unprotected, ...] | None = None
+    unprotected_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """The cluster as last seen. `taken` is Unix seconds, 0 before the first; `error` why there is no newer one.
 
-    `tasks` are the latest of each node, those that run among them, as far as this account may see them. `unreached`
-    are the addresses that gave no answer last time, and why; others may have answered in their place.
+    `tasks` are the latest of each node, those that run among them, as far as this account may see them, as they were
+    last read; None where they are not known, which is not the same as none. `unreached` are the addresses that gave no
+    answer last time, and why; others may have answered in their place.
     """
 
     resources: Resources = field(default_factory=Resources)
-    tasks: tuple[Task, ...] = ()
+    tasks: tuple[Task, ...] | None = None
     health: Health = field(default_factory=Health)
     taken: float = 0
     error: ProxmoxError | StoreError | None = None
@@ -49,5 +53,5 @@ class Picture:
 
     @property
     def busy(self) -> bool:
-        """Whether a task runs."""
-        return any(task.running for task in self.tasks)
+        """Whether a task is known to run."""
+        return any(task.running for task in self.tasks or ())

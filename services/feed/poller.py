@@ -6,17 +6,24 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from services.errors import ProxmoxError, StoreError
+from services.errors import PrivilegeMissing, ProxmoxError, StoreError
+from services.feed import pace
 from services.feed.checkup import Checkup
 from services.feed.lender import Lender, part
-from services.feed.pace import Rest, period
+from services.feed.pace import Rest
 from services.feed.picture import Health, Picture
-from services.proxmox import Address, Proxmox, ProxmoxClient, Resources
+from services.proxmox import Address, Proxmox, ProxmoxClient, Resources, Task
 from services.sessions import Session, Sessions
 
 logger = logging.getLogger(__name__)
+
+A = TypeVar("A")
+B = TypeVar("B")
+
+PATIENCE = 2.0
+"""Seconds that a picture waits for the tasks."""
 
 
 class Look:
@@ -85,11 +92,14 @@ class Poller:
     async def _run(self) -> None:
         await asyncio.sleep(0)  # the first look is added right after
         while True:
-            picture = await _surely(self._look())
-            if picture is not None:
-                self._failures = self._failures + 1 if picture.error else 0
-                self._show(picture)
-            await self._rest.wait(self._period)
+            await _surely(self._refresh())
+            await _pause(self._rest, self._period)
+
+    async def _refresh(self) -> None:
+        picture = await self._look()
+        if picture is not None:
+            self._failures = self._failures + 1 if picture.error else 0
+            self._show(picture)
 
     async def _look(self) -> Picture | None:
         """A new picture, the old one where there is trouble; None when no session is left."""
@@ -99,14 +109,20 @@ class Poller:
             return replace(self._picture, error=exc, unreached=self._unreached())
 
     async def _see(self, proxmox: ProxmoxClient) -> Picture:
-        resources = await proxmox.resources()
-        taken = time.time()
-        tasks = await part(proxmox.tasks(), ())
-        health = self._picture.health  # last of all: it may have changed while we asked
-        return Picture(resources=resources, tasks=tasks, health=health, taken=taken, unreached=self._unreached())
+        if self._failures:  # one question is enough to see whether it answers again
+            resources, tasks = await proxmox.resources(), self._picture.tasks
+        else:
+            resources, tasks = await _both(proxmox.resources(), _latest_tasks(proxmox, self._picture.tasks))
+        return Picture(
+            resources=resources,
+            tasks=tasks,
+            taken=time.time(),
+            health=self._picture.health,
+            unreached=self._unreached(),
+        )
 
     def _period(self) -> float:
-        return period(hidden=self._hidden, busy=self._picture.busy, failures=self._failures)
+        return pace.period(hidden=self._hidden, busy=self._picture.busy, failures=self._failures)
 
     @property
     def _hidden(self) -> bool:
@@ -123,7 +139,7 @@ class Poller:
             await _surely(self._learn(self._checkup.look))
             if self._checkup.backups_due:
                 await _surely(self._learn(self._checkup.look_at_backups))
-            await self._rest_of_checkup.wait(lambda: Checkup.period(hidden=self._hidden))
+            await _pause(self._rest_of_checkup, lambda: Checkup.period(hidden=self._hidden))
 
     async def _learn(self, look: Callable[[Resources], Awaitable[Health | None]]) -> None:
         with suppress(ProxmoxError, StoreError):  # the pictures tell of that
@@ -152,10 +168,43 @@ class Poller:
             logger.exception("a listener failed")
 
 
-async def _surely(work: Coroutine[Any, Any, Any]) -> Any:
+async def _latest_tasks(proxmox: ProxmoxClient, known: tuple[Task, ...] | None) -> tuple[Task, ...] | None:
+    """As known where they cannot be had soon: no picture waits long for them. None where they may not be had."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE):
+            return await part(_unless_forbidden(proxmox.tasks()), known)
+    return known
+
+
+async def _unless_forbidden(answer: Awaitable[A]) -> A | None:
+    try:
+        return await answer
+    except PrivilegeMissing:
+        return None
+
+
+async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
+    """Both answers. The first error ends the other question, too."""
+    tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _surely(work: Coroutine[Any, Any, None]) -> None:
     """A mistake of ours in one question must not end the pictures for good."""
     try:
-        return await work
+        await work
     except Exception:
         logger.exception("the poller stumbled")
-        return None
+
+
+async def _pause(rest: Rest, seconds: Callable[[], float]) -> None:
+    """A mistake of ours in reckoning how long must not end the pictures either, nor make a storm of them."""
+    try:
+        await rest.wait(seconds)
+    except Exception:
+        logger.exception("the poller stumbled")
+        await asyncio.sleep(pace.HIDDEN)

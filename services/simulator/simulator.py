@@ -230,6 +230,10 @@ class Simulator:
         self._world.remove(vmid)
         self._directory.forget_rights()
 
+    def move_guest(self, vmid: int, node: str) -> None:
+        """From the next request on the guest is on that node."""
+        self._world.move(vmid, node)
+
     def totp(self, userid: str) -> str:
         """What the account's authenticator app shows now."""
         return totp(self._directory.accounts[userid].totp_secret, self.now())

@@ -65,6 +65,11 @@ class World:
         self.pools.remove(machine.path)
         self.power.forget(vmid)
 
+    def move(self, vmid: int, node: str) -> None:
+        """The guest is on this node from now on, as after a migration."""
+        machine = self.machines[vmid]
+        self.machines[vmid] = replace(machine, node=node, row=machine.row | {"node": node})
+
     def flap(self, share: float, at: float) -> None:
         """This share of the guests that run now goes on and off every second."""
         self.power.catch_up(at)
