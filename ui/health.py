@@ -110,6 +110,10 @@ def _quorum(quorate: bool | None) -> Tile | None:
     return Tile(name="quorum", title=text.QUORUM, value=value, address="#nodes", level=level)
 
 
+def _row_of(place: Place) -> str:
+    return storage_address(place.storage, "" if place.shared else place.node)
+
+
 def _guests(guests: tuple[Guest, ...]) -> Iterator[Tile]:
     if not guests:
         return
