@@ -148,10 +148,6 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
     )
 
 
-def _row_of(place: Place) -> str:
-    return storage_address(place.storage, "" if place.shared else place.node)
-
-
 def _failed(picture: Picture) -> Tile | None:
     failed = picture.health.failed
     if failed is None:
