@@ -85,6 +85,7 @@ class Board:
     def __init__(self, feed: Feed, wanted: Wanted) -> None:
         self._feed = feed
         self._wanted = wanted
+        self._shown: Wanted | None = None
         self._picture = Picture()
         self._trouble = Trouble()
         self._tools = Tools(self._choose)
@@ -125,9 +126,9 @@ class Board:
             await self._part.refresh()
 
     def _show_told(self) -> None:
-        """Show what the picture has of them, if that is all."""
+        """Show what the picture has of them, if that is all; one without tasks leaves those shown before."""
         told = _told(self._picture, self._wanted)
-        if told is not None and self._picture.taken:
+        if told is not None and self._picture.taken and not (told.unread and self._shown == self._wanted):
             self._part.take(replace(told, tasks=_newest(filter(self._wanted.keeps, told.tasks))))
 
     def _has_to_ask(self) -> bool:
@@ -164,7 +165,7 @@ class Board:
         )
 
     def _draw(self, found: Found) -> None:
-        shown = found.tasks[:MOST_SHOWN]
+        shown, self._shown = found.tasks[:MOST_SHOWN], self._wanted
         self._loading.set_visibility(False)
         self._table.show(shown, by_vmid(self._picture.resources.guests))
         self._tools.count(found, self._wanted)
