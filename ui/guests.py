@@ -22,7 +22,7 @@ from ui.layout import frame
 from ui.sight import sight, watch
 from ui.theme import Tag, icon
 from ui.trouble import Trouble
-from ui.units import number
+from ui.units import guest_count, number
 
 MODULES = ["InfiniteRowModelModule", "ColumnApiModule", "RowApiModule", "CellApiModule", "ScrollApiModule",
            "EventApiModule", "RenderApiModule", "LocaleModule"]  # fmt: skip
@@ -254,7 +254,7 @@ def _nothing() -> ui.element:
 def _count(search: Search, found: int, total: int) -> str:
     if search.tests:
         return text.GUESTS_FOUND.format(found=number(found), count=number(total))
-    return text.ONE_GUEST if total == 1 else text.GUESTS_ALL.format(count=number(total))
+    return guest_count(total)
 
 
 def _hint(search: Search) -> str:

@@ -21,7 +21,7 @@ from ui.proxmox_links import proxmox_link
 from ui.sight import regularly, watch
 from ui.strays import stray
 from ui.task_table import TaskTable, by_vmid
-from ui.theme import Tag
+from ui.theme import Tag, dot
 from ui.trouble import Trouble
 from ui.units import decimal, percent, share, size, uptime
 from ui.visit import current_session
@@ -155,7 +155,7 @@ class Head:
         self._place.set_visibility(node is not None)
         if node is None:
             return
-        self._dot.classes(replace=f"pg-dot pg-{node.status}")
+        self._dot.classes(replace=dot(node.status))
         self._state.set_text(text.state(node.status))
         up = node.uptime if node.status == "online" else None
         self._uptime.set_text(text.UP_FOR.format(uptime=uptime(up)) if up else "")

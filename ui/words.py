@@ -601,7 +601,6 @@ SEARCH_EXAMPLES = {
     'name:"old box"': N_("with a space in it"),
     "-tag:test": N_("all but these"),
 }
-GUESTS_ALL = N_("{count} guests")
 GUESTS_FOUND = N_("{found} of {count} guests")
 NOT_UNDERSTOOD = N_("Not understood and left aside: {terms}. Known are {keys}")
 LIST_COMMA = N_(", ")

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from pydantic import Field, TypeAdapter, with_config
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Count, Else, Omit, Text, Word, shaped
+from services.proxmox.shapes import ROW, YEAR_10000, Else, Moment, Omit, Text, Word, shaped
 
 MOST_TASKS = 2000
 """More than any page shows."""
@@ -31,8 +31,8 @@ class Task:
     node: Word
     type: Word
     user: Word
-    starttime: Annotated[int, Field(ge=0, lt=2**63), Else(0)] = 0
-    endtime: Count = None
+    starttime: Annotated[int, Field(ge=0, lt=YEAR_10000), Else(0)] = 0
+    endtime: Moment = None
     id: Text = ""
     status: Text = ""
 
