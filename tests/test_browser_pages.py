@@ -11,6 +11,7 @@ from services.simulator.catalogue import vmid_of
 from services.simulator.simulator import Fault
 from tests import browser, harness
 from ui import text, words
+from ui.language import speaking
 
 pytestmark = pytest.mark.browser
 
@@ -200,6 +201,16 @@ def test_a_privilege_that_is_missing_takes_one_part(visit, pve):
     expect(page.locator(".pg-part-trouble:visible")).to_have_text(text.LACKS_PRIVILEGE)
     expect(page.locator("figure:visible")).to_have_count(0)
     expect(fact(page, text.VERSION)).to_be_visible()
+
+
+def test_what_is_on_its_way_is_not_called_well(visit, pve):
+    """A part that waits for its answer claims nothing: neither that all services run nor that no update waits."""
+    pve.fault = Fault(path="/nodes/pve3/", delay=6)
+    page = visit("/nodes/pve3")
+    expect(page.get_by_role("heading", name=text.SERVICES)).to_be_visible()
+    for said in (text.SERVICES_WELL, text.NO_UPDATES, text.NO_FAILED_TASKS, text.UPDATES_SHOWN):
+        expect(page.get_by_text(said, exact=True)).to_be_hidden()
+    expect(page.get_by_text(text.SERVICES_WELL)).to_be_visible()
 
 
 def test_proxmox_that_is_down_leaves_the_last_picture(visit, pve):
@@ -470,8 +481,10 @@ def test_the_navigation_leads_there(visit):
 
 def test_the_pages_speak_german(visit):
     """Everything that the pages say of themselves is said in German to who reads that."""
+    with speaking("de"):
+        services, hour, job = text.SERVICES, text.span("hour"), text.BACKUP_JOB
     page = visit("/nodes/pve2", locale="de-DE")
-    expect(page.get_by_role("heading", name="Aktualisierungen")).to_be_visible()
-    expect(page.get_by_role("button", name="Stunde")).to_be_visible()
+    expect(page.get_by_role("heading", name=services)).to_be_visible()
+    expect(page.get_by_role("button", name=hour)).to_be_visible()
     page.goto("/tasks?failed=1")
-    expect(rows(page).filter(has_text="Sicherungsauftrag").first).to_be_visible()
+    expect(rows(page).filter(has_text=job).first).to_be_visible()

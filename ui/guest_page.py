@@ -292,6 +292,8 @@ class TasksPart(Part[tuple[Task, ...]]):
             self._table = TaskTable("about", "node")
             address = tasks_address(guest=ask.vmid)
             self._more = Tag("a", text.SHOW_ALL_TASKS, {"href": address}, classes="pg-button pg-quiet pg-inline")
+        self._none.set_visibility(False)
+        self._more.set_visibility(False)
 
     def _draw_tasks(self, tasks: tuple[Task, ...]) -> None:
         self._none.set_visibility(not tasks)

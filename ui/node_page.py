@@ -238,6 +238,7 @@ class ServicesPart(Part[tuple[Service, ...]]):
             with ui.element("div").classes("pg-box"):
                 self._well = Tag("p", text.SERVICES_WELL)
                 self._list = Tag("ul", "", {"role": "list"}, classes="pg-plain-list")
+        self._well.set_visibility(False)
 
     def _draw_services(self, services: tuple[Service, ...]) -> None:
         down = [one for one in services if one.down]
@@ -265,6 +266,8 @@ class UpdatesPart(Part[tuple[Update, ...]]):
                 with Tag("details", "", classes="pg-fold") as self._fold:
                     Tag("summary", text.UPDATES_SHOWN)
                     self._list = Tag("ul", "", {"role": "list", "tabindex": "0"}, classes="pg-plain-list pg-updates")
+        self._none.set_visibility(False)
+        self._fold.set_visibility(False)
 
     def _draw_updates(self, updates: tuple[Update, ...]) -> None:
         if updates == self._drawn_updates:
@@ -293,6 +296,8 @@ class FailedPart(Part[tuple[Task, ...]]):
             self._table = TaskTable("node")
             address = tasks_address(failed=True, node=ask.node)
             self._more = Tag("a", "", {"href": address}, classes="pg-button pg-quiet pg-inline")
+        self._none.set_visibility(False)
+        self._more.set_visibility(False)
 
     def know(self, picture: Picture) -> None:
         """Guests have names only in a picture."""

@@ -86,12 +86,14 @@ class Board:
     def __init__(self, feed: Feed, wanted: Wanted) -> None:
         self._feed = feed
         self._wanted = wanted
+        self._shown: Wanted | None = None
         self._picture = Picture()
         self._trouble = Trouble()
         self._tools = Tools(self._choose)
         self._silent = Notice()
-        self._part = Part(self._draw, self._ask_nodes, of_node=wanted.node)
+        self._part = Part(self._draw, self._find, of_node=wanted.node)
         with self._part:
+            self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
             self._table = TaskTable()
             self._unread = empty(text.TASKS_UNREAD, text.TASKS_UNREAD_WHY)
             self._none = empty(text.TASKS_NONE, text.TASKS_NONE_WHY)
@@ -125,21 +127,24 @@ class Board:
             await self._part.refresh()
 
     def _show_told(self) -> None:
-        """Show what the picture has of them, if that is all."""
+        """Show what the picture has of them, if that is all; one without tasks leaves those shown before."""
         told = _told(self._picture, self._wanted)
-        if told is not None and self._picture.taken:
+        if told is not None and self._picture.taken and not (told.unread and self._shown == self._wanted):
             self._part.take(replace(told, tasks=_newest(filter(self._wanted.keeps, told.tasks))))
 
     def _has_to_ask(self) -> bool:
         """Whether no picture has them; nothing is asked while Proxmox does not answer."""
         return self._picture.taken > 0 and not self._picture.error and _told(self._picture, self._wanted) is None
 
-    async def _ask_nodes(self) -> Found:
-        """Of one node what goes wrong is the page's; of many, what the others tell is shown all the same."""
+    async def _find(self) -> Found:
         session, wanted = current_session(), self._wanted
-        nodes = [node.node for node in self._picture.resources.nodes if node.status == "online"]
         if wanted.node:
             return Found(tasks=await self._ask_node(session, wanted.node, wanted))
+        return await self._ask_nodes(session, wanted)
+
+    async def _ask_nodes(self, session: Session, wanted: Wanted) -> Found:
+        """Each that is there; what the others tell is shown though one does not answer."""
+        nodes = [node.node for node in self._picture.resources.nodes if node.status == "online"]
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def ask(node: str) -> tuple[Task, ...] | None:
@@ -161,7 +166,8 @@ class Board:
         )
 
     def _draw(self, found: Found) -> None:
-        shown = found.tasks[:MOST_SHOWN]
+        shown, self._shown = found.tasks[:MOST_SHOWN], self._wanted
+        self._loading.set_visibility(False)
         self._table.show(shown, by_vmid(self._picture.resources.guests))
         self._tools.count(found, self._wanted)
         self._unread.set_visibility(not shown and not found.whole)
