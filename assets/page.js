@@ -27,6 +27,23 @@ const proxgate = (() => {
     if (event.persisted) window.location.reload();
   });
 
+  // What an address points at may be drawn later than the page: then it is gone to once more.
+  function pointed() {
+    try {
+      return document.getElementById(decodeURIComponent(address.hash.slice(1)));
+    } catch {
+      return null; // an address that somebody has mangled
+    }
+  }
+  if (address.hash && !pointed()) {
+    const waiting = new MutationObserver(() => {
+      if (!pointed()) return;
+      waiting.disconnect();
+      window.location.replace(address.hash);
+    });
+    waiting.observe(document.body, { subtree: true, childList: true });
+  }
+
   // Nobody looks at a tab that is hidden: the server need not ask Proxmox so often for it.
   function tellSight() {
     const detail = document.hidden ? "hidden" : "seen";

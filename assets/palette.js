@@ -50,7 +50,7 @@
     const hit = part("a", "pg-palette-hit", "");
     Object.assign(hit, { id: `palette-hit-${place}`, role: "option", href: address, tabIndex: -1 });
     const more = part("span", "pg-palette-more", detail);
-    if (state) more.prepend(part("span", `pg-dot pg-${state}`, ""));
+    if (state) more.prepend(part("span", `pg-dot pg-${/^[a-z]+$/.test(state) ? state : "unknown"}`, ""));
     hit.append(part("span", "pg-type", kind), part("span", "pg-palette-name", name), more);
     return hit;
   }
@@ -61,6 +61,7 @@
     list().replaceChildren(...found.map(drawn));
     const said = find(".pg-palette-said");
     said.textContent = found.length ? "" : said.dataset.none;
+    field().setAttribute("aria-expanded", String(found.length > 0));
     choose(hits()[0]);
   }
 
@@ -80,6 +81,13 @@
     if (event.target.closest("[data-opens=palette]")) open();
     else if (event.target === dialog() || event.target.closest("#palette button, #palette a")) dialog().close();
   });
+
+  // A dialog of the page, such as that before a session's end, is not to be missed behind this one.
+  new MutationObserver(() => {
+    if (!find("[id^=q-portal] .q-dialog__inner")) return;
+    if (dialog()?.open) dialog().close();
+    find(":popover-open")?.hidePopover();
+  }).observe(document.body, { childList: true });
 
   // Vue draws the page, and the server writes the hits into it, when they come.
   new MutationObserver((changes) => {

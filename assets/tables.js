@@ -46,7 +46,8 @@
       user: [name(user)],
       at: [make("time", { class: "pg-exact", datetime: at }, utc)],
     }),
-    storage: ({ level, name: storage, nodes, type, holds, used, percent, part, note, pace, href, label }) => ({
+    storage: ({ key, level, name: storage, nodes, type, holds, used, percent, part, note, pace, href, label }) => ({
+      id: key, // with a slash in it, which no other id of a page has
       class: `pg-storage-${level}`,
       name: [make("b", {}, name(storage)), make("span", { class: "pg-count" }, name(nodes))],
       type: [type],
@@ -63,7 +64,7 @@
   function row(kind, columns, figures) {
     const drawn = KINDS[kind](figures);
     const cells = columns.map((column) => make("td", { class: `pg-${kind}-${column}` }, ...drawn[column]));
-    return make("tr", { class: drawn.class, "data-key": figures.key }, ...cells);
+    return make("tr", { ...(drawn.id && { id: drawn.id }), class: drawn.class, "data-key": figures.key }, ...cells);
   }
 
   // Makes the old one like the fresh one, and touches nothing that is so already.

@@ -128,6 +128,37 @@ def test_the_button_opens_it_too(inside):
     expect(dialog).to_be_hidden()
 
 
+def test_a_storage_is_shown_where_it_stands(inside, pve):
+    """A storage's hit leads to its own row of the list, which is marked and in sight."""
+    page = inside(viewport={"width": 900, "height": 420})
+    opened(page)
+    page.keyboard.type("local pve3")
+    expect(page.get_by_role("option").first).to_contain_text("pve3")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/storage#pve3/local"))
+    row = page.locator("tr:target")
+    expect(row).to_contain_text("local")
+    expect(row).to_be_in_viewport()
+
+
+def test_a_mangled_address_spoils_nothing(inside):
+    """A page at an address whose fragment nobody can read works as any other."""
+    page = inside("/storage#%")
+    assert page.evaluate("typeof window.proxgate.cover") == "function"
+
+
+def test_a_dialog_of_the_page_is_not_missed(inside):
+    """What the page has to say closes the palette, behind which nobody would see it."""
+    page = inside("/sessions")
+    inside("/sessions")  # somebody to end
+    more = page.get_by_role("button", name="End all other sessions")
+    expect(more).to_be_visible()
+    dialog = opened(page)
+    more.evaluate("button => button.click()")
+    expect(page.get_by_text("End all other sessions?")).to_be_visible()
+    expect(dialog.get_by_role("combobox")).to_be_hidden()
+
+
 def test_nothing_found_is_said(inside):
     """A search that finds nothing says so, and Enter then does nothing."""
     page = inside()

@@ -1,7 +1,7 @@
 """The checkup: quorum, failed tasks and backups, each only where the account may know it, none lost to one failure."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,16 +14,18 @@ from services.proxmox import (
     BackupJob,
     Cluster,
     Guest,
+    Member,
     Node,
     Permissions,
     Resources,
     Storage,
     Task,
-    TaskFilter,
     Volume,
+    failed_since,
 )
 
 DAY = 24 * 3600
+NOW = int(time.time())
 EVERYTHING = {"/": dict.fromkeys(["Sys.Audit", "Datastore.Allocate", "Datastore.Audit", "VM.Backup"], True)}
 TROUBLES = [Unreachable(status=595), Unreachable(), BadAnswer(), RequestRefused(501)]
 
@@ -37,7 +39,7 @@ def guest(vmid=100, node="pve1"):
 
 
 def task(number=1, status="job errors", node="pve1"):
-    return Task(upid=f"UPID:{number}", node=node, type="vzdump", user="u", starttime=1, endtime=number, status=status)
+    return Task(upid=f"UPID:{number}", node=node, type="vzdump", user="u", starttime=NOW, endtime=number, status=status)
 
 
 def storage(name="nas", node="pve1", status="available", shared=True):
@@ -56,6 +58,7 @@ class Pve:
     trouble: dict[Any, Exception] = field(default_factory=dict)
     asked: list[Any] = field(default_factory=list)
     forgotten: int = 0
+    known_cluster: Cluster = field(default_factory=lambda: Cluster(name="x", quorate=False))
 
     def note(self, *question):
         self.asked.append(question)
@@ -69,12 +72,12 @@ class Pve:
 
     async def cluster(self):
         self.note("cluster")
-        return Cluster(name="x", quorate=False)
+        return self.known_cluster
 
     async def node_tasks(self, node, wanted):
         self.note("tasks", node)
-        assert wanted == TaskFilter(errors=True, since=wanted.since, limit=checkup.MOST_FAILED)
-        assert abs(wanted.since - (time.time() - DAY)) < 5
+        assert wanted == replace(failed_since(0, limit=checkup.MOST_FAILED), since=wanted.since)
+        assert NOW - DAY <= wanted.since <= time.time() - DAY
         return self.failed.get(node, ())
 
     async def backup_jobs(self):
@@ -124,6 +127,27 @@ async def test_quorum(exam, pve):
     """Who may know is told whether the cluster has its quorum."""
     assert (await exam.look(Resources())).quorate is False
     assert pve.forgotten == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "alone"),
+    [
+        (Cluster(members=(Member(node="pve1"),)), True),
+        (Cluster(name="x", quorate=True, members=(Member(node="pve1"),)), False),
+        (Cluster(name="x", members=(Member(node="pve1"),)), False),
+        (Cluster(), False),
+    ],
+    ids=["alone", "a cluster of one", "a cluster without a word of quorum", "nothing told"],
+)
+async def test_a_node_that_stands_alone(exam, pve, told, alone):
+    """A node that stands alone is told from a quorum that is not known, for as long as it cannot be asked as well."""
+    pve.known_cluster = told
+    found = await exam.look(Resources())
+    assert (found.quorate, found.alone) == (told.quorate, alone)
+    pve.trouble["cluster"] = Unreachable()
+    assert (await exam.look(Resources())).alone is alone
+    pve.paths = {}
+    assert (await exam.look(Resources())).alone is False
 
 
 async def test_quorum_is_not_everybodys(exam, pve):
@@ -229,11 +253,42 @@ async def test_nobody_may_know_the_tasks(exam, pve):
 
 @pytest.mark.parametrize("trouble", [*TROUBLES, PrivilegeMissing("/nodes/pve2", "Sys.Audit")], ids=repr)
 async def test_a_node_that_fails_leaves_its_tasks_out(exam, pve, trouble):
-    """A node that does not answer for its tasks leaves them out, and keeps no other's."""
+    """A node that has never answered for its tasks leaves them out, keeps no other's, and what is told is not all."""
     pve.failed = {"pve1": (task(),), "pve2": (task(2),)}
     pve.trouble["tasks", "pve2"] = trouble
     found = await exam.look(Resources(nodes=(node(), node("pve2"))))
-    assert (found.failed, found.quorate) == ((task(),), False)
+    assert (found.failed, found.failed_whole, found.quorate) == ((task(),), False, False)
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=repr)
+async def test_a_node_that_fails_keeps_the_tasks_it_told(exam, pve, trouble):
+    """A node that does not answer keeps the failed tasks that it told last, though no longer than a day."""
+    resources = Resources(nodes=(node(), node("pve2")))
+    old = replace(task(3, node="pve2"), starttime=NOW - DAY - 60)
+    pve.failed = {"pve2": (task(2, node="pve2"), old)}
+    await exam.look(resources)
+    pve.trouble["tasks", "pve2"] = trouble
+    found = await exam.look(resources)
+    assert (found.failed, found.failed_whole) == ((task(2, node="pve2"),), True)
+
+
+async def test_none_failed_as_far_as_is_known(exam, pve):
+    """While a node that is there has never told, that no other's failed is not told as none."""
+    pve.trouble["tasks", "pve2"] = Unreachable()
+    resources = Resources(nodes=(node(), node("pve2")))
+    found = await exam.look(resources)
+    assert (found.failed, found.failed_whole) == (None, False)
+    pve.trouble.clear()
+    found = await exam.look(resources)
+    assert (found.failed, found.failed_whole) == ((), True)
+
+
+async def test_a_node_that_comes_back_has_to_tell_anew(exam, pve):
+    """What a node told before it went down is not taken for what it would tell now."""
+    await exam.look(Resources(nodes=(node(), node("pve2"))))
+    assert (await exam.look(Resources(nodes=(node(), node("pve2", "offline"))))).failed_whole
+    pve.trouble["tasks", "pve2"] = Unreachable()
+    assert not (await exam.look(Resources(nodes=(node(), node("pve2"))))).failed_whole
 
 
 async def test_no_node_that_answers(exam, pve):
@@ -289,6 +344,17 @@ async def test_backups(exam, pve):
     guests = (guest(), guest(101))
     found = await examined(exam, Resources(nodes=HOME.nodes, guests=guests, storages=HOME.storages))
     assert found == (Unprotected(vmid=101, interval=DAY),)
+
+
+async def test_guests_of_whom_nobody_can_tell(exam, pve):
+    """Where one guest's backups are in time and another's cannot be told, the health says that it is not all."""
+    pve.jobs = (DAILY, BackupJob(id="x", schedule="21:00", vmid=("101",), storage="away"))
+    pve.held = dict.fromkeys([("pve1", "nas"), ("pve2", "nas")], (backup(),))
+    more = Resources(nodes=HOME.nodes, guests=(guest(), guest(101)), storages=HOME.storages)
+    await exam.look(more)
+    for found in (await exam.look_at_backups(more), await exam.look(more)):
+        assert (found.unprotected, found.unprotected_whole) == ((), False)
+    assert (await exam.look(HOME)).unprotected_whole
 
 
 async def test_a_shared_storage_is_read_once(exam, pve):
@@ -402,3 +468,9 @@ async def test_backups_are_looked_at_now_and_then(exam, monkeypatch):
 def test_periods():
     """Quorum and tasks are looked at every half minute, and while all is hidden every five minutes."""
     assert (Checkup.period(hidden=False), Checkup.period(hidden=True)) == (30, 300)
+
+
+def test_failed_tasks_are_asked_for_without_warnings():
+    """Failed tasks are asked for as such, so that no warning uses up the limit, and since a whole second."""
+    query = failed_since(10 * DAY + 0.9, limit=7, vmid=104).query()
+    assert query == f"since={9 * DAY}&limit=7&vmid=104&statusfilter=error&source=archive"

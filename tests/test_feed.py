@@ -139,7 +139,7 @@ async def feed(desk, pve):
     await made.aclose()
 
 
-async def until(condition, seconds=3.0):
+async def until(condition, seconds=20.0):
     """Wait for a condition to hold."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -346,7 +346,7 @@ async def test_first_is_asked_at_once(feed, monkeypatch):
     monkeypatch.setattr(pace, "IDLE", 60)
     pictures = []
     feed.look(session(), pictures.append)
-    await until(lambda: pictures, 1)
+    await until(lambda: pictures)
 
 
 @pytest.mark.parametrize(
@@ -373,10 +373,10 @@ def test_pace(hidden, busy, failures, seconds, monkeypatch):
 async def test_pause_is_never_in_step(monkeypatch):
     """A pause takes up to a seventh less than told, as chance will have it."""
     chances = []
-    monkeypatch.setattr(pace.random, "uniform", lambda *limits: chances.append(limits) or 0.1)
+    monkeypatch.setattr(pace.random, "uniform", lambda *limits: chances.append(limits) or 0.001)
     begun = time.monotonic()
-    await pace.Rest().wait(lambda: 2)
-    assert 0.2 <= time.monotonic() - begun < 1.5
+    await asyncio.wait_for(pace.Rest().wait(lambda: 60), 30)
+    assert time.monotonic() - begun >= 0.06
     assert chances == [(0.85, 1)]
 
 
@@ -390,7 +390,7 @@ async def test_pause_that_became_shorter():
     assert not waiting.done()
     seconds[0] = 0.05
     rest.stir()
-    await asyncio.wait_for(waiting, 0.5)
+    await asyncio.wait_for(waiting, 20)
 
 
 async def test_hidden_tabs_slow_down(feed, desk, monkeypatch):
@@ -406,7 +406,7 @@ async def test_hidden_tabs_slow_down(feed, desk, monkeypatch):
     await asyncio.sleep(4 * PERIOD)
     assert desk.asked == asked
     other.hide(False)
-    await until(lambda: desk.asked > asked + 2, 1)
+    await until(lambda: desk.asked > asked + 2)
 
 
 async def test_hiding_back_and_forth_is_no_storm(feed, desk, monkeypatch):
@@ -417,7 +417,7 @@ async def test_hiding_back_and_forth_is_no_storm(feed, desk, monkeypatch):
     while time.monotonic() < begun + 1:
         look.hide(not look.hidden)
         await asyncio.sleep(0.002)
-    assert desk.asked <= 7
+    assert desk.asked <= (time.monotonic() - begun) / (0.85 * 0.2) + 2
 
 
 async def test_somebody_new_wakes_the_hidden(feed, desk, monkeypatch):
@@ -428,7 +428,7 @@ async def test_somebody_new_wakes_the_hidden(feed, desk, monkeypatch):
     await asyncio.sleep(2 * PERIOD)
     asked = desk.asked
     feed.look(session(), [].append)
-    await until(lambda: desk.asked > asked, 1)
+    await until(lambda: desk.asked > asked)
 
 
 async def test_running_task_quickens(feed, desk, monkeypatch):
@@ -513,6 +513,21 @@ async def test_no_picture_waits_for_tasks(feed, desk, monkeypatch):
     assert all((picture.error, picture.tasks) == (None, None) for picture in pictures)
 
 
+async def test_ticket_renewed_on_the_way(feed, desk, monkeypatch):
+    """A ticket that is refused because another has renewed it meanwhile is borrowed anew, and nobody is told."""
+    pictures, resources, troubles = [], desk.resources, [TicketRejected()]
+
+    async def refuse_once():
+        if troubles:
+            raise troubles.pop()
+        return await resources()
+
+    monkeypatch.setattr(desk, "resources", refuse_once)
+    feed.look(session(), pictures.append)
+    await until(lambda: len({picture.taken for picture in pictures}) >= 2)
+    assert (troubles, [picture.error for picture in pictures]) == ([], [None] * len(pictures))
+
+
 async def test_rejected_in_the_middle(feed, desk):
     """A ticket that is refused between two questions of one picture is told to whoever lent it."""
     desk.tasks_trouble = TicketRejected()
@@ -532,6 +547,7 @@ async def test_rejected_ends_the_other_question(feed, desk):
 
 async def test_rejected_for_the_resources_ends_the_other_question(feed, desk, monkeypatch):
     """A ticket that is refused for the resources ends the question for the tasks."""
+    monkeypatch.setattr(poller, "PATIENCE", 60)
     ended, begun = [], asyncio.Event()
 
     async def tasks():
@@ -548,7 +564,7 @@ async def test_rejected_for_the_resources_ends_the_other_question(feed, desk, mo
     monkeypatch.setattr(desk, "tasks", tasks)
     monkeypatch.setattr(desk, "resources", resources)
     feed.look(session(), [].append)
-    await until(lambda: ended, 1.5)
+    await until(lambda: ended)
 
 
 async def test_told_in_its_own_context(feed):
@@ -587,7 +603,7 @@ async def test_looker_that_fails_at_once_is_not_kept(feed):
     with contextlib.suppress(RuntimeError):
         feed.look(session(), fail).stop()
     look.stop()
-    await until(lambda: not at_work(), 1)
+    await until(lambda: not at_work())
 
 
 async def test_surprise_does_not_stop_the_pictures(feed, desk):
@@ -664,13 +680,14 @@ async def test_trouble_names_who_gave_no_answer(feed, desk, pve):
 
 async def test_members_are_looked_at_now_and_then(feed, desk, monkeypatch):
     """Who the cluster's members are is asked with the first picture, and not with each one, but again in time."""
-    monkeypatch.setattr(checkup, "PERIOD", 4 * PERIOD)
+    monkeypatch.setattr(checkup, "PERIOD", 60)
     pictures = []
-    feed.look(session(), pictures.append)
-    await until(lambda: pictures)
+    look = feed.look(session(), pictures.append)
+    await until(lambda: desk.looks_at_members and desk.asked > 5)
     assert desk.looks_at_members == 1
-    await until(lambda: desk.looks_at_members == 3)
-    assert desk.asked > 2 * desk.looks_at_members
+    monkeypatch.setattr(checkup, "PERIOD", PERIOD)
+    look.hide(False)
+    await until(lambda: desk.looks_at_members >= 3)
 
 
 @pytest.mark.parametrize(

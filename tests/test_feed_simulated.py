@@ -78,7 +78,7 @@ async def at_home(store, keys):
     return opened
 
 
-async def until(condition, seconds=10.0):
+async def until(condition, seconds=30.0):
     """Wait for a condition to hold."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -89,7 +89,8 @@ async def until(condition, seconds=10.0):
 async def health_of(house, userid):
     """The health that this account is told once all is known that it may know."""
     pictures = await house.look(userid)
-    await asyncio.sleep(12 * PERIOD)
+    looks = house.asked()["/access/permissions"]  # with which each look at the health begins
+    await until(lambda: house.asked()["/access/permissions"] >= looks + 3)
     return pictures[-1].health
 
 
@@ -172,13 +173,14 @@ async def test_proxmox_down(fault, at_home):
         house.sim.fault = Fault(**fault)
         await until(lambda: pictures[-1].error)
         assert isinstance(pictures[-1].error, Unreachable)
-        asked = await house.asked_within(20 * PERIOD)
+        begun, asked = time.monotonic(), await house.asked_within(20 * PERIOD)
         for _ in range(8):  # what was under way when it failed ends first
             if {*asked} == {"/cluster/resources"}:
                 break
-            asked = await house.asked_within(20 * PERIOD)
+            begun, asked = time.monotonic(), await house.asked_within(20 * PERIOD)
+        seconds = time.monotonic() - begun
         assert {*asked} == {"/cluster/resources"}
-        assert sum(asked.values()) <= 8
+        assert sum(asked.values()) <= seconds / (0.85 * pace.SLOWEST) + 3
         assert pictures[-1].health == before.health
         assert pictures[-1].resources.guests
         house.sim.fault = Fault()
@@ -193,7 +195,7 @@ async def test_proxmox_slow(at_home):
         pictures = await house.look()
         begun, first = time.monotonic(), len({one.taken for one in pictures})
         await until(lambda: len({one.taken for one in pictures}) >= first + 3)
-        assert time.monotonic() - begun > 1.4
+        assert time.monotonic() - begun > 1.4  # three times as long as one answer takes
         assert all(one.error is None for one in pictures)
 
 
@@ -284,7 +286,7 @@ async def test_a_ticket_that_is_refused(at_home):
         async def ended():
             return (await house.sessions.confirm([mine]))[mine.hash].reason is EndReason.REJECTED
 
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while not await ended():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)
@@ -302,7 +304,7 @@ async def test_nobody_there(at_home):
         look = house.feed.look(await house.session(), pictures.append)
         await until(lambda: house.asked("/nodes/"))
         look.stop()
-        await asyncio.sleep(0.2)
+        await until(lambda: not [task for task in asyncio.all_tasks() if "Poller" in repr(task.get_coro())])
         house.sim.requests.clear()
         await asyncio.sleep(5 * PERIOD)
         assert house.asked() == {}

@@ -86,8 +86,8 @@ def test_a_hit_says_what_it_is_and_leads_there():
     assert told["pve2"] == ("Node", "offline", "/nodes/pve2", "offline")
     assert told["Zürich"] == ("CT", "1000 · pve1 · running", "/guests/1000", "running")
     assert told["tmpl"] == ("VM", "106 · pve1 · template", "/guests/106", "template")
-    assert told["ceph"] == ("Storage", "shared", "/storage", "")
-    assert told["local"][1] in {"pve1", "pve2"}
+    assert told["ceph"] == ("Storage", "shared", "/storage#/ceph", "")
+    assert told["local"] == ("Storage", "pve2", "/storage#pve2/local", "")
 
 
 def test_addresses_hold_whatever_a_node_is_called():

@@ -213,3 +213,12 @@ def test_a_view_is_bounded():
     made, _ = window(all, blocks=range(0, BLOCK * MOST_BLOCKS, BLOCK), first=0, last=1_000_000)
     sent = made.refresh(rows_of(changed(all, *range(1, len(all) + 1), cpu=0.5)))
     assert len(sent.rows) <= BLOCK * MOST_BLOCKS + 1
+
+
+def test_questions_that_pile_up_are_answered_in_part():
+    """However many blocks a tab asks for before it is answered, it is sent the last few."""
+    made, all = Window(understand(""), Sorting()), guests(10_000)
+    made.answer(rows_of(all))
+    for first in range(0, 60, MOST_BLOCKS):
+        made.ask(asked(blocks=range(first, first + MOST_BLOCKS)))
+    assert len(made.answer(rows_of(all)).blocks) <= MOST_BLOCKS

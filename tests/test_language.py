@@ -5,6 +5,7 @@ import io
 import re
 import string
 from importlib.resources import files
+from unittest.mock import Mock
 
 import pytest
 from babel.messages.extract import extract_from_file
@@ -12,9 +13,10 @@ from babel.messages.pofile import read_po
 
 from tests import harness
 from tests.socket_client import laboratory, load, signed_in, tab
-from ui import language, text, words
+from ui import language, lasting, text, words
 from ui.language import LANGUAGES, best_language, speaking, translate
 from ui.units import size
+from ui.visit import Visit, put_visit
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
 PLACE = files("ui") / "locale" / "de" / "LC_MESSAGES"
@@ -208,6 +210,17 @@ async def test_a_picture_speaks_the_language_of_each_who_looks(lab):
             await heard.until(lambda: "3 von 3 online" in said_to(second, heard))
             assert "von 3" not in said_to(first, told)
             assert "of 3" not in said_to(second, heard)
+
+
+def test_what_a_kept_tab_takes_up_again_speaks_its_own_language():
+    """A tab that comes back by a request in another language goes on in the one that it was built in."""
+    said = []
+    client = Mock(request=Mock(scope={}))
+    put_visit(client.request.scope, Visit(address="192.0.2.1", https=False, origin="", language="de"))
+    work = lasting._Work(lambda _: said.append(text.MENU) or (lambda: None))
+    lasting._works[client] = [work]
+    lasting.resume(client, None)
+    assert said == ["Menü"]
 
 
 def said_by(lab):

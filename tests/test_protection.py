@@ -3,13 +3,17 @@
 import pytest
 
 from services.feed.picture import Unprotected
-from services.feed.protection import EVERYWHERE, Knowledge, unprotected
+from services.feed.protection import EVERYWHERE, Knowledge, find
 from services.proxmox import BackupJob, Guest, Permissions
 
 DAY = 24 * 3600
 NOW = 100 * DAY
 ROOT = Permissions(paths={"/": {"Datastore.Allocate": True}})
 DAILY = BackupJob(id="daily", schedule="21:00", all=True, storage="nas")
+
+
+def unprotected(*known):
+    return find(*known).unprotected
 
 
 def guest(vmid=100, node="pve1", **more):
@@ -146,6 +150,21 @@ def test_a_pool_that_one_may_not_see(own, job, told):
     assert unprotected(guests, known({}, pooled), audited, NOW) == late
     found = unprotected(guests, known({}, pooled, DAILY), ROOT, NOW)
     assert found == (*((Unprotected(vmid=100, interval=DAY),) if told else ()), Unprotected(vmid=101, interval=DAY))
+
+
+@pytest.mark.parametrize(
+    ("guests", "paths", "whole"),
+    [
+        ((100, 101), {"/storage/nas": {"Datastore.Allocate": True}}, True),
+        ((100, 101), {"/storage/nas": {"Datastore.AllocateSpace": True}, "/vms/100": {"VM.Backup": True}}, False),
+        ((101,), {"/storage/nas": {"Datastore.AllocateSpace": True}, "/vms/100": {"VM.Backup": True}}, False),
+        ((), {}, True),
+    ],
+)
+def test_those_of_whom_nobody_can_tell_do_not_vanish(guests, paths, whole):
+    """Where of one guest it cannot be told, what is told of the others is not the whole."""
+    latest = {100: NOW, 101: NOW}
+    assert find([guest(one) for one in guests], known(latest), Permissions(paths=paths), NOW).whole is whole
 
 
 def test_in_the_order_of_vmids():

@@ -60,6 +60,9 @@ HOUR = 3600
 TRUST_SECONDS = 10
 """How soon what one administrator no longer trusts is known to every replica."""
 
+HISTORY = 100
+"""Messages that a tab which lost its socket for a moment gets once more; NiceGUI would hold on to a thousand."""
+
 PROBE_SECONDS = 30
 """How often an address that gave no answer is asked whether it is back."""
 
@@ -119,7 +122,8 @@ def compose(parts: Parts) -> ASGIApp:
     nicegui_app.router.redirect_slashes = False
     ui.run_with(
         inner, title=PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
-        show_welcome_message=False, reconnect_timeout=3.0, favicon=(files("assets") / "icon.svg").read_text(),
+        show_welcome_message=False, reconnect_timeout=3.0, message_history_length=HISTORY,
+        favicon=(files("assets") / "icon.svg").read_text(),
     )  # fmt: skip
     Messages(sessions, watch).guard_handlers()
     guard_timers(watch)

@@ -5,7 +5,7 @@ from ui import text
 from ui.guest_rows import Row, Sorting, rows_of
 from ui.guest_search import understand
 from ui.links import guest_address, guests_address
-from ui.theme import Tag
+from ui.theme import Tag, dot
 from ui.units import number
 
 SHOWN = 10
@@ -77,7 +77,7 @@ class _Line:
             self._link.update()
         self._name.set_text(name)
         self._node.set_text(node)
-        self._dot.classes(replace=f"pg-dot pg-{state}")
+        self._dot.classes(replace=dot(state))
         self._state.set_text(text.state(state))
         self._cpu.set_text(cpu)
         self._memory.set_text(memory)

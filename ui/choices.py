@@ -3,8 +3,6 @@
 A stranger may choose too, with the store down as well.
 """
 
-from urllib.parse import urlsplit
-
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse, RedirectResponse
 from starlette.types import Scope
@@ -58,7 +56,8 @@ async def _choose(request: Request) -> Response:
 def _referrer(request: Request, visit: Visit) -> str:
     """The page that the choice was made on, by the browser's word; empty where it keeps that to itself."""
     address = request.headers.get("referer", "")
-    return address.removeprefix(visit.origin) if urlsplit(address).scheme and address.startswith(visit.origin) else ""
+    own = bool(visit.origin) and address.startswith(f"{visit.origin}/")
+    return address.removeprefix(visit.origin) if own else ""
 
 
 def _chosen(scope: Scope, choice: str) -> str:

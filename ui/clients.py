@@ -9,6 +9,8 @@ from nicegui import Client
 def end_client(client: Client) -> None:
     """End a tab now; NiceGUI would end one that has lost its socket a second time, and stumble."""
     spare(client)
+    client.outbox.messages.clear()
+    client.outbox.message_history.clear()  # held on to by whatever still holds the tab
     client.delete()
 
 

@@ -45,6 +45,7 @@ _ALWAYS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
 _DROPPED = {b"server", b"x-powered-by", b"x-nicegui-content"}
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Edge:
@@ -63,6 +64,7 @@ class Edge:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         visit = self._visit(scope)
+        scope = {**scope, "path": _CONTROLS.sub("\ufffd", scope["path"])}  # routes overlook a newline at the end
         if scope["type"] == "http":
             send = _with_headers(send)
             if scope["method"] not in _METHODS:

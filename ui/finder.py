@@ -11,7 +11,7 @@ from services.proxmox import Guest, Node, Resources, Storage
 from ui import text
 from ui.guest_search import state_of
 from ui.language import language
-from ui.links import STORAGE, guest_address, node_address
+from ui.links import guest_address, node_address, storage_address
 
 MOST, LONGEST = 20, 100
 """Hits that are told, and letters of what is typed that are looked at."""
@@ -132,5 +132,6 @@ def _guest(guest: Guest) -> Hit:
 
 
 def _storage(storage: Storage) -> Hit:
-    where = text.FIND_SHARED if storage.shared else storage.node
-    return Hit(kind=text.FIND_STORAGE, name=storage.storage, detail=where, address=STORAGE)
+    node = "" if storage.shared else storage.node
+    address = storage_address(storage.storage, node)
+    return Hit(kind=text.FIND_STORAGE, name=storage.storage, detail=node or text.FIND_SHARED, address=address)

@@ -33,7 +33,7 @@ from ui.proxmox_links import point, proxmox_link
 from ui.sight import regularly, watch
 from ui.strays import stray
 from ui.task_table import TaskTable, by_vmid
-from ui.theme import Tag
+from ui.theme import Tag, dot
 from ui.trouble import Trouble
 from ui.units import percent, share, size, uptime
 from ui.visit import current_session
@@ -186,7 +186,7 @@ class Head:
         """Draw what is known of it."""
         self._place.set_visibility(True)
         state = self._paused if self._paused and guest.status == "running" else state_of(guest)
-        self._dot.classes(replace=f"pg-dot pg-{state}")
+        self._dot.classes(replace=dot(state))
         self._state.set_text(text.state(state))
         self._uptime.set_text(_uptime(guest))
         self._lock.set_text(text.LOCKED.format(lock=guest.lock) if guest.lock else "")

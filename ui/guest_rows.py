@@ -21,6 +21,9 @@ from ui.units import percent, share, size, uptime
 MOST_ORDERS = 32
 """Searches and sortings that are kept for one picture."""
 
+MOST_LETTERS = 64
+"""Of a name, by which it is sorted: no host name has more."""
+
 Cell = str | int
 Row = tuple[Cell, ...]
 """vmid, type, name, node, state, lock, CPU as text and per cent, memory so too, disk so too, uptime, tags, pool.
@@ -119,8 +122,8 @@ def _number(guest: Guest) -> int:
 
 @lru_cache(maxsize=32_768)
 def _natural(words: str) -> tuple[tuple[int, int, str], ...]:
-    """Names as people sort them: web9 before web10."""
-    parts = _DIGITS.split(words.casefold())
+    """Names as people sort them: web9 before web10. What comes after the first letters is not looked at."""
+    parts = _DIGITS.split(words[:MOST_LETTERS].casefold())
     return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part)
 
 

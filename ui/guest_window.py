@@ -91,7 +91,7 @@ class Window:
                 self._held.clear()
         self.addresses = asked.addresses
         self._view = range(asked.first, min(asked.last, asked.first + BLOCK * MOST_BLOCKS) + 1)
-        self._due += [_start(index) for index in asked.blocks if _start(index) not in self._due]
+        self._due = [*dict.fromkeys([*self._due, *map(_start, asked.blocks)])][-MOST_BLOCKS:]
 
     def answer(self, rows: GuestRows) -> Sent | None:
         """What the tab has to be sent after a question; None for nothing new."""

@@ -13,7 +13,7 @@ from services.proxmox import Guest, Node, Storage
 from services.storages import Place, places
 from ui import text
 from ui.guest_rows import rows_of
-from ui.links import STORAGE, guests_address, node_address, tasks_address
+from ui.links import STORAGE, guests_address, node_address, storage_address, tasks_address
 from ui.units import guest_count, number, percent, share
 
 FULL, ALMOST_FULL = 0.95, 0.85
@@ -110,6 +110,10 @@ def _quorum(quorate: bool | None) -> Tile | None:
     return Tile(name="quorum", title=text.QUORUM, value=value, address="#nodes", level=level)
 
 
+def _row_of(place: Place) -> str:
+    return storage_address(place.storage, "" if place.shared else place.node)
+
+
 def _guests(guests: tuple[Guest, ...]) -> Iterator[Tile]:
     if not guests:
         return
@@ -132,15 +136,15 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
         return None
     bad = any(_fullness(place) >= FULL for place in tight)
     value = text.NOT_AVAILABLE.format(count=len(away)) if away else text.FILLING_UP.format(count=len(tight))
-    parts = [place.storage for place in away]
-    parts += [f"{place.storage} {percent(_fullness(place))}" for place in tight]
+    parts = [(place.storage, place) for place in away]
+    parts += [(f"{place.storage} {percent(_fullness(place))}", place) for place in tight]
     return Tile(
         name="storage",
         title=text.STORAGE,
         value=value if away or tight else text.ROOM_LEFT,
         address=STORAGE,
         level=Level.BAD if bad else Level.WARNING if away or tight else Level.GOOD,
-        parts=tuple((words, STORAGE) for words in parts[:3]),
+        parts=tuple((words, _row_of(place)) for words, place in parts[:3]),
     )
 
 

@@ -10,6 +10,16 @@ def node_address(node: str) -> str:
     return f"/nodes/{quote(node, safe='')}"
 
 
+def storage_anchor(storage: str, node: str = "") -> str:
+    """What the row of a storage is called on its page; without a node one that all nodes share."""
+    return f"{node}/{storage}"
+
+
+def storage_address(storage: str, node: str = "") -> str:
+    """The row of a storage."""
+    return f"{STORAGE}#{quote(storage_anchor(storage, node))}"
+
+
 def guest_address(vmid: int) -> str:
     """The page of a guest."""
     return f"/guests/{vmid}"

@@ -7,7 +7,7 @@ from typing import TypeVar
 from nicegui import ui
 
 from services.feed import Feed, Picture
-from services.proxmox import Node, NodeStatus, ProxmoxClient, Series, Service, Task, TaskFilter, Timeframe, Update
+from services.proxmox import Node, NodeStatus, ProxmoxClient, Series, Service, Task, Timeframe, Update, failed_since
 from services.proxmox.nodes import Space
 from ui import text
 from ui.curves import FRESH, Curves, ask_node, node_charts
@@ -21,7 +21,7 @@ from ui.proxmox_links import proxmox_link
 from ui.sight import regularly, watch
 from ui.strays import stray
 from ui.task_table import TaskTable, by_vmid
-from ui.theme import Tag
+from ui.theme import Tag, dot
 from ui.trouble import Trouble
 from ui.units import decimal, percent, share, size, uptime
 from ui.visit import current_session
@@ -29,7 +29,6 @@ from ui.visit import current_session
 STATUS_SECONDS, SLOW_SECONDS = 10, 120
 """How fresh load and memory are, and all that moves more slowly."""
 
-DAY = 86400
 MOST_FAILED, MOST_COUNTED, MOST_UPDATES = 5, 500, 500
 
 T = TypeVar("T")
@@ -67,7 +66,7 @@ class Questions:
         return await self._ask(("updates",), lambda proxmox: proxmox.updates(self.node), SLOW_SECONDS)
 
     async def failed(self) -> tuple[Task, ...]:
-        wanted = TaskFilter(since=int(time.time()) - DAY, status="error", limit=MOST_COUNTED)
+        wanted = failed_since(time.time(), limit=MOST_COUNTED)
         return await self._ask(("failed",), lambda proxmox: proxmox.node_tasks(self.node, wanted), SLOW_SECONDS)
 
     async def curves(self, span: Timeframe) -> Series:
@@ -156,7 +155,7 @@ class Head:
         self._place.set_visibility(node is not None)
         if node is None:
             return
-        self._dot.classes(replace=f"pg-dot pg-{node.status}")
+        self._dot.classes(replace=dot(node.status))
         self._state.set_text(text.state(node.status))
         up = node.uptime if node.status == "online" else None
         self._uptime.set_text(text.UP_FOR.format(uptime=uptime(up)) if up else "")

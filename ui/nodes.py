@@ -8,7 +8,7 @@ from services.proxmox import Node
 from ui import text
 from ui.links import node_address
 from ui.meters import Meter
-from ui.theme import Tag
+from ui.theme import Tag, dot
 from ui.units import percent, share, size, uptime
 
 
@@ -46,7 +46,7 @@ class NodeCard:
     def show(self, node: Node) -> None:
         """Draw the node's figures; what is not known is left out."""
         online = node.status == "online"
-        self._dot.classes(replace=f"pg-dot pg-{node.status}")
+        self._dot.classes(replace=dot(node.status))
         self._state.set_text(uptime(node.uptime) if online and node.uptime else text.state(node.status))
         cpus = text.CPU_OF.format(share=percent(node.cpu), count=node.maxcpu) if node.maxcpu else percent(node.cpu)
         self._cpu.show(node.cpu if online else None, cpus)

@@ -12,7 +12,7 @@ from nicegui import ui
 
 from services.feed import Picture
 from ui import text
-from ui.finder import Finder, finder_of
+from ui.finder import LONGEST, Finder, finder_of
 from ui.theme import Tag, icon
 
 _NAME = "palette"
@@ -46,7 +46,7 @@ class Palette:
             self._answer(self._typed)
 
     def _ask(self, event: Any) -> None:
-        self._typed = str(event.args or "")
+        self._typed = str(event.args or "")[:LONGEST]
         self._answer(self._typed)
 
     def _answer(self, typed: str) -> None:

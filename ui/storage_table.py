@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from services.storages import Place
 from ui import text
 from ui.health import ALMOST_FULL, FULL
+from ui.links import storage_anchor
 from ui.proxmox_links import proxmox_address
 from ui.tables import Row, Table
 from ui.units import ahead, percent, share, size
@@ -56,7 +57,7 @@ def _columns() -> Mapping[str, str]:
 def _row(place: Place, known: Known) -> Row:
     part = share(place.used, place.total)
     return {
-        "key": f"{'' if place.shared else place.node}/{place.storage}",
+        "key": storage_anchor(place.storage, "" if place.shared else place.node),
         "name": place.storage,
         "nodes": _where(place),
         "type": place.plugintype,

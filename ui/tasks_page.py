@@ -14,7 +14,7 @@ from nicegui import ui
 
 from services.errors import ProxmoxError, StoreError
 from services.feed import Feed, Picture
-from services.proxmox import Task, TaskFilter
+from services.proxmox import Task, TaskFilter, failed_since
 from services.sessions import Session
 from ui import text
 from ui.facts import Notice, empty
@@ -28,7 +28,6 @@ from ui.trouble import Trouble
 from ui.visit import current_session
 
 PERIOD_SECONDS = 10
-DAY = 86400
 MOST_SHOWN, AT_ONCE = 300, 8
 
 
@@ -51,7 +50,7 @@ class Wanted:
     def of_node(self, now: float) -> TaskFilter:
         """As a node is asked for them."""
         if self.failed:
-            return TaskFilter(status="error", since=int(now) - DAY, vmid=self.guest, limit=MOST_SHOWN)
+            return failed_since(now, limit=MOST_SHOWN, vmid=self.guest)
         return TaskFilter(source="all", vmid=self.guest, limit=MOST_SHOWN)
 
 
@@ -251,7 +250,8 @@ def _told(picture: Picture, wanted: Wanted) -> Found | None:
     if wanted.guest is not None or (wanted.node and not wanted.failed):
         return None
     if wanted.failed:
-        return None if picture.health.failed is None else Found(tasks=picture.health.failed)
+        failed = picture.health.failed
+        return None if failed is None or not picture.health.failed_whole else Found(tasks=failed)
     return Found(unread=True) if picture.tasks is None else Found(tasks=picture.tasks)
 
 

@@ -1,6 +1,7 @@
 """Design tokens and the small pieces that every page is made of. Colours and spacing live in `assets/proxgate.css`."""
 
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -38,6 +39,9 @@ _ICONS = {
 }
 
 
+_STATE = re.compile(r"[a-z]{1,20}")
+
+
 class Tag(TextElement):
     """An HTML element with a text and attributes: `Tag("label", "Name", {"for": "name"})`."""
 
@@ -47,6 +51,11 @@ class Tag(TextElement):
         super().__init__(tag=tag, text=text)
         self.props.update(attributes or {})
         self.classes(classes)
+
+
+def dot(state: str) -> str:
+    """The classes of the dot before a state, which is Proxmox's word: one that we do not know has no colour."""
+    return f"pg-dot pg-{state if _STATE.fullmatch(state) else 'unknown'}"
 
 
 def icon(name: str, *, size: int = 20) -> ui.html:

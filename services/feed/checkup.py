@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from services.errors import PrivilegeMissing, ProxmoxError, TicketRejected
 from services.feed.lender import Lender, part
-from services.feed.picture import Health, Unprotected
-from services.feed.protection import EVERYWHERE, Knowledge, Latest, unprotected
+from services.feed.picture import Health
+from services.feed.protection import EVERYWHERE, Found, Knowledge, Latest, find
 from services.proxmox import (
     BackupJob,
     Cluster,
@@ -20,14 +20,13 @@ from services.proxmox import (
     Resources,
     Storage,
     Task,
-    TaskFilter,
     Volume,
+    failed_since,
 )
 
 PERIOD, BACKUPS_PERIOD = 30.0, 300.0
 """Seconds between two looks at quorum and tasks, and between two at the backups; the latter while all is hidden."""
 
-DAY = 24 * 3600
 MOST_FAILED = 500
 """Failed tasks of one node that are counted."""
 
@@ -48,6 +47,8 @@ class Checkup:
         self._forget_members = forget_members
         self._health = Health()
         self._permissions = Permissions()
+        self._cluster: Cluster | None = None
+        self._failed: dict[str, tuple[Task, ...] | None] = {}  # by node; None of one that has never told
         self._known: Knowledge | None = None
         self._backups_due = 0.0
 
@@ -78,56 +79,76 @@ class Checkup:
 
     async def _look(self, proxmox: ProxmoxClient, resources: Resources) -> Health:
         self._permissions = await part(proxmox.permissions(), self._permissions)
-        quorate = await self._quorate(proxmox)
-        failed = await self._failed(proxmox, resources)
-        self._health = Health(quorate=quorate, failed=failed, unprotected=await self._unprotected(resources))
+        self._cluster = await self._learn_cluster(proxmox)
+        self._failed = await self._learn_failed(proxmox, resources)
+        backups = await self._backups(resources)
+        failed = self._failed_together()
+        self._health = Health(
+            quorate=self._cluster and self._cluster.quorate,
+            alone=self._cluster is not None and self._cluster.alone,
+            failed=failed,
+            failed_whole=None not in self._failed.values(),
+            unprotected=backups.unprotected,
+            unprotected_whole=backups.whole,
+        )
         return self._health
 
     async def _look_at_backups(self, proxmox: ProxmoxClient, resources: Resources) -> Health:
         self._known = await self._learn(proxmox, resources)
-        self._health = replace(self._health, unprotected=await self._unprotected(resources))
+        found = await self._backups(resources)
+        self._health = replace(self._health, unprotected=found.unprotected, unprotected_whole=found.whole)
         return self._health
 
     # below: quorum and tasks
 
-    async def _quorate(self, proxmox: ProxmoxClient) -> bool | None:
-        """Asking makes the cluster's nodes known, too, for the day on which the configured ones are down."""
+    async def _learn_cluster(self, proxmox: ProxmoxClient) -> Cluster | None:
+        """None where it is not this account's to know.
+
+        Asking makes the cluster's nodes known, too, for the day on which the configured ones are down.
+        """
         with suppress(PrivilegeMissing):
             if self._permissions.allows("/", "Sys.Audit"):
-                return (await self._cluster(proxmox)).quorate
+                return await self._ask_cluster(proxmox)
         self._forget_members()
         return None
 
-    async def _cluster(self, proxmox: ProxmoxClient) -> Cluster:
+    async def _ask_cluster(self, proxmox: ProxmoxClient) -> Cluster | None:
         """As before where it cannot be asked just now. Raises PrivilegeMissing and TicketRejected."""
         try:
             return await proxmox.cluster()
         except (PrivilegeMissing, TicketRejected):
             raise
         except ProxmoxError:
-            return Cluster(quorate=self._health.quorate)
+            return self._cluster
 
-    async def _failed(self, proxmox: ProxmoxClient, resources: Resources) -> tuple[Task, ...] | None:
+    async def _learn_failed(self, proxmox: ProxmoxClient, resources: Resources) -> dict[str, tuple[Task, ...] | None]:
+        """As each node that can be asked told last."""
         nodes = [node.node for node in resources.nodes if node.status == "online" and self._may_audit(node.node)]
-        wanted = TaskFilter(errors=True, since=int(time.time() - DAY), limit=MOST_FAILED)
-        told = await _each(nodes, lambda node: part(proxmox.node_tasks(node, wanted), None))
-        answers = [answer for answer in told if answer is not None]
-        if nodes and not answers:
-            return self._health.failed
-        failed = [task for answer in answers for task in answer if task.failed]
-        return tuple(sorted(failed, key=lambda task: task.endtime or 0, reverse=True)) if nodes else None
+        wanted = failed_since(time.time(), limit=MOST_FAILED)
+        told = await _each(nodes, lambda node: part(proxmox.node_tasks(node, wanted), self._failed.get(node)))
+        return {
+            node: answer and tuple(task for task in answer if task.failed and task.starttime >= (wanted.since or 0))
+            for node, answer in zip(nodes, told, strict=True)
+        }
+
+    def _failed_together(self) -> tuple[Task, ...] | None:
+        """Of all nodes, latest first; that none has failed is known only once each node has told."""
+        failed = [task for tasks in self._failed.values() for task in tasks or ()]
+        if not failed and (not self._failed or None in self._failed.values()):
+            return None
+        return tuple(sorted(failed, key=lambda task: task.endtime or 0, reverse=True))
 
     def _may_audit(self, node: str) -> bool:
         return self._permissions.allows(f"/nodes/{node}", "Sys.Audit")
 
     # below: backups
 
-    async def _unprotected(self, resources: Resources) -> tuple[Unprotected, ...] | None:
+    async def _backups(self, resources: Resources) -> Found:
         """In a thread, since ten thousand guests take a while."""
         known, permissions = self._known, self._permissions
         if known is None or not permissions.allows("/", "Sys.Audit"):
-            return None
-        return await asyncio.to_thread(unprotected, resources.guests, known, permissions, time.time())
+            return Found()
+        return await asyncio.to_thread(find, resources.guests, known, permissions, time.time())
 
     async def _learn(self, proxmox: ProxmoxClient, resources: Resources) -> Knowledge | None:
         """What is known now; as before where the jobs cannot be read just now."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from services.errors import SessionEnded
-from services.feed.lender import Question
+from services.feed.lender import Question, put
 from services.sessions import Session, Sessions
 
 T = TypeVar("T")
@@ -58,13 +58,9 @@ class Desk:
         self._answers.clear()
 
     def _begin(self, place: _Key, session: Session, question: Question[T], fresh_for: float) -> _Answer:
-        answer = _Answer(asyncio.create_task(self._put(session, question)), session)
+        answer = _Answer(asyncio.create_task(put(self._sessions, session, question)), session)
         answer.task.add_done_callback(lambda _: self._keep(place, answer, fresh_for))
         return answer
-
-    async def _put(self, session: Session, question: Question[T]) -> T:
-        async with self._sessions.credentials(session) as proxmox:
-            return await question(proxmox)
 
     def _keep(self, place: _Key, answer: _Answer, fresh_for: float) -> None:
         """For so long as it is fresh, and not a moment longer: some are large."""

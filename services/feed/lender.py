@@ -1,6 +1,7 @@
 """Whose credentials a principal's questions are asked with: any of its sessions that is alive and looks."""
 
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 from services.errors import ProxmoxError, SessionEnded, TicketRejected
@@ -24,11 +25,23 @@ class Lender:
         """The answer; None with no session left. Raises ProxmoxError and StoreError."""
         for session in dict.fromkeys(self._present()):
             try:
-                async with self._sessions.credentials(session) as proxmox:
-                    return await question(proxmox)
+                return await put(self._sessions, session, question)
             except SessionEnded:
                 continue
         return None
+
+
+async def put(sessions: Sessions, session: Session, question: Question[T]) -> T:
+    """The answer, asked with this session's credentials. Raises SessionEnded, ProxmoxError and StoreError.
+
+    A ticket that is refused ends the session, unless it was renewed while the question was on its way: then the
+    question is asked once more, with the new one.
+    """
+    with suppress(TicketRejected):
+        async with sessions.credentials(session) as proxmox:
+            return await question(proxmox)
+    async with sessions.credentials(session) as proxmox:
+        return await question(proxmox)
 
 
 async def part(answer: Awaitable[T], otherwise: U) -> T | U:

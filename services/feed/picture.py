@@ -23,8 +23,9 @@ class Unprotected:
 class Health:
     """What is well, read more slowly than the rest. None is what this account may not know, or nobody knows yet.
 
-    `quorate` is None, too, where a node stands alone. `failed` are the tasks of the last day that ended in an error,
-    latest first, of the nodes that this account may audit and that are there.
+    `quorate` is None, too, where a node stands `alone`. `failed` are the tasks of the last day that ended in an error,
+    latest first, of the nodes that this account may audit and that are there, as each told last. Where such a node has
+    never told, or of some guest it cannot be told whether it is `unprotected`, that is not the whole.
     """
 
     quorate: bool | None = None

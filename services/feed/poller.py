@@ -184,13 +184,14 @@ async def _unless_forbidden(answer: Awaitable[A]) -> A | None:
 
 
 async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:
-    """Both answers. The first error ends the other question, too."""
+    """Both answers. The first error ends the other question, too, before the credentials are given back."""
     tasks = asyncio.ensure_future(first), asyncio.ensure_future(second)
     try:
         return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def _surely(work: Coroutine[Any, Any, None]) -> None:

@@ -29,20 +29,27 @@ class Knowledge:
     latest: Mapping[tuple[str, str], Latest] = field(default_factory=dict[tuple[str, str], Latest])
 
 
-def unprotected(
-    guests: Iterable[Guest], known: Knowledge, permissions: Permissions, now: float
-) -> tuple[Unprotected, ...] | None:
-    """Those without a backup in time, by vmid; None when of no guest that has a job its backups may be known.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The guests without a backup in time, by vmid; None when of no guest that has a job its backups may be known.
 
-    A guest of which nobody can tell is left out. `now` is in Unix seconds.
+    A guest of which nobody can tell is left out; then this is not the `whole`.
     """
+
+    unprotected: tuple[Unprotected, ...] | None = None
+    whole: bool = True
+
+
+def find(guests: Iterable[Guest], known: Knowledge, permissions: Permissions, now: float) -> Found:
+    """Those without a backup in time. `now` is in Unix seconds."""
     judge = _Judge(known, permissions, now)
     verdicts = [judge.of(guest) for guest in guests if not guest.template]
     late = [verdict for verdict in verdicts if isinstance(verdict, Unprotected)]
     told = Verdict.WELL in verdicts or any(one.interval is not None for one in late)
-    if Verdict.UNKNOWN in verdicts and not told:
-        return None
-    return tuple(sorted(late, key=lambda one: one.vmid))
+    whole = Verdict.UNKNOWN not in verdicts
+    if not (whole or told):
+        return Found(whole=False)
+    return Found(unprotected=tuple(sorted(late, key=lambda one: one.vmid)), whole=whole)
 
 
 class Verdict(Enum):

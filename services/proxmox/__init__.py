@@ -28,7 +28,7 @@ from services.proxmox.permissions import Permissions
 from services.proxmox.resources import Guest, Node, Resources, Storage
 from services.proxmox.rrd import TIMEFRAMES, Series, Timeframe
 from services.proxmox.signed_in import GuestType, ProxmoxClient
-from services.proxmox.tasks import Task, TaskFilter
+from services.proxmox.tasks import Task, TaskFilter, failed_since
 from services.proxmox.trust import Anchor, Trust
 from services.proxmox.volumes import Volume
 
@@ -69,4 +69,5 @@ __all__ = [
     "Trust",
     "Update",
     "Volume",
+    "failed_since",
 ]

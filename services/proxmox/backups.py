@@ -8,7 +8,7 @@ from typing_extensions import TypedDict  # pydantic takes no other before Python
 
 from services.proxmox.line import Answer
 from services.proxmox.resources import Guest
-from services.proxmox.shapes import ROW, Count, Else, Flag, Omit, Text, Word, Words, shaped
+from services.proxmox.shapes import ROW, YEAR_10000, Else, Flag, Moment, Omit, Text, Word, Words, shaped
 from services.proxmox.volumes import Volume
 
 Backup = Volume
@@ -37,7 +37,7 @@ class BackupJob:
     dumpdir: Text = ""
     mode: Text = ""
     comment: Text = ""
-    next_run: Annotated[Count, Field(validation_alias="next-run")] = None
+    next_run: Annotated[Moment, Field(validation_alias="next-run")] = None
 
     def covers(self, guest: Guest) -> bool:
         """Whether it backs up this guest (pve-manager, `PVE::VZDump::get_included_guests`), when it runs at all."""
@@ -56,7 +56,7 @@ class BackupJob:
 
 
 class _Run(TypedDict):
-    timestamp: Annotated[int, Field(ge=0, lt=2**63)]
+    timestamp: Annotated[int, Field(ge=0, lt=YEAR_10000)]
 
 
 _JOBS = TypeAdapter(list[Annotated[BackupJob, Omit()]])

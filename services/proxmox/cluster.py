@@ -29,6 +29,11 @@ class Cluster:
     quorate: bool | None = None
     members: tuple[Member, ...] = ()
 
+    @property
+    def alone(self) -> bool:
+        """Whether this is a node that stands alone, and not a cluster of which little is told."""
+        return not self.name and self.quorate is None and len(self.members) == 1
+
 
 @with_config(ROW)
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ Timeframe = Literal["hour", "day", "week", "month", "year"]
 TIMEFRAMES: tuple[Timeframe, ...] = get_args(Timeframe)
 MOST_SAMPLES = 3000
 
-_Number = Annotated[float, Field(allow_inf_nan=False), Omit()]
+_Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False), Omit()]
 _ROWS = TypeAdapter(list[Annotated[dict[str, _Number], Omit()]])
 
 

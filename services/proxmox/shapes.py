@@ -58,6 +58,8 @@ Words = Annotated[tuple[Word, ...], BeforeValidator(_split), Else(())]
 
 Share = Annotated[float | None, Field(ge=0, allow_inf_nan=False), Else(None)]
 Count = Annotated[int | None, Field(ge=0, lt=2**63), Else(None)]
+YEAR_10000 = 253_402_300_800
+Moment = Annotated[int | None, Field(ge=0, lt=YEAR_10000), Else(None)]  # Unix seconds that a calendar has
 Cores = Annotated[int | float | None, Field(ge=0, lt=2**31, allow_inf_nan=False), Else(None)]
 Vmid = Annotated[int, Field(ge=1, le=999_999_999)]
 

@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 from pydantic import Field, TypeAdapter, with_config
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Count, Else, Omit, Text, Word, shaped
+from services.proxmox.shapes import ROW, YEAR_10000, Else, Moment, Omit, Text, Word, shaped
 
 MOST_TASKS = 2000
 """More than any page shows."""
 
+_DAY = 24 * 3600
 _WARNINGS = re.compile(r"WARNINGS: \d+")
 _RUNNING = ("", "RUNNING")  # the latter where a node is asked for its active ones
 
@@ -30,8 +31,8 @@ class Task:
     node: Word
     type: Word
     user: Word
-    starttime: Annotated[int, Field(ge=0, lt=2**63), Else(0)] = 0
-    endtime: Count = None
+    starttime: Annotated[int, Field(ge=0, lt=YEAR_10000), Else(0)] = 0
+    endtime: Moment = None
     id: Text = ""
     status: Text = ""
 
@@ -81,6 +82,11 @@ class TaskFilter:
             "source": self.source,
         }
         return urlencode({name: value for name, value in wanted.items() if value not in (None, "", 0)})
+
+
+def failed_since(now: float, *, limit: int, vmid: int | None = None) -> TaskFilter:
+    """Those that began in the day before `now` (Unix seconds) and ended in an error: warnings use up no limit."""
+    return TaskFilter(status="error", since=int(now) - _DAY, vmid=vmid, limit=limit)
 
 
 _TASKS = TypeAdapter(list[Annotated[Task, Omit()]])

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import TypeAdapter, with_config
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Count, Else, Flag, Omit, Text, Vmid, Word, shaped
+from services.proxmox.shapes import ROW, Count, Else, Flag, Moment, Omit, Text, Vmid, Word, shaped
 
 
 @with_config(ROW)
@@ -22,7 +22,7 @@ class Volume:
     format: Text = ""
     vmid: Annotated[Vmid | None, Else(None)] = None
     size: Count = None
-    ctime: Count = None
+    ctime: Moment = None
     notes: Text = ""
     protected: Flag = False
 
