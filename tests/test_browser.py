@@ -442,7 +442,7 @@ def test_a_tab_that_slept_through_the_end_of_its_session_shows_nothing(tab, cont
 
     page = card(tab)
     browser.sign_in(page)
-    page.get_by_role("article").first.wait_for()
+    page.locator(".pg-chart canvas").first.wait_for()
     context.set_offline(True)
     page.locator("#popup[aria-hidden=false]").wait_for(timeout=20_000)
     with harness.admin(valkey_url) as store:

@@ -430,8 +430,11 @@ def test_the_tasks_of_a_guest(visit):
 def test_a_node_that_is_away_has_no_tasks_to_tell(visit, world, pve):
     """The tasks of a node that does not answer are a sentence, and those of all nodes go on."""
     world.call(pve.take_offline("pve2"))
-    page = visit("/tasks?node=pve2")
+    page = visit("/tasks?node=pve1")
+    expect(rows(page).first).to_be_visible()
+    page.get_by_label(text.COLUMN_NODE).select_option("pve2")
     expect(page.locator(".pg-part-trouble")).to_have_text("pve2 does not answer.")
+    expect(rows(page).first).to_be_hidden()
     page.get_by_label(text.COLUMN_NODE).select_option("")
     expect(rows(page).first).to_be_visible()
     expect(page.locator(".pg-part-trouble")).to_be_hidden()

@@ -43,6 +43,7 @@ def test_a_choice_is_kept_for_a_year(client, path, name, value, signed_in):
         ("https://other.example/login", "", "/"),
         ("{url}.other.example/login", "", "/"),
         ("{url}@other.example/login", "", "/"),
+        ("http://[", "", "/"),
         ("", "//other.example", "/"),
         ("", "https://other.example", "/"),
         ("", "/login?next=/\r\nX: y", "/"),

@@ -122,6 +122,7 @@ class Board:
         guest, before = find_guest(picture, self._ask.vmid), self._ask.guest
         gone = guest is None and picture.taken > 0
         stale = gone or picture.error is not None
+        self._room.set_visibility(picture.taken > 0 or picture.error is None)
         self._room.classes(**{"add" if stale else "remove": "pg-stale"})
         self._notice.say(self._words(before, guest, gone=gone))
         if guest is not None:
@@ -213,6 +214,7 @@ class Gauges:
             self._cpu = Meter(text.CHART_CPU)
             self._memory = Meter(text.CHART_MEMORY)
             self._disk = Meter(text.CHART_DISK)
+        self._all.set_visibility(False)
 
     def show(self, guest: Guest) -> None:
         """Draw them; of a guest that does not run, and where nobody can look inside, nothing is known."""

@@ -106,6 +106,7 @@ class Board:
         self._notice.say(_notice(picture, node, self._ask.node))
         gone = node is None and picture.taken > 0
         stale = gone or picture.error is not None
+        self._room.set_visibility(picture.taken > 0 or picture.error is None)
         self._room.classes(**{"add" if stale else "remove": "pg-stale"})
         self._head.show(node)
         self._failed.know(picture)
@@ -135,7 +136,9 @@ class Board:
     async def _refresh_slowly(self) -> None:
         await self._refresh()
         for part in (self._services, self._updates, self._failed):
-            if self._asks:
+            if self._system.silent and not part.known:
+                part.leave_out()  # one sentence is enough
+            elif self._asks:
                 await part.refresh()
 
 
@@ -149,6 +152,7 @@ class Head:
                 self._state = Tag("span", "")
                 self._uptime = Tag("span", "", classes="pg-count")
             proxmox_link("node", node)
+        self._place.set_visibility(False)
 
     def show(self, node: Node | None) -> None:
         """Draw its state."""
@@ -170,6 +174,7 @@ class Gauges:
             self._memory = Meter(text.CHART_MEMORY)
             self._swap = Meter(text.SWAP)
             self._disk = Meter(text.ROOT_DISK)
+        self._all.set_visibility(False)
         self._swap.show(None, "")
 
     def show(self, node: Node) -> None:

@@ -38,6 +38,9 @@ class Part(Generic[T]):
         self._question = question
         self._drawn = False
         self._turn = 0
+        self.silent = False
+        """Whether its last question got no answer."""
+
         with Tag("section", "", classes="pg-part") as self._all:
             self._trouble = Tag("p", "", {"role": "status"}, classes="pg-part-trouble")
             self._room = ui.element("div").classes("pg-part-room pg-waiting")
@@ -77,6 +80,11 @@ class Part(Generic[T]):
         self._turn += 1
         self._show(answer)
 
+    def forget(self) -> None:
+        """What is shown answers another question than the next."""
+        self._drawn = False
+        self._room.classes(add="pg-waiting")
+
     def set_stale(self, *, stale: bool) -> None:
         """Grey, or no more, what is shown."""
         self._room.classes(**{"add" if stale else "remove": "pg-stale"})
@@ -94,7 +102,7 @@ class Part(Generic[T]):
         return turn == self._turn and not self._all.is_deleted
 
     def _show(self, answer: T) -> None:
-        self._drawn = True
+        self._drawn, self.silent = True, False
         self._all.set_visibility(True)
         self._say("")
         self._room.set_visibility(True)
@@ -103,6 +111,7 @@ class Part(Generic[T]):
 
     def _fail(self, error: ProxmoxError | StoreError) -> None:
         forbidden = isinstance(error, PrivilegeMissing)
+        self.silent = not forbidden
         self._all.set_visibility(self._drawn or not forbidden)
         self._room.set_visibility(self._drawn and not forbidden)
         self._room.classes(add="pg-stale", remove="pg-waiting")

@@ -117,6 +117,7 @@ class Board:
         self._wanted = replace(self._wanted, **changed)
         self._part.move(self._wanted.node)
         self._tools.show(self._picture, self._wanted)
+        self._part.forget()
         self._show_told()
         await self._refresh()
 
