@@ -13,8 +13,12 @@ from tests import harness, stores
 from tests.socket_client import signed_in
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Tests by file; those of the browser in one process, and first: two browsers on two cores hold each other up."""
+    """Tests by file; those of the browser in one process, and first: two browsers on two cores hold each other up.
+
+    Before xdist reads the groups.
+    """
     items.sort(key=lambda item: not _is_browsers(item))
     for item in items:
         item.add_marker(pytest.mark.xdist_group("browser" if _is_browsers(item) else item.path.stem))
