@@ -12,20 +12,13 @@ from services.store.connection import Store
 from tests import harness, stores
 from tests.socket_client import signed_in
 
+SLOW = ("test_code", "test_browser", "test_store_", "test_login_tabs", "test_strangers", "test_replicas")
+"""The files that take longest: first, so that no process is left alone with one at the end."""
 
-@pytest.hookimpl(tryfirst=True)
+
 def pytest_collection_modifyitems(items):
-    """Tests by file; those of the browser in one process, and first: two browsers on two cores hold each other up.
-
-    Before xdist reads the groups.
-    """
-    items.sort(key=lambda item: not _is_browsers(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if _is_browsers(item) else item.path.stem))
-
-
-def _is_browsers(item):
-    return item.path.name.startswith("test_browser")
+    """Slow files first, each in its own order."""
+    items.sort(key=lambda item: not item.path.name.startswith(SLOW))
 
 
 @pytest.fixture(scope="session")
