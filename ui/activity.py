@@ -4,6 +4,7 @@ from nicegui import ui
 
 from services.audit import Event, Kind
 from ui import text
+from ui.facts import section
 from ui.theme import Tag, icon
 from ui.units import iso, utc
 
@@ -16,8 +17,7 @@ class Activity:
 
     def __init__(self) -> None:
         self._events: tuple[Event, ...] = ()
-        with ui.element("div").classes("pg-section"):
-            Tag("h2", text.ACTIVITY)
+        section(text.ACTIVITY)
         self._nothing = Tag("p", text.NO_ACTIVITY, classes="pg-hint")
         self._list = Tag("ul", "", {"role": "list"}, classes="pg-rows pg-events")
         self._list.set_visibility(False)

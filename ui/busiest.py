@@ -2,6 +2,7 @@
 
 from services.proxmox import Guest
 from ui import text
+from ui.facts import section
 from ui.guest_rows import Row, Sorting, rows_of
 from ui.guest_search import understand
 from ui.links import guest_address, guests_address
@@ -17,12 +18,12 @@ class Busiest:
 
     def __init__(self) -> None:
         self._lines: list[_Line] = []
-        self._all = Tag("section", "", {"aria-labelledby": "guests"})
+        self._all = Tag("section")
         with self._all:
             self._draw()
 
     def _draw(self) -> None:
-        self._count = _heading()
+        self._count = section(text.BUSIEST_GUESTS)
         with Tag("table", "", {"aria-label": text.GUESTS}, classes="pg-busiest"):
             with Tag("thead"), Tag("tr"):
                 for title in _titles():
@@ -89,9 +90,3 @@ class _Line:
 
 def _titles() -> tuple[str, ...]:
     return text.COLUMN_NAME, text.COLUMN_NODE, text.COLUMN_STATE, text.COLUMN_CPU, text.COLUMN_MEMORY
-
-
-def _heading() -> Tag:
-    with Tag("div", "", classes="pg-section"):
-        Tag("h2", text.BUSIEST_GUESTS, {"id": "guests"})
-        return Tag("span", "", classes="pg-count")

@@ -35,7 +35,7 @@ from ui.strays import stray
 from ui.task_table import TaskTable, by_vmid
 from ui.theme import Tag, dot
 from ui.trouble import Trouble
-from ui.units import percent, share, size, uptime
+from ui.units import cpus_of, share, size, uptime, used_of
 from ui.visit import current_session
 
 STATUS_SECONDS, SLOW_SECONDS = 10, 30
@@ -221,10 +221,10 @@ class Gauges:
         running = guest.status == "running"
         inside = guest.type == "lxc"
         self._all.set_visibility(running and guest.cpu is not None)
-        cpus = text.CPU_OF.format(share=percent(guest.cpu), count=guest.maxcpu) if guest.maxcpu else percent(guest.cpu)
+        cpus = cpus_of(guest.cpu, guest.maxcpu)
         self._cpu.show(guest.cpu, cpus)
-        self._memory.show(share(guest.mem, guest.maxmem), _used(guest.mem, guest.maxmem))
-        self._disk.show(share(guest.disk, guest.maxdisk) if inside else None, _used(guest.disk, guest.maxdisk))
+        self._memory.show(share(guest.mem, guest.maxmem), used_of(guest.mem, guest.maxmem))
+        self._disk.show(share(guest.disk, guest.maxdisk) if inside else None, used_of(guest.disk, guest.maxdisk))
 
 
 class Details(Part[GuestStatus]):
@@ -336,10 +336,6 @@ def _facts(guest: Guest, status: GuestStatus | None) -> Mapping[str, str]:
         text.HIGH_AVAILABILITY: text.HA_MANAGED if status and status.ha.managed else "",
         text.AGENT: text.AGENT_ON if status and status.agent else "",
     }
-
-
-def _used(used: float | None, total: float | None) -> str:
-    return text.USED_OF.format(used=size(used), total=size(total))
 
 
 def _addresses(interface: Interface) -> list[str]:

@@ -23,7 +23,7 @@ from ui.strays import stray
 from ui.task_table import TaskTable, by_vmid
 from ui.theme import Tag, dot
 from ui.trouble import Trouble
-from ui.units import decimal, percent, share, size, uptime
+from ui.units import cpus_of, decimal, share, uptime, used_of
 from ui.visit import current_session
 
 STATUS_SECONDS, SLOW_SECONDS = 10, 120
@@ -181,14 +181,14 @@ class Gauges:
         """Draw what the list of resources tells; what is not known is left out."""
         there = node.status == "online"
         self._all.set_visibility(there and node.cpu is not None)
-        cpus = text.CPU_OF.format(share=percent(node.cpu), count=node.maxcpu) if node.maxcpu else percent(node.cpu)
+        cpus = cpus_of(node.cpu, node.maxcpu)
         self._cpu.show(node.cpu, cpus)
-        self._memory.show(share(node.mem, node.maxmem), _used(node.mem, node.maxmem))
-        self._disk.show(share(node.disk, node.maxdisk), _used(node.disk, node.maxdisk))
+        self._memory.show(share(node.mem, node.maxmem), used_of(node.mem, node.maxmem))
+        self._disk.show(share(node.disk, node.maxdisk), used_of(node.disk, node.maxdisk))
 
     def show_swap(self, swap: Space) -> None:
         """Draw what only the node itself tells."""
-        self._swap.show(share(swap.used, swap.total), _used(swap.used, swap.total))
+        self._swap.show(share(swap.used, swap.total), used_of(swap.used, swap.total))
 
 
 class SystemPart(Part[NodeStatus]):
@@ -324,10 +324,6 @@ def _notice(picture: Picture, node: Node | None, name: str) -> str:
     if node is None:
         return text.NODE_GONE.format(node=name) if picture.taken else ""
     return text.NODE_OFFLINE.format(node=name) if node.status == "offline" else ""
-
-
-def _used(used: float | None, total: float | None) -> str:
-    return text.USED_OF.format(used=size(used), total=size(total))
 
 
 def _load(loads: Sequence[float]) -> str:

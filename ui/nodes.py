@@ -9,7 +9,7 @@ from ui import text
 from ui.links import node_address
 from ui.meters import Meter
 from ui.theme import Tag, dot
-from ui.units import percent, share, size, uptime
+from ui.units import cpus_of, share, uptime, used_of
 
 
 class NodeCards:
@@ -48,6 +48,5 @@ class NodeCard:
         online = node.status == "online"
         self._dot.classes(replace=dot(node.status))
         self._state.set_text(uptime(node.uptime) if online and node.uptime else text.state(node.status))
-        cpus = text.CPU_OF.format(share=percent(node.cpu), count=node.maxcpu) if node.maxcpu else percent(node.cpu)
-        self._cpu.show(node.cpu if online else None, cpus)
-        self._memory.show(share(node.mem, node.maxmem) if online else None, f"{size(node.mem)} / {size(node.maxmem)}")
+        self._cpu.show(node.cpu if online else None, cpus_of(node.cpu, node.maxcpu))
+        self._memory.show(share(node.mem, node.maxmem) if online else None, used_of(node.mem, node.maxmem))

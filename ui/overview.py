@@ -13,7 +13,7 @@ from ui.sight import watch
 from ui.theme import Tag
 from ui.tiles import Tiles
 from ui.trouble import Trouble
-from ui.unprotected import Unprotected
+from ui.unprotected import UnprotectedList
 
 
 def create(feed: Feed) -> None:
@@ -36,7 +36,7 @@ class Board:
         self._nothing = empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE)
         with ui.element("div").classes("pg-board") as self._board:
             self._tiles = Tiles()
-            self._unprotected = Unprotected()
+            self._unprotected = UnprotectedList()
             self._node_count = section(text.NODES, "nodes")
             self._nodes = NodeCards()
             self._no_nodes = Tag("p", text.NO_NODES, classes="pg-hint")

@@ -52,6 +52,16 @@ def share(part: float | None, whole: float | None) -> float | None:
     return part / whole if part is not None and whole else None
 
 
+def used_of(used: float | None, total: float | None) -> str:
+    """So many bytes of so many."""
+    return text.USED_OF.format(used=size(used), total=size(total))
+
+
+def cpus_of(part: float | None, count: float | None) -> str:
+    """A share of so many CPUs; the share alone where nobody tells how many."""
+    return text.CPU_OF.format(share=percent(part), count=count) if count else percent(part)
+
+
 def uptime(seconds: float) -> str:
     """The two largest units: 3 d 4 h."""
     minutes = int(seconds // 60)

@@ -1,7 +1,7 @@
 """The guests without a recent backup, listed."""
 
 from services.feed import Picture
-from services.feed.picture import Unprotected as Lacking
+from services.feed.picture import Unprotected
 from ui import text
 from ui.facts import section
 from ui.guest_rows import rows_of
@@ -13,11 +13,11 @@ SHOWN, MOST = 8, 100
 """Those at once, and those behind a fold too; of more the number alone is told."""
 
 
-class Unprotected:
+class UnprotectedList:
     """Draws nothing while every guest has one, or nobody may know."""
 
     def __init__(self) -> None:
-        self._shown: tuple[int, tuple[tuple[Lacking, str], ...]] = (0, ())
+        self._shown: tuple[int, tuple[tuple[Unprotected, str], ...]] = (0, ())
         with Tag("section", "", {"id": "backups"}) as self._all:
             self._count = section(text.NO_RECENT_BACKUP)
             self._rows = Tag("ul", "", classes="pg-rows")
@@ -45,7 +45,7 @@ class Unprotected:
         self._rest.set_visibility(len(lacking) > MOST)
 
 
-def _draw(room: Tag, lacking: tuple[tuple[Lacking, str], ...]) -> None:
+def _draw(room: Tag, lacking: tuple[tuple[Unprotected, str], ...]) -> None:
     room.clear()
     with room:
         for one, name in lacking:
@@ -56,7 +56,7 @@ def _draw(room: Tag, lacking: tuple[tuple[Lacking, str], ...]) -> None:
                 _when(one)
 
 
-def _when(one: Lacking) -> None:
+def _when(one: Unprotected) -> None:
     if one.latest is None:
         Tag("span", text.NEVER_BACKED_UP, classes="pg-hint")
     else:

@@ -180,7 +180,6 @@ COLUMN_NODE = N_("Node")
 COLUMN_STATE = N_("State")
 COLUMN_CPU = N_("CPU")
 COLUMN_MEMORY = N_("Memory")
-COLUMN_UPTIME = N_("Uptime")
 CPU_OF = N_("{share} of {count} CPUs")
 UNKNOWN = "–"
 
