@@ -30,9 +30,9 @@ def said(page, up):
     for _, event in up.events():
         if event[0] == "update":
             elements.update(event[1])
-    rooms = [one for one in elements.values() if isinstance(one, dict) and "pg-empty" in one.get("class", ())]
-    seen = [room for room in rooms if "hidden" not in room["class"]]
-    return {elements[str(child)]["text"] for room in seen for child in room["children"][:1]}
+    notices = [one for one in elements.values() if isinstance(one, dict) and "pg-empty" in one.get("class", ())]
+    seen = [one for one in notices if "hidden" not in one["class"] and "pg-loading" not in one["class"]]
+    return {elements[str(child)]["text"] for one in seen for child in one["children"][:1]}
 
 
 @pytest.mark.parametrize(
