@@ -52,11 +52,12 @@ class Kind(StrEnum):
     RENEWAL_FAILED = "renewal-failed"
     SIGN_OUT = "sign-out"
     END = "end"  # of a session, by anything but signing out
+    ACTION = "action"  # something that Proxmox was told to do
     REFUSAL = "refusal"  # a page of another site spoke through somebody's browser
 
 
 _OWN = {Kind.SIGN_IN, Kind.RENEWAL_FAILED, Kind.SIGN_OUT, Kind.END}
-_GOOD = {Kind.SIGN_IN, Kind.SECOND_FACTOR, Kind.SIGN_OUT, Kind.END}
+_GOOD = {Kind.ACTION, Kind.SIGN_IN, Kind.SECOND_FACTOR, Kind.SIGN_OUT, Kind.END}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +65,14 @@ class Event:
     """One event. `principal` is the userid or token id as far as it is known, `address` that of the person.
 
     `session` is the session's short fingerprint; `outcome` a word such as "ok", an EndReason's or an error's name;
-    `time` Unix seconds. What is not known is empty.
+    `about` what was done to what; `time` Unix seconds. What is not known is empty.
     """
 
     kind: Kind
     principal: str
     address: str = ""
     session: str = ""
+    about: str = ""
     outcome: str = ""
     time: float = field(default_factory=time.time)
 
@@ -88,7 +90,7 @@ class Audit:
         if event.kind is Kind.REFUSAL and not self._refusals[event.principal != ""].lets_through():
             return
         _log(event)
-        if event.principal:
+        if event.principal and event.kind is not Kind.ACTION:  # of which Proxmox's own list of tasks tells
             with suppress(StoreError):  # the log has it
                 await self._keep(event)
 
@@ -141,6 +143,7 @@ def _log(event: Event) -> None:
         "principal": event.principal,
         "address": event.address,
         "session": event.session,
+        "about": event.about,
         "outcome": event.outcome,
     }
     line = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items() if value)

@@ -19,6 +19,7 @@
     │       └── KeyUnknown                or was written with a secret that we were not given
     ├── SessionEnded              the session is over: carries why
     ├── StepExpired               a sign-in of several steps took too long, or began in another browser
+    ├── UnderWay                  the same person's last order about that guest has not been answered yet
     ├── CodeRefused               not the code that was printed for the administrator, or used already
     └── TooManyAttempts           our own limit acted: carries how long to wait
 
@@ -47,6 +48,9 @@ class CheckFailed(ProxgateError):
 
 class ProxmoxError(ProxgateError):
     """What Proxmox VE, or the way to it, answered."""
+
+    words: str = ""
+    """Proxmox's own, in English, where it said any; never of a sign-in. Not in the error's text, which is logged."""
 
 
 class Hint(StrEnum):
@@ -222,6 +226,10 @@ class SessionEnded(ProxgateError):
 
 class StepExpired(ProxgateError):
     """A sign-in of several steps took too long, was finished already, or began in another browser."""
+
+
+class UnderWay(ProxgateError):
+    """An order of the same principal about the same guest has been sent, and has not been answered yet."""
 
 
 class CodeRefused(ProxgateError):

@@ -57,6 +57,7 @@ STATUS = {
     "StepExpired": 401,
     "CodeRefused": 401,
     "PrivilegeMissing": 403,
+    "UnderWay": 409,
     "TooManyAttempts": 429,
     "ProxmoxError": 502,
     "RequestRefused": 502,

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ from services.proxmox import (
     ProxmoxClient,
     Series,
     Service,
+    Snapshots,
     Task,
     TaskFilter,
     Ticket,
@@ -36,6 +38,7 @@ from services.proxmox import (
 from services.proxmox.network import reachable
 from services.proxmox.nodes import BootInfo, CpuInfo, Kernel, Space
 
+BEGUN = "UPID:pve1:0000A1B2:00C3D4E5:65000000:qmstart:100:root@pam:"
 BASE = "https://pve.test:8006/api2/json"
 TICKET = Ticket(userid="root@pam", ticket=SecretStr("PVE:root@pam:1::x"), csrf_token=SecretStr("1:x"), issued=0.0)
 NUMBERS = {"null": None, "negative": -1, "endless": float("inf"), "text": "much", "list": [], "object": {}}
@@ -91,6 +94,13 @@ QUESTIONS: dict[str, tuple[str, Ask]] = {
         "/nodes/pve1/qemu/100/agent/network-get-interfaces",
         lambda client: client.interfaces("pve1", "qemu", 100),
     ),
+    "config": ("/nodes/pve1/qemu/100/config", lambda client: client.config("pve1", "qemu", 100)),
+    "snapshots": ("/nodes/pve1/lxc/101/snapshot", lambda client: client.snapshots("pve1", "lxc", 101)),
+    "task status": (f"/nodes/pve1/tasks/{quote(BEGUN, safe='')}/status", lambda client: client.task_status(BEGUN)),
+    "task log": (
+        f"/nodes/pve1/tasks/{quote(BEGUN, safe='')}/log?start=0&limit=500",
+        lambda client: client.task_log(BEGUN),
+    ),
     "volumes": ("/nodes/pve1/storage/nas/content", lambda client: client.volumes("pve1", "nas")),
     "backups": (
         "/nodes/pve1/storage/nas/content?content=backup",
@@ -125,7 +135,8 @@ async def test_an_answer_of_another_shape(name: str, body: bytes, api: respx.Moc
         await QUESTIONS[name][1](client)
 
 
-LISTS = [name for name in QUESTIONS if name not in ("permissions", "node status", "guest status", "runs")]
+NO_LISTS = ("permissions", "node status", "guest status", "runs", "config", "task status")
+LISTS = [name for name in QUESTIONS if name not in NO_LISTS]
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -134,7 +145,7 @@ async def test_odd_rows_are_left_out(name: str, api: respx.MockRouter, client: P
     odd: Any = [7, None, [], {}, "x", {"time": "x"}, {"type": "node2"}, {"name": None}, {"upid": []}, {"volid": ""}]
     api.route().mock(of({"result": odd} if name == "machine's interfaces" else odd))
     found = await QUESTIONS[name][1](client)
-    assert found in ((), Series(), Cluster())
+    assert found in ((), Series(), Cluster(), Snapshots())
 
 
 # ---------------------------------------------------------------------------------------------------------------- paths

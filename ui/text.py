@@ -28,6 +28,7 @@ from services.errors import (
     StoreError,
     TicketRejected,
     TooManyAttempts,
+    UnderWay,
     Unreachable,
 )
 from services.proxmox import Task
@@ -166,6 +167,8 @@ def sentence(error: ProxgateError) -> str:
             return translate(words.STEP_EXPIRED)
         case CodeRefused():
             return translate(words.CODE_REFUSED)
+        case UnderWay():
+            return translate(words.UNDER_WAY)
         case StoreError():
             return translate(words.STORE_DOWN_TITLE)
         case _:
@@ -234,6 +237,8 @@ def status(error: ProxgateError) -> int:
             return 401
         case PrivilegeMissing():
             return 403
+        case UnderWay():
+            return 409
         case TooManyAttempts():
             return 429
         case StoreError():

@@ -463,6 +463,7 @@ EVENTS = {
     Kind.RENEWAL_FAILED: N_("Proxmox did not renew the sign-in"),
     Kind.SIGN_OUT: N_("Signed out"),
     Kind.END: N_("Session ended"),
+    Kind.ACTION: N_("Order given to Proxmox"),
     Kind.REFUSAL: N_("Request from another site refused"),
 }
 FAILURES = {
@@ -541,6 +542,7 @@ REFUSED = N_("Proxmox refused the request")
 REFUSED_WITH = N_("Proxmox refused the request ({status})")
 TOO_MANY_ATTEMPTS = N_("Too many attempts. Try again in {seconds} seconds")
 STEP_EXPIRED = N_("This sign-in took too long, or began in another browser. Please sign in again.")
+UNDER_WAY = N_("Your last order about this guest is still on its way to Proxmox.")
 CODE_REFUSED = N_("That code is not valid. Each works once, for a day.")
 
 HINTS = {

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TypeVar
 
 from services.feed.desk import Desk
-from services.feed.lender import Question
+from services.feed.lender import Question, put
 from services.feed.picture import Picture
 from services.feed.poller import Look, Poller
 from services.proxmox import Proxmox
@@ -43,6 +43,18 @@ class Feed:
         Raises SessionEnded, ProxmoxError and StoreError.
         """
         return await self._desk.ask(session, key, question, fresh_for)
+
+    async def put(self, session: Session, question: Question[T]) -> T:
+        """Ask for this session alone, and once: what changes something. Raises SessionEnded, ProxmoxError, StoreError.
+
+        With a ticket that was refused but renewed meanwhile it is asked again: Proxmox has done nothing then.
+        """
+        return await put(self._sessions, session, question)
+
+    def hurry(self, session: Session) -> None:
+        """Something has changed: whoever looks sees it soon."""
+        if poller := self._pollers.get(session.principal):
+            poller.hurry()
 
     async def aclose(self) -> None:
         """Stop every poller, and every question under way."""

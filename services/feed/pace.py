@@ -9,6 +9,9 @@ from contextlib import suppress
 QUICK, IDLE, HIDDEN = 3.0, 5.0, 30.0
 """Seconds from one answer to the next question: while a task runs, otherwise, and while every tab is hidden."""
 
+SOON = 0.5
+"""Seconds to the next question once something has changed that we know of."""
+
 SLOWEST = 8.0
 """Seconds to the next question while Proxmox does not answer, at the most, unless it is a slower time anyway."""
 

@@ -55,6 +55,7 @@ class Poller:
         self._looks: dict[Look, None] = {}
         self._picture = Picture()
         self._failures = 0
+        self._hurried = False
         self._lender = Lender(sessions, lambda: [look.session for look in self._looks])
         self._rest, self._rest_of_checkup = Rest(), Rest()
         self._well = asyncio.Event()
@@ -81,6 +82,11 @@ class Poller:
         self._rest.stir()
         self._rest_of_checkup.stir()
 
+    def hurry(self) -> None:
+        """Something has changed: ask again soon."""
+        self._hurried = True
+        self._rest.stir()
+
     def stop(self) -> None:
         """Ask nothing more."""
         for task in self._tasks:
@@ -96,6 +102,7 @@ class Poller:
             await _pause(self._rest, self._period)
 
     async def _refresh(self) -> None:
+        self._hurried = False
         picture = await self._look()
         if picture is not None:
             self._failures = self._failures + 1 if picture.error else 0
@@ -122,7 +129,8 @@ class Poller:
         )
 
     def _period(self) -> float:
-        return pace.period(hidden=self._hidden, busy=self._picture.busy, failures=self._failures)
+        usual = pace.period(hidden=self._hidden, busy=self._picture.busy, failures=self._failures)
+        return min(usual, pace.SOON) if self._hurried and not self._failures else usual
 
     @property
     def _hidden(self) -> bool:

@@ -10,7 +10,8 @@ client, signed_in ─ what may be asked ─▶ funnel ─ whom, in which turn �
 from services.proxmox.backups import Backup, BackupJob
 from services.proxmox.client import Proxmox
 from services.proxmox.cluster import Cluster, Member
-from services.proxmox.guests import GuestStatus
+from services.proxmox.config import Config
+from services.proxmox.guests import GuestStatus, GuestType, PowerAction
 from services.proxmox.models import (
     Address,
     ApiToken,
@@ -27,7 +28,8 @@ from services.proxmox.nodes import NodeStatus, Service, Update
 from services.proxmox.permissions import Permissions
 from services.proxmox.resources import Guest, Node, Resources, Storage
 from services.proxmox.rrd import TIMEFRAMES, Series, Timeframe
-from services.proxmox.signed_in import GuestType, ProxmoxClient
+from services.proxmox.signed_in import ProxmoxClient
+from services.proxmox.snapshots import Snapshot, Snapshots
 from services.proxmox.tasks import Task, TaskFilter, failed_since
 from services.proxmox.trust import Anchor, Trust
 from services.proxmox.volumes import Volume
@@ -41,6 +43,7 @@ __all__ = [
     "BackupJob",
     "Challenge",
     "Cluster",
+    "Config",
     "Credential",
     "Factors",
     "Guest",
@@ -55,12 +58,15 @@ __all__ = [
     "OpenIdTrip",
     "Peer",
     "Permissions",
+    "PowerAction",
     "Proxmox",
     "ProxmoxClient",
     "Realm",
     "Resources",
     "Series",
     "Service",
+    "Snapshot",
+    "Snapshots",
     "Storage",
     "Task",
     "TaskFilter",

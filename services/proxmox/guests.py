@@ -1,12 +1,15 @@
 """One guest looked at closely: `GET /nodes/{node}/{qemu,lxc}/{vmid}/status/current`."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import TypeAdapter, with_config
 
 from services.proxmox.line import Answer
 from services.proxmox.shapes import ROW, Cores, Count, Else, Flag, Share, Text, Word, Words, shaped
+
+GuestType = Literal["qemu", "lxc"]
+PowerAction = Literal["start", "shutdown", "stop", "reboot", "suspend", "resume"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

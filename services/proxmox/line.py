@@ -320,10 +320,13 @@ async def _refusal(call: Call, response: httpx.Response) -> ProxmoxError | None:
     page = response.headers.get("content-type", "").lower().startswith("text/html")
     if page and response.is_client_error and response.status_code != 401:  # a 401 is one, whatever comes with it
         return BadAnswer("a page for people, which Proxmox's API never gives")
-    message = response.reason_phrase
+    explanation = ""
     if status.is_explained(response.status_code, signing_in=call.signing_in):
-        message += "\n" + await _explanation(response)
+        explanation = await _explanation(response)
+    message = f"{response.reason_phrase}\n{explanation}"
     refusal = status.refusal(response.status_code, message, signing_in=call.signing_in)
+    if refusal and not call.signing_in:
+        refusal.words = status.own_words(response.reason_phrase, explanation)
     if call.ticket and isinstance(refusal, TicketRejected) and clock.is_off(call.ticket, _date(response)):
         return ClockOff()
     return refusal

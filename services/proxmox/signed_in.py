@@ -2,7 +2,6 @@
 
 import ipaddress
 from contextlib import suppress
-from typing import Literal
 from urllib.parse import quote, urlencode
 
 from services.errors import Outage, RequestRefused, Unreachable
@@ -10,6 +9,7 @@ from services.proxmox import (
     answers,
     backups,
     cluster,
+    config,
     credentials,
     guests,
     network,
@@ -17,13 +17,15 @@ from services.proxmox import (
     permissions,
     resources,
     rrd,
+    snapshots,
     tasks,
     volumes,
 )
 from services.proxmox.backups import BackupJob
 from services.proxmox.cluster import Cluster, Member
+from services.proxmox.config import Config
 from services.proxmox.funnel import Funnel
-from services.proxmox.guests import GuestStatus
+from services.proxmox.guests import GuestStatus, GuestType, PowerAction
 from services.proxmox.line import Answer, Call, Read, at_once
 from services.proxmox.models import Address, Credential, NodeCertificate, Ticket
 from services.proxmox.network import Interfaces
@@ -31,13 +33,12 @@ from services.proxmox.nodes import NodeStatus, Service, Update
 from services.proxmox.permissions import Permissions
 from services.proxmox.resources import Resources
 from services.proxmox.rrd import Series, Timeframe
-from services.proxmox.tasks import Task, TaskFilter
+from services.proxmox.snapshots import Snapshots
+from services.proxmox.tasks import Task, TaskFilter, node_of
 from services.proxmox.volumes import Volume
 
 MIB = 1024 * 1024
 _SMALL, _LISTS = 1 * MIB, 32 * MIB  # caps; 10,000 guests are 3 to 4 MiB
-
-GuestType = Literal["qemu", "lxc"]
 
 
 class ProxmoxClient:
@@ -151,6 +152,56 @@ class ProxmoxClient:
             raise
         return network.of_agent(answer)
 
+    async def config(self, node: str, type: GuestType, vmid: int) -> Config:
+        """How it is set up, with what waits for its next start."""
+        return config.config(await self._ask_node(node, type, str(vmid), "config"))
+
+    async def snapshots(self, node: str, type: GuestType, vmid: int) -> Snapshots:
+        """Its snapshots."""
+        return snapshots.snapshots(await self._ask_node(node, type, str(vmid), "snapshot"))
+
+    # orders: each begins a task, and its UPID comes back; nothing of them is ever sent twice
+
+    async def power(self, node: str, type: GuestType, vmid: int, action: PowerAction) -> str:
+        """Start it, have it shut down or reboot, stop it at once, pause it or go on. Needs VM.PowerMgmt."""
+        return await self._order("POST", node, type, str(vmid), "status", action)
+
+    async def take_snapshot(
+        self, node: str, type: GuestType, vmid: int, name: str, *, description: str = "", memory: bool = False
+    ) -> str:
+        """Needs VM.Snapshot. `memory` keeps that of a virtual machine that runs, too."""
+        fields = {"snapname": name, "description": description, **({"vmstate": "1"} if memory else {})}
+        return await self._order("POST", node, type, str(vmid), "snapshot", **fields)
+
+    async def roll_back(self, node: str, type: GuestType, vmid: int, name: str) -> str:
+        """All since this snapshot is lost. Needs VM.Snapshot or VM.Snapshot.Rollback."""
+        return await self._order("POST", node, type, str(vmid), "snapshot", name, "rollback")
+
+    async def delete_snapshot(self, node: str, type: GuestType, vmid: int, name: str) -> str:
+        """Needs VM.Snapshot."""
+        return await self._order("DELETE", node, type, str(vmid), "snapshot", name)
+
+    async def back_up(self, node: str, vmid: int, storage: str, *, notes: str = "", protected: bool = False) -> str:
+        """Now, while it runs, and without pruning older ones. Needs VM.Backup, and Datastore.AllocateSpace there."""
+        fields = {"vmid": str(vmid), "storage": storage, "mode": "snapshot", "compress": "zstd", "remove": "0"}
+        fields |= {"notes-template": notes, "protected": "1" if protected else ""}
+        return await self._order("POST", node, "vzdump", **fields)
+
+    # tasks: one's own, others' with Sys.Audit, to stop them Sys.Modify, on the node
+
+    async def task_status(self, upid: str) -> Task:
+        """How a task goes, or went."""
+        return tasks.status(await self._ask_node(node_of(upid), "tasks", upid, "status"))
+
+    async def task_log(self, upid: str, start: int = 0, limit: int = 500) -> tuple[str, ...]:
+        """The lines that it has written, from `start` on."""
+        query = urlencode({"start": start, "limit": limit})
+        return tasks.log(await self._ask_node(node_of(upid), "tasks", upid, "log", query=query, cap=_LISTS))
+
+    async def stop_task(self, upid: str) -> None:
+        """Have it end. It may take a while, and not every task lets itself be stopped."""
+        await self._ask("DELETE", _place(node_of(upid), "tasks", upid), passed_on=True)
+
     # a storage, as a node has it; needs Datastore.Audit or Datastore.AllocateSpace
 
     async def volumes(self, node: str, storage: str, content: str = "") -> tuple[Volume, ...]:
@@ -167,13 +218,25 @@ class ProxmoxClient:
 
     # below: the way out
 
+    async def _order(self, method: str, node: str, *path: str, **fields: str) -> str:
+        """Have a node begin a task. Fields that are empty are left out."""
+        form = urlencode({name: value for name, value in fields.items() if value}, errors="replace").encode("ascii")
+        posted = form if method == "POST" else None
+        return tasks.upid(await self._ask(method, _place(node, *path), form=posted, passed_on=True))
+
     async def _ask_node(self, node: str, *path: str, query: str = "", cap: int = _SMALL) -> Answer:
         """Ask the cluster about a node, which whoever is asked passes on to it."""
-        place = "/".join(_segment(name) for name in (node, *path))
-        return await self._ask("GET", f"/nodes/{place}{'?' * bool(query)}{query}", cap=cap, passed_on=True)
+        return await self._ask("GET", f"{_place(node, *path)}{'?' * bool(query)}{query}", cap=cap, passed_on=True)
 
     async def _ask(
-        self, method: str, path: str, *, cap: int = _SMALL, read: Read = at_once, passed_on: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        cap: int = _SMALL,
+        read: Read = at_once,
+        passed_on: bool = False,
+        form: bytes | None = None,
     ) -> Answer:
         call = Call(
             method=method,
@@ -181,10 +244,16 @@ class ProxmoxClient:
             cap=cap,
             read=read,
             passed_on=passed_on,
+            form=form,
             headers=credentials.headers(self._credential, method),
             ticket=self._credential if isinstance(self._credential, Ticket) else None,
         )
         return await self._funnel.ask(call, self._members.get(self.principal, ()))
+
+
+def _place(*path: str) -> str:
+    """What is about a node."""
+    return "/nodes/" + "/".join(_segment(name) for name in path)
 
 
 def _segment(name: str) -> str:

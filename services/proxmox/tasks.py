@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Required
 from urllib.parse import urlencode
 
 from pydantic import Field, TypeAdapter, with_config
+from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from services.proxmox.line import Answer
 from services.proxmox.shapes import ROW, YEAR_10000, Else, Moment, Omit, Text, Word, shaped
@@ -16,6 +17,7 @@ MOST_TASKS = 2000
 
 _DAY = 24 * 3600
 _WARNINGS = re.compile(r"WARNINGS: \d+")
+_UPID_PATTERN = r"^UPID:[A-Za-z0-9.-]+:[0-9A-F]{8}:[0-9A-F]{8,9}:[0-9A-F]{8}:[^:\s]+:[^:\s]*:[^:\s]+:$"
 _RUNNING = ("", "RUNNING")  # the latter where a node is asked for its active ones
 
 
@@ -89,9 +91,47 @@ def failed_since(now: float, *, limit: int, vmid: int | None = None) -> TaskFilt
     return TaskFilter(status="error", since=int(now) - _DAY, vmid=vmid, limit=limit)
 
 
+@with_config(ROW)
+class _StatusRow(TypedDict, total=False):
+    status: Required[Literal["running", "stopped"]]
+    exitstatus: Text
+
+
+@with_config(ROW)
+class _LogRow(TypedDict):
+    n: int
+    t: Annotated[str, Field(max_length=64 * 1024)]
+
+
 _TASKS = TypeAdapter(list[Annotated[Task, Omit()]])
+_TASK, _STATUS = TypeAdapter(Task), TypeAdapter(_StatusRow)
+_LOG = TypeAdapter(list[Annotated[_LogRow, Omit()]])
+_UPID = TypeAdapter(Annotated[str, Field(pattern=_UPID_PATTERN, max_length=1024)])
 
 
 def tasks(answer: Answer) -> tuple[Task, ...]:
     """The tasks in Proxmox's order. Raises BadAnswer."""
     return tuple(shaped(_TASKS, answer)[:MOST_TASKS])
+
+
+def upid(answer: Answer) -> str:
+    """The task that Proxmox began. Raises BadAnswer."""
+    return shaped(_UPID, answer)
+
+
+def node_of(upid: str) -> str:
+    """The node that a task runs on, by its UPID."""
+    return upid.split(":", 2)[1]
+
+
+def status(answer: Answer) -> Task:
+    """`GET /nodes/{node}/tasks/{upid}/status`: how a task goes or went, not when it ended. Raises BadAnswer."""
+    row = shaped(_STATUS, answer)
+    ended = row.get("exitstatus") or "unexpected status"
+    return replace(shaped(_TASK, answer), status="" if row["status"] == "running" else ended, endtime=None)
+
+
+def log(answer: Answer) -> tuple[str, ...]:
+    """`GET /nodes/{node}/tasks/{upid}/log`: lines. Raises BadAnswer."""
+    rows = sorted(shaped(_LOG, answer), key=lambda row: row["n"])
+    return tuple(row["t"] for row in rows)
