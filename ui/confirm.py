@@ -1,0 +1,50 @@
+"""The one dialog by which people confirm what changes something; it says what will happen, and is answered once.
+
+    if await confirm.ask(title, what, yes, danger=True):
+        ...
+
+Words with a field in them go into `room`, which is emptied before each question.
+"""
+
+from collections.abc import Callable
+from itertools import count
+
+from nicegui import ui
+
+from ui import text
+from ui.theme import Tag
+
+_numbers = count(1)
+
+
+class Confirm:
+    """The dialog of a page, drawn where it is made."""
+
+    def __init__(self) -> None:
+        name = f"confirm-{next(_numbers)}"
+        label = f"persistent role=alertdialog aria-labelledby={name}-title aria-describedby={name}-what"
+        self._dialog = ui.dialog().props(label)
+        with self._dialog, ui.element("div").classes("pg-dialog"):
+            self._title = Tag("h2", "", {"id": f"{name}-title"})
+            self._what = Tag("p", "", {"id": f"{name}-what"})
+            self._room = ui.element("div").classes("pg-dialog-room")
+            with ui.element("div").classes("pg-dialog-buttons"):
+                no = Tag("button", text.CANCEL, {"type": "button", "data-autofocus": ""}, classes="pg-button pg-quiet")
+                self._yes = Tag("button", "", {"type": "button"}, classes="pg-button")
+        no.on("click", lambda: self._dialog.submit(False), args=[])
+        self._yes.on("click", lambda: self._dialog.submit(True), args=[])
+
+    async def ask(
+        self, title: str, what: str, yes: str, *, danger: bool = False, fields: Callable[[], None] | None = None
+    ) -> bool:
+        """Whether the person said yes. A second question meanwhile is answered no: one dialog, one answer."""
+        if self._dialog.value:
+            return False
+        for place, words in ((self._title, title), (self._what, what), (self._yes, yes)):
+            place.set_text(words)
+        self._yes.classes(add="pg-danger" if danger else "pg-primary", remove="pg-primary" if danger else "pg-danger")
+        self._room.clear()
+        if fields is not None:
+            with self._room:
+                fields()
+        return await self._dialog is True

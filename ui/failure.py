@@ -1,0 +1,52 @@
+"""What went wrong with something that a person did: a sentence, and Proxmox's own words behind a fold."""
+
+from nicegui import ui
+
+from services.errors import PrivilegeMissing, ProxgateError, ProxmoxError
+from services.proxmox import Task
+from ui import text
+from ui.lacking import draw_grant
+from ui.theme import Tag, icon
+
+
+class Failure:
+    """Draws nothing until something has gone wrong, and nothing any more once its person has read it."""
+
+    def __init__(self) -> None:
+        self._place = Tag("div", "", {"role": "alert"}, classes="pg-failure")
+        self._place.set_visibility(False)
+
+    def clear(self) -> None:
+        """Say nothing any more."""
+        self._place.clear()
+        self._place.set_visibility(False)
+
+    def show_error(self, what: str, error: ProxgateError, principal: str) -> None:
+        """Say what could not be done, why, and where a right is lacking how it is given."""
+        own = error.words if isinstance(error, ProxmoxError) else ""
+        with self._anew(what, text.refusal_of(error), own):
+            if isinstance(error, PrivilegeMissing):
+                draw_grant(principal, error.path, error.privilege)
+
+    def show_task(self, what: str, task: Task) -> None:
+        """Say that a task has failed, in its own words."""
+        with self._anew(what, task.status):
+            pass
+
+    def _anew(self, what: str, why: str, own: str = "") -> ui.element:
+        self._place.clear()
+        self._place.set_visibility(True)
+        with self._place:
+            icon("warning")
+            with ui.element("div").classes("pg-failure-words") as room:
+                Tag("b", what)
+                Tag("p", why)
+                if own and own != why:
+                    with Tag("details", "", classes="pg-fold"):
+                        Tag("summary", text.PROXMOX_SAID)
+                        Tag("pre", own)
+            close = {"type": "button", "aria-label": text.CLOSE}
+            with Tag("button", "", close, classes="pg-icon-button") as button:
+                icon("cross", size=18)
+            button.on("click", self.clear, args=[])
+        return room

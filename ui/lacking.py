@@ -1,0 +1,53 @@
+"""What an account may not do: which privilege it lacks, on which path, and the line that gives it."""
+
+from itertools import count
+
+from nicegui import ui
+
+from services.actions import Need, grant_command
+from ui import text
+from ui.theme import Tag, icon
+
+_numbers = count(1)
+_COPY = """(event) => {
+  const button = event.currentTarget;
+  navigator.clipboard?.writeText(button.previousElementSibling.textContent).then(() => {
+    button.lastElementChild.textContent = button.dataset.done;
+  });
+}"""
+
+
+def draw_grant(principal: str, path: str, privilege: str) -> None:
+    """The line that an administrator types, to be copied; nothing where no role of Proxmox's is known to be enough."""
+    command = grant_command(principal, path, privilege) if path and privilege else ""
+    if not command:
+        return
+    Tag("p", text.GRANT, classes="pg-hint")
+    with ui.element("div").classes("pg-command"):
+        Tag("code", command)
+        attributes = {"type": "button", "data-done": text.COPIED}
+        with Tag("button", "", attributes, classes="pg-button pg-quiet pg-inline") as button:
+            Tag("span", text.COPY)
+        button.on("click", js_handler=_COPY)
+
+
+class Lacking:
+    """A popover that explains why something is grey; the browser opens and closes it."""
+
+    def __init__(self) -> None:
+        self.name = f"lacking-{next(_numbers)}"
+        self._told: Need | None = None
+        self._place = Tag("div", "", {"id": self.name, "popover": "auto"}, classes="pg-popover pg-lacking")
+
+    def show(self, need: Need, principal: str) -> None:
+        """Say what is lacking."""
+        if need == self._told:
+            return
+        self._told = need
+        self._place.clear()
+        with self._place:
+            with ui.element("p").classes("pg-lacking-title"):
+                icon("warning", size=18)
+                Tag("b", text.MAY_NOT)
+            Tag("p", text.LACKS_NAMED_PRIVILEGE.format(privilege=need.privileges[0], path=need.path))
+            draw_grant(principal, need.path, need.privileges[0])
