@@ -12,7 +12,7 @@ from services.store.connection import Store
 from tests import harness, stores
 from tests.socket_client import signed_in
 
-SLOW = ("test_code", "test_browser", "test_store_", "test_login_tabs", "test_strangers", "test_replicas")
+SLOW = ("test_browser", "test_code", "test_command", "test_http_login", "test_kept", "test_store_", "test_strangers")
 """The files that take longest: first, so that no process is left alone with one at the end."""
 
 

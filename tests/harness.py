@@ -20,7 +20,7 @@ from services.simulator import Simulator
 from services.store.embedded import EmbeddedStore
 from tests.privileges import set_user
 
-START_SECONDS = 20
+START_SECONDS = 60
 STORE_USER, STORE_PASSWORD = "suite", "canary-of-the-store"
 SECRET = "a secret of the tests that is long enough 0123456789"
 

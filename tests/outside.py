@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from services.proxmox import Address
@@ -20,6 +21,37 @@ GUESTS = {
         {"vmid": 101, "name": "dns", "type": "lxc", "status": "stopped"},
     ]
 }
+
+
+# Reads a line [[method, path, parameters], …], prints a line [{parameter: complaint}, …] by Proxmox's own schema.
+_JUDGE = """
+import json, sys
+from fakepve import schema
+def judge(method, path, values):
+    match = schema.load().match(path)
+    if match is None or method not in match.methods:
+        return {"": "no such method"}
+    return schema.validate(match.methods[method].get("parameters"), {**match.params, **values})[1]
+for line in sys.stdin:
+    print(json.dumps([judge(*request) for request in json.loads(line)]), flush=True)
+"""
+
+
+def judge(*requests: tuple[str, str, dict[str, str]]) -> list[dict[str, str]]:
+    """What Proxmox's own API schema has against these requests: method, path and parameters of each."""
+    process = _judge()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(requests) + "\n")
+    process.stdin.flush()
+    return json.loads(process.stdout.readline())
+
+
+@cache
+def _judge() -> subprocess.Popen[str]:
+    """One for all tests, since reading the schema takes a while; it ends when we do."""
+    command = [sys.executable, "-c", _JUDGE]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @contextlib.contextmanager

@@ -289,6 +289,7 @@ def _serious(page):
     ]
 
 
+@pytest.mark.slow
 def test_the_realm_somebody_chose_is_not_taken_back(chromium, valkey_url):
     """Neither realms that come late nor a Proxmox that stays away change what was chosen on the card."""
     with harness.simulator() as pve:
@@ -437,6 +438,7 @@ def test_names_from_proxmox_are_words_and_no_script(chromium, valkey_url, monkey
             context.close()
 
 
+@pytest.mark.slow
 def test_a_tab_that_slept_through_the_end_of_its_session_shows_nothing(tab, context, valkey_url):
     """A page without socket, session and pre-login cookie finds to the card by itself when the network is back."""
 

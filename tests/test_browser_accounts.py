@@ -18,7 +18,7 @@ from services.store.connection import Store
 from tests import browser, harness
 from tests.conftest import forget_failures
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PREFIX = "accounts:"
 WORD = "demo"

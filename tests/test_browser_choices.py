@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests import browser
 from tests.socket_client import signed_in
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = {"width": 360, "height": 740}
 DARK_GROUND, LIGHT_GROUND = "rgb(22, 20, 18)", "rgb(244, 244, 242)"

@@ -18,7 +18,7 @@ from services.simulator.household import ACCOUNTS
 from tests import browser, harness
 from tests.conftest import forget_failures
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EXPIRED = "This sign-in took too long, or began in another browser. Please sign in again."
 SSO = "Simulated single sign-on"

@@ -10,7 +10,7 @@ from services.simulator.world import World
 from tests import browser, harness
 from tests.socket_client import signed_in
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = {"width": 360, "height": 740}
 HOSTILE = "<img src=x onerror=window.pwned=1>{{constructor.constructor('window.pwned=2')()}}</script>\u202etxt"

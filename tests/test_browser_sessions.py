@@ -13,7 +13,7 @@ from tests import browser, harness
 from tests.socket_client import laboratory
 from ui import text
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 IDLE = 8
 """Seconds; the warning comes after half of them."""

@@ -14,6 +14,8 @@ from tests import browser, harness
 from tests.conftest import forget_failures
 from ui.verify import fits
 
+pytestmark = pytest.mark.slow
+
 WORD = "demo"
 APP = "PROXGATETESTPROXGATETESTPROXGATE"
 ID = b"the key of these tests"

@@ -28,6 +28,8 @@ from ui.kept import KEPT_SECONDS, MOST, MOST_PER_SESSION, KeptTabs
 from ui.tabs import Tabs
 from ui.visit import Visit, put_visit, visit_of
 
+pytestmark = pytest.mark.slow
+
 CANARY = "canary-half-a-thought"
 PREFIX = "kept:"
 BRIEF_SECONDS = 3

@@ -11,6 +11,8 @@ import pytest
 from tests import harness
 from tests.socket_client import Page, Tab, cookies_of, is_in, load, query_of, refused, socket, tab, until
 
+pytestmark = pytest.mark.slow
+
 CAP = 40
 """Login cards of one address whose sockets have not come yet."""
 

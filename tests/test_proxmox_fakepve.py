@@ -1,9 +1,6 @@
 """An outside judge: fakepve, which holds Proxmox's own API schema, in processes of its own."""
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from urllib.parse import parse_qsl
@@ -15,26 +12,8 @@ from pydantic import SecretStr
 from services.errors import InvalidCredentials, PrivilegeMissing, TicketRejected, Unreachable
 from services.proxmox import Address, ApiToken, Proxmox, Ticket, Trust
 from tests import outside
-from tests.outside import PASSWORD
+from tests.outside import PASSWORD, judge
 from tests.test_proxmox_questions import QUESTIONS
-
-# Reads [[method, path, parameters], …], prints [{parameter: complaint}, …] by Proxmox's own parameter schema.
-JUDGE = """
-import json, sys
-from fakepve import schema
-def judge(method, path, values):
-    match = schema.load().match(path)
-    if match is None or method not in match.methods:
-        return {"": "no such method"}
-    return schema.validate(match.methods[method].get("parameters"), {**match.params, **values})[1]
-print(json.dumps([judge(*request) for request in json.load(sys.stdin)]))
-"""
-
-
-def judge(*requests: tuple[str, str, dict[str, str]]) -> list[dict[str, str]]:
-    told = subprocess.run([sys.executable, "-c", JUDGE], input=json.dumps(requests), capture_output=True, text=True,
-                          check=True)  # fmt: skip
-    return json.loads(told.stdout)
 
 
 @pytest.fixture(scope="module")

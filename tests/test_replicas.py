@@ -15,6 +15,8 @@ from tests.replicas import COOKIE, NAMES, SHIPPED, adapted, haproxy, site
 from tests.socket_client import cookies_of, load, query_of, refused, signed_in, tab
 from tests.test_store_down import OwnValkey
 
+pytestmark = pytest.mark.slow
+
 OTHER = {"a": "b", "b": "a"}
 PER_ADDRESS = 30
 

@@ -16,6 +16,8 @@ from tests import harness
 from tests.harness import PAGE, sign_in, until
 from tests.privileges import set_user
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "canary-password-1f0a22c3"
 WRONG_PASSWORD = "canary-wrong-9d4e07b1"
 SESSION_SECRET = "canary-session-secret-5b6c83d2f1a04e97"

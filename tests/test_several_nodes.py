@@ -33,6 +33,8 @@ from services.simulator import Fault, Simulator
 from services.simulator.certificate import Identity, make_authority, make_leaf
 from tests.test_proxmox_client import Reply, Server, forever, http, http_json, listening, say, say_and
 
+pytestmark = pytest.mark.slow
+
 SPEED = 60.0
 DEMO = SecretStr("demo")
 TICKET = Ticket(userid="root@pam", ticket=SecretStr("PVE:root@pam:1::s"), csrf_token=SecretStr("1:x"), issued=0.0)

@@ -19,6 +19,8 @@ from services.simulator.simulator import Fault
 from tests import harness
 from tests.socket_client import cookies_of, laboratory, load, query_of, refused, runs, signed_in, tab, until
 
+pytestmark = pytest.mark.slow
+
 FRESH = 1.0
 """Seconds for which a session counts as alive once the store has confirmed it."""
 

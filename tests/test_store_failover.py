@@ -20,7 +20,7 @@ WHERE = {"address": "192.0.2.7", "agent": "Firefox"}
 WITHIN = 15.0
 """Seconds after which the store must be back."""
 
-pytestmark = pytest.mark.usefixtures("redis_is_here")
+pytestmark = [pytest.mark.usefixtures("redis_is_here"), pytest.mark.slow]
 
 
 @contextlib.asynccontextmanager

@@ -34,7 +34,7 @@ TOKEN = ApiToken(tokenid="alice@pve!dash", secret=SecretStr("s"))
 WHERE = {"address": "192.0.2.7", "agent": "Firefox"}
 ANCHOR = Anchor(fingerprint=":".join(["AB"] * 32))
 
-pytestmark = pytest.mark.usefixtures("redis_is_here")
+pytestmark = [pytest.mark.usefixtures("redis_is_here"), pytest.mark.slow]
 
 
 @contextlib.contextmanager

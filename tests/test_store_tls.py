@@ -10,7 +10,7 @@ from services.store.connection import Store
 from services.store.tls import TlsConnection
 from tests import stores
 
-pytestmark = pytest.mark.usefixtures("redis_is_here")
+pytestmark = [pytest.mark.usefixtures("redis_is_here"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

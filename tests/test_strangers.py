@@ -21,6 +21,8 @@ from tests.socket_client import socket as opened
 from ui.protocol import HEAD_SECONDS
 from ui.tabs import WAITING_PER_SESSION
 
+pytestmark = pytest.mark.slow
+
 VERSION = nicegui.__version__
 
 

@@ -23,6 +23,8 @@ from ui.first_contact import FirstContact
 from ui.server import open_parts
 from ui.trust_command import Wish, trust
 
+pytestmark = pytest.mark.slow
+
 OTHER = ":".join(["AB"] * 32)
 
 
