@@ -11,7 +11,7 @@ import respx
 
 from services.errors import BadAnswer, Outage, PrivilegeMissing, ProxmoxError, RequestRefused, Unreachable
 from services.proxmox import Address, Proxmox, ProxmoxClient, Snapshot, Snapshots, Trust
-from tests.test_proxmox_fakepve import judge
+from tests.outside import judge
 from tests.test_proxmox_questions import BEGUN, TICKET, of
 
 Order = Callable[[ProxmoxClient], Awaitable[Any]]
