@@ -14,6 +14,7 @@ from nicegui import ui
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Lifespan
 
+from services.actions import Actions
 from services.anchors import Anchors
 from services.auth import SignIn
 from services.auth.limiter import Limiter
@@ -91,6 +92,7 @@ def compose(parts: Parts) -> ASGIApp:
     sign_in = SignIn(parts.proxmox, sessions, limiter, Pending(parts.store, parts.keys), directory, sessions.audit)
     cookies = Cookies(parts.keys, longest=limits.longest, demo=settings.demo)
     feed, watch, tabs = Feed(sessions, parts.proxmox), Watch(sessions), Tabs()
+    actions = Actions(feed, parts.store, sessions.audit)
 
     inner = FastAPI(
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
@@ -113,7 +115,7 @@ def compose(parts: Parts) -> ASGIApp:
     trust.create()
     overview.create(feed)
     guests.create(feed)
-    guest_page.create(feed)
+    guest_page.create(feed, actions)
     node_page.create(feed)
     storage_page.create(feed)
     tasks_page.create(feed)

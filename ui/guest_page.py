@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from nicegui import ui
 
+from services.actions import Actions
 from services.errors import RequestRefused
 from services.feed import Feed, Picture
 from services.proxmox import (
@@ -28,6 +29,8 @@ from ui.guest_search import state_of
 from ui.layout import frame
 from ui.links import node_address, tasks_address
 from ui.meters import Meter
+from ui.order_bar import OrderBar
+from ui.orders import Orders
 from ui.part import Part
 from ui.proxmox_links import point, proxmox_link
 from ui.sight import regularly, watch
@@ -50,7 +53,7 @@ At = tuple[str, GuestType, int]
 """Where a guest is asked about: node, type, vmid."""
 
 
-def create(feed: Feed) -> None:
+def create(feed: Feed, actions: Actions) -> None:
     """Register the page."""
 
     @ui.page("/guests/{vmid}")
@@ -63,7 +66,7 @@ def create(feed: Feed) -> None:
             if picture.taken and guest is None:
                 return stray(text.NO_SUCH_GUEST_TITLE, text.NO_SUCH_GUEST.format(vmid=vmid))
             with frame(guest.name or vmid if guest else vmid, "charts.js", "times.js", "tables.js"):
-                board = Board(Questions(feed, number, guest), span)
+                board = Board(Questions(feed, number, guest), actions, span)
             watch(feed, board.show)
         return None
 
@@ -99,13 +102,15 @@ class Questions:
 class Board:
     """The page's contents; `show` draws a new picture over the old one."""
 
-    def __init__(self, ask: Questions, span: str) -> None:
+    def __init__(self, ask: Questions, actions: Actions, span: str) -> None:
         self._ask = ask
         self._asks = True
         self._moved = ""
         self._head = Head(ask.vmid)
         self._trouble = Trouble()
         self._notice = Notice()
+        orders = Orders(actions, lambda: ask.guest)
+        self._orders = OrderBar(orders)
         with ui.element("div").classes("pg-board") as self._room:
             self._gauges = Gauges()
             self._curves = Curves(span, ask.curves, guest_charts, when=lambda: ask.guest is not None)
@@ -128,6 +133,7 @@ class Board:
         if guest is not None:
             self._ask.guest = guest
             self._head.show(guest)
+            self._orders.show(guest, picture)
             self._gauges.show(guest)
             self._details.show(guest)
         self._mind(before, asks=not stale)

@@ -35,6 +35,11 @@ def guests_of(node: str) -> str:
     return guests_address(f'node:"{node}"' if " " in node or "," in node else f"node:{node}")
 
 
+def task_address(upid: str) -> str:
+    """One task, with its log."""
+    return f"{TASKS}?{urlencode({'task': upid})}"
+
+
 def tasks_address(*, failed: bool = False, node: str = "", guest: int | None = None) -> str:
     """The list of tasks, of these alone."""
     wanted = {"failed": int(failed) or "", "node": node, "guest": guest or ""}

@@ -4,6 +4,7 @@
 person.
 """
 
+import re
 from itertools import product
 
 from services.audit import Event, Kind
@@ -22,6 +23,7 @@ from services.errors import (
     ProviderError,
     ProviderFailed,
     ProxgateError,
+    ProxmoxError,
     RequestRefused,
     SessionEnded,
     StepExpired,
@@ -36,6 +38,8 @@ from services.sessions.device import Device
 from ui import words
 from ui.language import translate
 from ui.words import Mend
+
+_LOCKED = re.compile(r"is locked \(([\w-]{1,40})\)")
 
 
 def __getattr__(name: str) -> str:
@@ -104,6 +108,46 @@ def task_state(one: Task) -> str:
     if one.failed:
         return one.status
     return translate(words.TASK_WELL) if one.status == "OK" else translate(words.TASK_WARNINGS)
+
+
+def order(name: str) -> str:
+    """What the button of an order says."""
+    return translate(words.ORDERS[name])
+
+
+def order_title(name: str, what: str) -> str:
+    """The question whether that shall be done with it."""
+    return translate(words.ORDER_TITLES[name]).format(what=what)
+
+
+def order_what(name: str) -> str:
+    """What an order does."""
+    return translate(words.ORDER_WHATS[name])
+
+
+def order_done(name: str, guest: str) -> str:
+    """That it has been done."""
+    return translate(words.ORDERS_DONE[name]).format(guest=guest)
+
+
+def order_failed(name: str, guest: str) -> str:
+    """That it did not succeed."""
+    return translate(words.ORDER_FAILED).format(guest=guest, order=order(name))
+
+
+def refusal_of(error: ProxgateError) -> str:
+    """Why an order was not carried out, as far as anybody knows."""
+    match error:
+        case ProxmoxError() if lock := _LOCKED.search(error.words):
+            return translate(words.LOCKED_BY).format(lock=lock[1])
+        case Unreachable(outage=Outage.FAILED):
+            return translate(words.NOT_DONE)
+        case Unreachable(sent=True):
+            return translate(words.NOBODY_KNOWS)
+        case Unreachable() | NotTrusted():
+            return translate(words.NOTHING_SENT).format(sentence=sentence(error).rstrip("."))
+        case _:
+            return sentence(error)
 
 
 def search_examples() -> list[tuple[str, str]]:

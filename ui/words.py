@@ -613,3 +613,67 @@ SORTED_BY = N_("Sort: {column}")
 COLUMNS = N_("Columns")
 COLUMNS_FITTING = N_("What fits")
 LOCKED = N_("locked: {lock}")
+
+# Orders: what people have done
+ACTIONS = N_("Actions")
+ORDERS = {
+    "start": N_("Start"),
+    "shutdown": N_("Shut down"),
+    "stop": N_("Stop"),
+    "reboot": N_("Reboot"),
+    "suspend": N_("Suspend"),
+    "resume": N_("Resume"),
+    "snapshot": N_("Take snapshot"),
+    "rollback": N_("Roll back"),
+    "delete-snapshot": N_("Delete snapshot"),
+    "backup": N_("Back up now"),
+}
+ORDER_TITLES = {
+    "start": N_("Start {what}?"),
+    "shutdown": N_("Shut down {what}?"),
+    "stop": N_("Stop {what} at once?"),
+    "reboot": N_("Reboot {what}?"),
+    "suspend": N_("Suspend {what}?"),
+    "resume": N_("Resume {what}?"),
+    "snapshot": N_("Take a snapshot of {what}"),
+    "rollback": N_("Roll back to {what}?"),
+    "delete-snapshot": N_("Delete the snapshot {what}?"),
+    "backup": N_("Back up {what} now"),
+}
+ORDER_WHATS = {
+    "start": N_("It boots with its present configuration."),
+    "shutdown": N_("Its system is asked to shut down by itself. That may take minutes, and some do not answer."),
+    "stop": N_("Its power is cut. What it has not written to its disk is lost."),
+    "reboot": N_("Its system is asked to shut down by itself, then it is started again, with all changes that wait."),
+    "suspend": N_("It stands still, with all that it has in memory, and answers nobody until it is resumed."),
+    "resume": N_("It goes on where it stood still."),
+    "snapshot": N_("Its disks are kept as they are now, so that it can be brought back to this moment."),
+    "rollback": N_("All that has changed since this snapshot is lost, on its disks and in its configuration."),
+    "delete-snapshot": N_("The guest stays as it is; only the way back to this moment is lost."),
+    "backup": N_("It goes on running meanwhile. Older backups stay."),
+}
+ORDERS_DONE = {
+    "start": N_("{guest} has been started."),
+    "shutdown": N_("{guest} has shut down."),
+    "stop": N_("{guest} has been stopped."),
+    "reboot": N_("{guest} has been told to reboot."),
+    "suspend": N_("{guest} is suspended."),
+    "resume": N_("{guest} has been resumed."),
+    "snapshot": N_("The snapshot of {guest} has been taken."),
+    "rollback": N_("{guest} has been rolled back."),
+    "delete-snapshot": N_("The snapshot of {guest} has been deleted."),
+    "backup": N_("{guest} has been backed up."),
+}
+ORDER_FAILED = N_("{guest}: “{order}” did not succeed.")
+SENT = N_("{order}: sent to Proxmox…")
+GOES_ON = N_("{task} is going on…")
+SHOW_LOG = N_("Show its log")
+NOT_DONE = N_("Proxmox could not do it.")
+NOBODY_KNOWS = N_("No answer came, so nobody knows whether it was done. Look at the tasks before you try again.")
+NOTHING_SENT = N_("{sentence}. Nothing was done.")
+LOCKED_BY = N_("It is locked by something that is going on, or was cut short: {lock}.")
+PROXMOX_SAID = N_("What Proxmox said")
+MAY_NOT = N_("Your account may not do this")
+GRANT = N_("An administrator gives it on a node of the cluster with this line:")
+COPY = N_("Copy")
+COPIED = N_("Copied")
