@@ -40,7 +40,7 @@ class Dumping:
         store = self._world.stores.get(order.storage)
         why = _unfit(order.storage, store)
         if why:
-            return Plan(status=f"could not get storage information for '{order.storage}': {why}")
+            return Plan(seconds=0, status=f"could not get storage information for '{order.storage}': {why}")
         begun, log = at, [(0.0, f"INFO: starting new backup job: {order.line}")]
         made: list[Backup] = []
         for vmid in order.guests:

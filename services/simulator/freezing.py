@@ -22,13 +22,13 @@ class Freezing:
         """The guest's memory comes along only where it runs."""
         vmid, lock, line = machine.vmid, self._world.lock(machine.vmid, at), self._world.snapshots.of(machine.vmid)
         if machine.entry.template:
-            return Plan(status="you can't take a snapshot if it's a template")
+            return Plan(seconds=0, status="you can't take a snapshot if it's a template")
         if lock:
             return locked(machine, lock)
         if name in line.by_name:
-            return Plan(status=f"snapshot name '{name}' already used")
+            return Plan(seconds=0, status=f"snapshot name '{name}' already used")
         if not machine.keeps_snapshots:
-            return Plan(status="snapshot feature is not available")
+            return Plan(seconds=0, status="snapshot feature is not available")
         vmstate = vmstate and self._world.power.since(vmid) is not None
         snaptime = int(self._world.began + at)
         line.take(Snapshot(name=name, snaptime=snaptime, description=description, vmstate=vmstate, state="prepare"))
@@ -43,11 +43,11 @@ class Freezing:
         vmid, lock, line = machine.vmid, self._world.lock(machine.vmid, at), self._world.snapshots.of(machine.vmid)
         snapshot = line.by_name.get(name)
         if machine.entry.template:
-            return Plan(status="you can't rollback if vm is a template")
+            return Plan(seconds=0, status="you can't rollback if vm is a template")
         if snapshot is None:
             return _missing(name)
         if snapshot.state:
-            return Plan(status=f"unable to rollback to incomplete snapshot (snapstate = {snapshot.state})")
+            return Plan(seconds=0, status=f"unable to rollback to incomplete snapshot (snapstate = {snapshot.state})")
         if lock:
             return locked(machine, lock)
         self._world.power.stop(vmid, at)
@@ -113,4 +113,4 @@ def _drives(machine: Machine) -> list[tuple[str, str]]:
 
 
 def _missing(name: str) -> Plan:
-    return Plan(status=f"snapshot '{name}' does not exist")
+    return Plan(seconds=0, status=f"snapshot '{name}' does not exist")

@@ -34,7 +34,7 @@ Act = Callable[[Machine, float, Wish], Plan]
 
 def locked(machine: Machine, lock: str) -> Plan:
     """The end of what may not be done to a guest that is locked."""
-    return Plan(status=f"{label(machine)} is locked ({lock})")
+    return Plan(seconds=0, status=f"{label(machine)} is locked ({lock})")
 
 
 def label(machine: Machine) -> str:
@@ -62,13 +62,13 @@ class Powering:
     def start(self, machine: Machine, at: float, _wish: Wish) -> Plan:
         vmid, lock = machine.vmid, self._world.lock(machine.vmid, at)
         if machine.entry.template:
-            return Plan(status=f"you can't start a {'CT' if machine.contained else 'vm'} if it's a template")
+            return Plan(seconds=0, status=f"you can't start a {'CT' if machine.contained else 'vm'} if it's a template")
         if lock == "backup" and self._runs(vmid) and not machine.contained:
             return Plan(done=lambda _: self._power.resume(vmid))
         if lock and lock not in ("suspended", "mounted"):
             return locked(machine, lock)
         if self._runs(vmid):
-            return Plan(status=f"{label(machine)} {vmid} already running")
+            return Plan(seconds=0, status=f"{label(machine)} {vmid} already running")
         if machine.entry.quirk == "broken":
             return Plan(seconds=2, status=_BROKEN, log=BROKEN_LOG)
         log: tuple[Line, ...] = (
@@ -103,7 +103,7 @@ class Powering:
         if not wish.to_disk:
             return Plan(done=lambda _: self._power.pause(vmid))
         if lock:
-            return Plan(status="cannot suspend to disk during backup")
+            return Plan(seconds=0, status="cannot suspend to disk during backup")
         seconds = 3 + machine.entry.memory
         log = ((seconds - 1, "State saved, quitting"),)
         return Plan(
@@ -145,7 +145,7 @@ class Powering:
     def _checkpoint(self, machine: Machine, at: float, options: str) -> Plan:
         """Proxmox does not come with what this needs."""
         lock = self._world.lock(machine.vmid, at)
-        failed = Plan(status=f"command 'lxc-checkpoint {options}' failed: exit code 1")
+        failed = Plan(seconds=0, status=f"command 'lxc-checkpoint {options}' failed: exit code 1")
         return locked(machine, lock) if lock and " -s " in options else failed
 
     def _again(self, machine: Machine, then: float) -> None:

@@ -242,7 +242,7 @@ class Simulator:
         self._world.locks.put(vmid, lock)
 
     def hold(self) -> None:
-        """Tasks that begin from now on run until they are released, or stopped."""
+        """Tasks that begin from now on run until they are released, or stopped; those that fail at once do that."""
         self._world.work.hold()
 
     def release(self) -> None:

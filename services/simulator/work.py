@@ -15,7 +15,7 @@ def _nothing(*_: object) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How a task goes from here: how long it takes, its log, how it ends, and what happens then.
+    """How a task goes from here: how long it takes, its log, how it ends, and what happens then. No seconds: at once.
 
     `done` is called at its end with that time, `undone` when somebody stops it before. Meanwhile the `guests` bear
     the `lock`, one after the other.
@@ -88,7 +88,7 @@ class Work:
                 job.plan.undone()
 
     def hold(self) -> None:
-        """Whatever begins from now on does not end."""
+        """Whatever begins from now on does not end, unless it fails at once."""
         self._held = True
 
     def release(self, at: float) -> None:
@@ -122,7 +122,7 @@ class Work:
             job.due, job.task.endtime = min(free, job.began + _PATIENCE), inf
             job.task.log = ((0, "trying to acquire lock..."),)
             return
-        job.plan = job.ask(at) if free <= at else Plan(status=f"can't lock file '{job.file}' - got timeout")
+        job.plan = job.ask(at) if free <= at else Plan(seconds=0, status=f"can't lock file '{job.file}' - got timeout")
         job.planned = at
         job.task.status = job.plan.status
         waited = at - job.began
@@ -130,7 +130,7 @@ class Work:
         if waited:
             log = [*(job.task.log or ()), (waited, " OK" if free <= at else " failed"), *log]
         job.task.log = tuple(log)
-        self._end_at(job, inf if self._held else at + job.plan.seconds)
+        self._end_at(job, inf if self._held and job.plan.seconds else at + job.plan.seconds)
 
     def _others(self, job: _Job) -> Iterable[_Job]:
         """Those that have the file which the job needs. Who locks the guest itself gives the file back."""

@@ -69,7 +69,7 @@ class _Hall:
 
 def _denied(order: Order, vmid: int) -> Plan:
     log = ((0, f"INFO: starting new backup job: {order.line}"),)
-    return Plan(status=f"Permission check failed (/vms/{vmid}, VM.Backup)", log=log)
+    return Plan(seconds=0, status=f"Permission check failed (/vms/{vmid}, VM.Backup)", log=log)
 
 
 def _errors(call: Call) -> dict[str, str]:
