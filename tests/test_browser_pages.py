@@ -214,16 +214,29 @@ def test_what_is_on_its_way_is_not_called_well(visit, pve):
 
 
 def test_proxmox_that_is_down_leaves_the_last_picture(visit, pve):
-    """With Proxmox away its sentence stands above what was seen last, greyed, and no part complains of its own."""
-    page = visit("/nodes/pve1")
+    """With Proxmox away its sentence stands above what was seen last, which loses its colours and stays readable by
+    light and in the dark; no part complains of its own."""
+    page, overview = visit("/nodes/pve1"), visit("/")
+    for one in (page, overview):
+        drawn(one, text.CHART_CPU)
     expect(fact(page, text.VERSION)).to_be_visible()
+    lively = colours(page) + colours(overview)
     pve.fault = Fault(status=596)
-    expect(page.locator(".pg-board")).to_have_class(GRAY)
-    expect(page.locator(".pg-trouble")).to_contain_text(text.UNREACHABLE)
+    for one in (page, overview):
+        expect(one.locator(".pg-board")).to_have_class(GRAY)
+        expect(one.locator(".pg-trouble")).to_contain_text(text.UNREACHABLE)
+        assert browser.serious(one) == []
+    assert not set(lively) & set(colours(page) + colours(overview))
     expect(page.locator(".pg-part-trouble:visible")).to_have_count(0)
     expect(fact(page, text.VERSION)).to_be_visible()
     pve.fault = Fault()
     expect(page.locator(".pg-board")).not_to_have_class(GRAY, timeout=20_000)
+
+
+def colours(page):
+    """What the dots and bars of a page are drawn in."""
+    shown = page.locator(".pg-dot:visible, .pg-bar-fill:visible")
+    return shown.evaluate_all("(all) => all.map((one) => getComputedStyle(one).backgroundColor)")
 
 
 # --- charts
