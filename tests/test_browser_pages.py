@@ -382,8 +382,8 @@ def test_without_storages_there_is_a_sentence(visit):
 # --- tasks
 
 
-def test_tasks_are_told_in_words(visit):
-    """Newest first, each task says what it does, about which guest, by whom, how it went, and when."""
+def test_tasks_are_told_in_words(visit, pve):
+    """Newest first, each says what it does, about which guest, by whom, how it went and when, and leads to Proxmox."""
     page = visit("/tasks", timezone_id="Asia/Tokyo", locale="en-GB")
     expect(rows(page).first).to_be_visible()
     told = page.locator("td.pg-task-what").all_inner_texts()
@@ -394,6 +394,9 @@ def test_tasks_are_told_in_words(visit):
     expect(page.locator("td.pg-task-at time").first).to_have_text(re.compile(rf", {hour:02}:{moments[0][14:16]}$"))
     about = page.locator("td.pg-task-about a").first
     assert re.fullmatch(r"/guests/\d+", about.get_attribute("href"))
+    way = rows(page).filter(has=page.locator("td.pg-task-about a")).first.get_by_role("link", name="in Proxmox")
+    assert re.fullmatch(rf"https://{pve.address}/#v1:0:=(node|qemu|lxc)%2F\w+:4:+4", way.get_attribute("href"))
+    assert way.get_attribute("rel") == "noopener noreferrer"
 
 
 def test_which_tasks_stands_in_the_address(visit):

@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from nicegui import ui
+
 from services.proxmox import Guest, Task
 from ui import text
 from ui.links import guest_address, node_address
+from ui.proxmox_links import proxmox_address, proxmox_base
 from ui.tables import Row, Table
 from ui.units import iso, utc
 
@@ -14,11 +17,30 @@ class TaskTable:
 
     def __init__(self, *leave_out: str) -> None:
         columns = {name: label for name, label in _columns().items() if name not in leave_out}
+        self._proxmox = proxmox_base(ui.context.client)
         self._table = Table("task", columns)
 
     def show(self, tasks: Sequence[Task], guests: Mapping[int, Guest]) -> None:
         """Draw these; guests have names where this account may see them."""
-        self._table.show([_row(task, guests) for task in tasks])
+        self._table.show([self._row(task, _about(task, guests)) for task in tasks])
+
+    def _row(self, task: Task, guest: Guest | None) -> Row:
+        kept_by = _keeper(task, guest)
+        return {
+            "key": task.upid,
+            "what": text.task(task),
+            "about": (guest.name or task.id) if guest else task.id,
+            "href": guest_address(guest.vmid) if guest else "",
+            "node": task.node,
+            "nodeHref": node_address(task.node),
+            "state": _state(task),
+            "words": text.task_state(task),
+            "user": task.user,
+            "at": iso(task.starttime),
+            "utc": text.UTC.format(moment=utc(task.starttime)),
+            "link": proxmox_address(self._proxmox, *kept_by, tasks=True),
+            "label": text.OPEN_TASKS_IN_PROXMOX.format(name=kept_by[-1]),
+        }
 
 
 def by_vmid(guests: Sequence[Guest]) -> Mapping[int, Guest]:
@@ -34,24 +56,17 @@ def _columns() -> Mapping[str, str]:
         "state": text.TASK_STATE,
         "user": text.TASK_USER,
         "at": text.TASK_AT,
+        "link": "",
     }
 
 
-def _row(task: Task, guests: Mapping[int, Guest]) -> Row:
-    guest = guests.get(int(task.id)) if task.id.isascii() and task.id.isdecimal() else None
-    return {
-        "key": task.upid,
-        "what": text.task(task),
-        "about": (guest.name or task.id) if guest else task.id,
-        "href": guest_address(guest.vmid) if guest else "",
-        "node": task.node,
-        "nodeHref": node_address(task.node),
-        "state": _state(task),
-        "words": text.task_state(task),
-        "user": task.user,
-        "at": iso(task.starttime),
-        "utc": text.UTC.format(moment=utc(task.starttime)),
-    }
+def _about(task: Task, guests: Mapping[int, Guest]) -> Guest | None:
+    return guests.get(int(task.id)) if task.id.isascii() and task.id.isdecimal() else None
+
+
+def _keeper(task: Task, guest: Guest | None) -> tuple[str, str]:
+    """Whose history has the task in Proxmox's interface: a guest's tells only of the node on which it is now."""
+    return (guest.type, str(guest.vmid)) if guest and guest.node == task.node else ("node", task.node)
 
 
 def _state(task: Task) -> str:

@@ -98,6 +98,9 @@ FOUND = N_("Found")
 NOTHING_FOUND = N_("Nothing has that name.")
 CLOSE = N_("Close")
 NO_QUORUM = N_("No quorum")
+ONE_STORAGE_FULL = N_("1 storage full")
+STORAGES_FULL = N_("{count} storages full")
+FAILED_COUNT = N_("{count} failed")
 NO_ANSWER = N_("No answer")
 LANGUAGE = N_("Language")
 THEME = N_("Theme")
@@ -322,6 +325,7 @@ CONTENTS = {
 STORAGE_TYPE = N_("Type")
 STORAGES_MORE = N_("And {count} more.")
 OPEN_NAMED_IN_PROXMOX = N_("Open {name} in Proxmox")
+OPEN_TASKS_IN_PROXMOX = N_("Open the tasks of {name} in Proxmox")
 STORAGES_TOTAL = N_("{used} of {total} in use")
 
 # Tasks
