@@ -65,7 +65,8 @@
   function row(kind, columns, figures) {
     const drawn = KINDS[kind](figures);
     const cells = columns.map((column) => make("td", { class: `pg-${kind}-${column}` }, ...drawn[column]));
-    return make("tr", { ...(drawn.id && { id: drawn.id }), class: drawn.class, "data-key": figures.key }, ...cells);
+    const aim = drawn.id && { id: drawn.id, tabindex: -1 }; // who comes by its address stands there by keyboard too
+    return make("tr", { ...aim, class: drawn.class, "data-key": figures.key }, ...cells);
   }
 
   // Makes the old one like the fresh one, and touches nothing that is so already.

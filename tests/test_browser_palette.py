@@ -129,7 +129,7 @@ def test_the_button_opens_it_too(inside):
 
 
 def test_a_storage_is_shown_where_it_stands(inside, pve):
-    """A storage's hit leads to its own row of the list, which is marked and in sight."""
+    """A storage's hit leads to its own row of the list, which is marked, in sight, and where the keyboard goes on."""
     page = inside(viewport={"width": 900, "height": 420})
     opened(page)
     page.keyboard.type("local pve3")
@@ -139,6 +139,9 @@ def test_a_storage_is_shown_where_it_stands(inside, pve):
     row = page.locator("tr:target")
     expect(row).to_contain_text("local")
     expect(row).to_be_in_viewport()
+    expect(row).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(row.get_by_role("link")).to_be_focused()
 
 
 def test_a_mangled_address_spoils_nothing(inside):
