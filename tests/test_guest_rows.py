@@ -41,6 +41,15 @@ def test_what_is_not_known_is_a_dash():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("status", ["paused", "io-error", "finish-migrate"])
+def test_what_stands_still_keeps_its_memory(status):
+    """A machine that is on but does not run has its figures all the same, and its state in Proxmox's word."""
+    still = guest(102, status=status, cpu=0.0, mem=GIB, maxmem=4 * GIB, uptime=60)
+    row = rows_of((still,)).row(still)
+    assert (row[4], row[6], row[8], row[9], row[12]) == (status, "0 %", "1.0 GiB", 25, "1 min")
+    assert ordered([guest(1, mem=2 * GIB), still, guest(3, status="unknown")], "memory") == [102, 1, 3]
+
+
 def test_guests_are_sorted_by_value_and_not_by_text():
     """9 GiB come before 10 GiB, web9 before web10, pve2 before pve10."""
     guests = [

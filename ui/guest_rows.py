@@ -31,8 +31,7 @@ Row = tuple[Cell, ...]
 What is not known is a dash, and -1 per cent. `assets/guests.js` reads them by their places.
 """
 
-_OTHERS = ""
-_STATES = ("running", *TROUBLED, "paused", "suspended", "prelaunch", _OTHERS, "unknown", "stopped", "template")
+_STATES = ("running", *TROUBLED, "paused", "suspended", "prelaunch", "unknown", "stopped", "template")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -130,7 +129,7 @@ def _natural(words: str) -> tuple[tuple[int, int, str], ...]:
 
 def _state(guest: Guest) -> tuple[int, str]:
     state = state_of(guest)
-    return _STATES.index(state if state in _STATES else _OTHERS), state
+    return _STATES.index(state) if state in _STATES else len(_STATES), state
 
 
 def _while_running(guest: Guest, value: float | None) -> float | None:
