@@ -27,20 +27,30 @@ from ui.__main__ import main
 
 main()
 '''
-GUEST = vmid_of("vaultwarden")
+SILENT_GUEST, GONE, TROUBLED, STOPPED = map(vmid_of, ("vaultwarden", "traefik", "pihole", "jellyfin"))
+"""A guest for each test: what was answered of one stays for the next."""
+
 SILENT = re.compile(r"pve\d does not answer\.")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pve():
-    """A Proxmox of each test's own."""
+    """A Proxmox of this module's own."""
     with harness.simulator() as running:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
+def well(pve):
+    """With nothing wrong after each test."""
+    yield
+    pve.fault = Fault()
+
+
+@pytest.fixture(scope="module")
 def lab(valkey_url, pve):
-    settings = {"STORE_PREFIX": f"guest{pve.address.port}:", **harness.for_proxmox(pve)}
+    """The program on it."""
+    settings = {"STORE_PREFIX": "guest-page:", **harness.for_proxmox(pve)}
     with laboratory(QUICK, REDIS_URL=valkey_url, **settings) as up:
         yield up
 
@@ -81,11 +91,6 @@ def asked(pve, *parts):
     return sum(all(part in request.path for part in parts) for request in tuple(pve.requests))
 
 
-def about_guest(pve):
-    """How many questions have come for this guest alone."""
-    return asked(pve, f"/{GUEST}/")
-
-
 def stop(pve, vmid):
     """Stop a container, as its owner would in Proxmox."""
     with httpx.Client(base_url=f"https://{pve.address}/api2/json", verify=False, trust_env=False) as client:
@@ -101,46 +106,49 @@ def stop(pve, vmid):
 async def test_what_the_picture_knows_needs_no_node(lab, root, pve):
     """Though its node is silent, what the list of guests tells of a guest stands there, and is not grey."""
     pve.fault = Fault(path="/nodes/", status=595)
-    async with looking(lab, root, f"/guests/{GUEST}") as (page, up):
+    async with looking(lab, root, f"/guests/{SILENT_GUEST}") as (page, up):
         await up.until(lambda: any(map(SILENT.fullmatch, visible(page, up))), 20)
         shown = visible(page, up)
-        assert {text.COLUMN_VMID, str(GUEST), "Container", text.CORES} <= set(shown)
-        assert not shown[str(GUEST)] & {"pg-stale", "pg-waiting"}
+        assert {text.COLUMN_VMID, str(SILENT_GUEST), "Container", text.CORES} <= set(shown)
+        assert not shown[str(SILENT_GUEST)] & {"pg-stale", "pg-waiting"}
         assert text.ADDRESSES not in shown
 
 
 async def test_a_guest_that_is_gone_is_not_asked_about(lab, root, pve):
     """Once a guest is gone, its page asks Proxmox for nothing of it any more."""
-    async with looking(lab, root, f"/guests/{GUEST}") as (page, up):
-        await up.until(lambda: about_guest(pve) > 4, 20)
-        pve.remove_guest(GUEST)
+    async with looking(lab, root, f"/guests/{GONE}") as (page, up):
+        await up.until(lambda: asked(pve, f"/{GONE}/") > 4, 20)
+        pve.remove_guest(GONE)
         await up.until(lambda: text.GUEST_GONE in visible(page, up), 20)
         pve.requests.clear()
         await asyncio.sleep(1.2)
-        assert (asked(pve, "/cluster/resources") > 2, about_guest(pve)) == (True, 0)
+        assert (asked(pve, "/cluster/resources") > 2, asked(pve, f"/{GONE}/")) == (True, 0)
 
 
-@pytest.mark.parametrize(("path", "parts"), [(f"/guests/{GUEST}", f"/{GUEST}/"), ("/nodes/pve1", "/nodes/pve1/")])
-async def test_in_trouble_nothing_is_asked(lab, root, pve, path, parts):
-    """While there is no new picture nothing is asked of guest or node; once there is one, all of it at once."""
+@pytest.mark.parametrize(
+    ("path", "question"),
+    [(f"/guests/{TROUBLED}", f"/{TROUBLED}/status/current"), ("/nodes/pve1", "/nodes/pve1/status")],
+)
+async def test_in_trouble_nothing_is_asked(lab, root, pve, path, question):
+    """While there is no new picture guest and node are not asked how they are; once there is one, they are again."""
     async with looking(lab, root, path) as (page, up):
-        await up.until(lambda: asked(pve, parts, "rrddata") and asked(pve, parts, "status"), 20)
+        await up.until(lambda: asked(pve, question) > 1, 20)
         pve.fault = Fault(path="/cluster/resources", status=596)
         await up.until(lambda: any("Unable to reach" in words for words in visible(page, up)), 20)
         pve.requests.clear()
         await asyncio.sleep(1.2)
-        assert asked(pve, parts) == 0
+        assert asked(pve, question) == 0
         pve.fault = Fault()
-        await up.until(lambda: asked(pve, parts, "status"), 20)
+        await up.until(lambda: asked(pve, question), 20)
 
 
 async def test_an_answer_of_another_state_is_none(lab, root, pve):
     """A guest that was stopped is asked anew for what was answered a moment ago, and would be fresh for an hour."""
-    async with looking(lab, root, f"/guests/{GUEST}") as (page, up):
-        await up.until(lambda: asked(pve, f"/lxc/{GUEST}/rrddata") and text.ADDRESSES in visible(page, up), 20)
+    async with looking(lab, root, f"/guests/{STOPPED}") as (page, up):
+        await up.until(lambda: asked(pve, f"/lxc/{STOPPED}/rrddata") and text.ADDRESSES in visible(page, up), 20)
         await up.until(lambda: asked(pve, "/nodes/", "/tasks"), 20)
         pve.requests.clear()
-        stop(pve, GUEST)
+        stop(pve, STOPPED)
         await up.until(lambda: "stopped" in visible(page, up), 20)
-        await up.until(lambda: asked(pve, f"/lxc/{GUEST}/rrddata"), 5)
+        await up.until(lambda: asked(pve, f"/lxc/{STOPPED}/rrddata"), 5)
         await up.until(lambda: text.ADDRESSES not in visible(page, up), 5)
