@@ -27,7 +27,9 @@ from ui.__main__ import main
 
 main()
 '''
-SILENT_GUEST, GONE, TROUBLED, STOPPED = map(vmid_of, ("vaultwarden", "traefik", "pihole", "jellyfin"))
+SILENT_GUEST, GONE, TROUBLED, STOPPED, SPANNED = map(
+    vmid_of, ("vaultwarden", "traefik", "pihole", "jellyfin", "nextcloud")
+)
 """A guest for each test: what was answered of one stays for the next."""
 
 SILENT = re.compile(r"pve\d does not answer\.")
@@ -103,6 +105,11 @@ def stop(pve, vmid):
         assert client.post(f"/nodes/{node}/lxc/{vmid}/status/stop", headers=headers).status_code == 200
 
 
+def curves(page, up):
+    """The classes that the charts stand under."""
+    return visible(page, up).get(text.CHART_NETWORK, {"pg-waiting"})
+
+
 async def test_what_the_picture_knows_needs_no_node(lab, root, pve):
     """Though its node is silent, what the list of guests tells of a guest stands there, and is not grey."""
     pve.fault = Fault(path="/nodes/", status=595)
@@ -140,6 +147,19 @@ async def test_in_trouble_nothing_is_asked(lab, root, pve, path, question):
         assert asked(pve, question) == 0
         pve.fault = Fault()
         await up.until(lambda: asked(pve, question), 20)
+
+
+async def test_curves_of_another_span_wait(lab, root, pve):
+    """Once another span is pressed the curves wait, and where there is no answer they go; the switch stays."""
+    async with looking(lab, root, f"/guests/{SPANNED}") as (page, up):
+        await up.until(lambda: asked(pve, f"/{SPANNED}/rrddata") and "pg-waiting" not in curves(page, up), 20)
+        pve.fault = Fault(path="/nodes/", delay=1, status=595)
+        id, day = next((id, one) for id, one in page.elements.items() if one.get("text") == text.span("day"))
+        listener = day["events"][0]["listener_id"]
+        await up.emit("event", {"id": int(id), "client_id": page.client_id, "listener_id": listener, "args": []})
+        await up.until(lambda: "pg-waiting" in curves(page, up), 5)
+        await up.until(lambda: text.CHART_NETWORK not in visible(page, up), 10)
+        assert text.span("day") in visible(page, up)
 
 
 async def test_an_answer_of_another_state_is_none(lab, root, pve):

@@ -52,7 +52,7 @@ class Part(Generic[T]):
         """Whether its last question got no answer."""
 
         with Tag("section", "", classes="pg-part") as self._all:
-            self.head = ui.element("div")
+            self.head = ui.element("div").classes("pg-part-head")
             """What stays though there is no answer."""
 
             self._trouble = Tag("p", "", {"role": "status"}, classes="pg-part-trouble")

@@ -223,7 +223,7 @@ class Tools:
     def count(self, found: Found, wanted: Wanted) -> None:
         """Say how many there are to see, or that these are the newest of them."""
         total = len(found.tasks)
-        self._count.set_text(_count(total, cut=found.cut, of_last_day=wanted.failed) if total else "")
+        self._count.set_text(counted(total, cut=found.cut, of_last_day=wanted.failed) if total else "")
 
     async def _toggle(self, event: Any) -> None:
         await self._choose(failed=event.args == "1")
@@ -263,8 +263,8 @@ def _told(picture: Picture, wanted: Wanted) -> Found | None:
     return Found(unread=True) if picture.tasks is None else Found(tasks=picture.tasks, cut=True)
 
 
-def _count(total: int, *, cut: bool, of_last_day: bool) -> str:
-    """How many there are, as far as that is known."""
+def counted(total: int, *, cut: bool, of_last_day: bool) -> str:
+    """How many tasks there are, or that these are the newest, and of how many where that is known."""
     shown = min(total, MOST_SHOWN)
     if shown < total and not cut:
         form = text.TASKS_LAST_DAY_OF if of_last_day else text.TASKS_NEWEST_OF
