@@ -507,3 +507,23 @@ def test_the_pages_speak_german(visit):
     expect(page.get_by_role("button", name=hour)).to_be_visible()
     page.goto("/tasks?failed=1")
     expect(rows(page).filter(has_text=job).first).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_proxmox_beside_us_is_found_by_our_own_name(valkey_url, world):
+    """Where Proxmox is at a loopback address, its links lead to the machine that the browser has found us on."""
+    port = harness.free_port()
+    settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "beside:", **harness.for_proxmox(world.pve)}
+    settings |= {"PUBLIC_URL": f"http://gate.test:{port}", "SESSION_SECRET": harness.SECRET}
+    with (
+        harness.proxgate(port=port, **settings),
+        browser.launched("--host-resolver-rules=MAP gate.test 127.0.0.1") as chromium,
+    ):
+        page = chromium.new_context(base_url=settings["PUBLIC_URL"]).new_page()
+        browser.card(page)
+        browser.sign_in(page)
+        page.goto("/guests/104")
+        link = page.get_by_role("link", name="Open in Proxmox")
+        assert link.get_attribute("href").startswith("https://127.0.0.1:")
+        link.focus()
+        assert link.get_attribute("href") == f"https://gate.test:{world.pve.address.port}/#v1:0:=qemu%2F104:4"

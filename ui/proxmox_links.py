@@ -7,15 +7,11 @@ then what is open of each kind of object. A task has no address there; its node 
 """
 
 from collections.abc import Sequence
-from urllib.parse import quote, urlsplit
-
-from nicegui import Client
+from urllib.parse import quote
 
 from services.proxmox import Address
-from services.settings import is_loopback
 from ui import text
 from ui.theme import Tag, icon
-from ui.visit import visit_of
 
 _TASKS = "4"
 _TABS = ("node", "storage", "sdn", "pool", "qemu", "lxc")
@@ -29,28 +25,14 @@ def set_proxmox(addresses: Sequence[Address], *, demo: bool = False) -> None:
     _first[:] = addresses[:1] if not demo else ()
 
 
-def proxmox_base(client: Client) -> str:
-    """Where the person of a tab finds Proxmox; empty in the demo."""
-    return base_from(visit_of(client.request.scope).origin)
+def proxmox_address(*path: str, tasks: bool = False) -> str:
+    """The address of what Proxmox knows as e.g. `qemu/100`, `node/pve1`, `storage/pve1/local`, or of its tasks.
 
-
-def base_from(origin: str) -> str:
-    """Where somebody finds Proxmox who has found us at this origin, which the edge has let in.
-
-    A loopback address is another machine's there: what it means is the machine on which we are.
+    Empty in the demo. A loopback address would be the browser's own machine: `assets/page.js` puts the name there by
+    which the browser has found us, of which nothing is sent back by us.
     """
-    if not _first:
-        return ""
-    address, here = _first[0], _host(origin)
-    if here and is_loopback(address.host) and not is_loopback(here):
-        address = Address(host=here, port=address.port)
-    return f"https://{address}"
-
-
-def proxmox_address(base: str, *path: str, tasks: bool = False) -> str:
-    """The address of what Proxmox knows as e.g. `qemu/100`, `node/pve1`, `storage/pve1/local`, or of its tasks."""
     tab = ":" * (_TABS.index(path[0]) + 1) + _TASKS if tasks else ""
-    return f"{base}/#v1:0:={quote('/'.join(path), safe='')}:{_TASKS}{tab}" if base else ""
+    return f"https://{_first[0]}/#v1:0:={quote('/'.join(path), safe='')}:{_TASKS}{tab}" if _first else ""
 
 
 def proxmox_link(*path: str) -> Tag:
@@ -65,16 +47,8 @@ def proxmox_link(*path: str) -> Tag:
 
 def point(link: Tag, *path: str) -> None:
     """Let the link lead elsewhere, as to another node; without an address there is none."""
-    address = proxmox_address(proxmox_base(link.client), *path)
+    address = proxmox_address(*path)
     link.set_visibility(bool(address))
     if link.props.get("href") != address:
         link.props["href"] = address
         link.update()
-
-
-def _host(origin: str) -> str:
-    """Empty where it is no address at all, such as `[:::]`: the edge looks at its letters alone."""
-    try:
-        return urlsplit(origin).hostname or ""
-    except ValueError:
-        return ""

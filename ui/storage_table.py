@@ -3,13 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nicegui import ui
-
 from services.storages import Place
 from ui import text
 from ui.health import ALMOST_FULL, FULL
 from ui.links import storage_anchor
-from ui.proxmox_links import proxmox_address, proxmox_base
+from ui.proxmox_links import proxmox_address
 from ui.tables import Row, Table
 from ui.units import ahead, percent, share, size
 
@@ -29,12 +27,11 @@ class StorageTable:
     """Storages in the order given."""
 
     def __init__(self) -> None:
-        self._proxmox = proxmox_base(ui.context.client)
         self._table = Table("storage", _columns())
 
     def show(self, storages: Sequence[tuple[Place, Known]]) -> None:
         """Draw these."""
-        self._table.show([_row(place, known, self._proxmox) for place, known in storages[:MOST_SHOWN]])
+        self._table.show([_row(place, known) for place, known in storages[:MOST_SHOWN]])
 
 
 def fullest_first(storages: Iterable[Place]) -> tuple[Place, ...]:
@@ -57,7 +54,7 @@ def _columns() -> Mapping[str, str]:
     }
 
 
-def _row(place: Place, known: Known, proxmox: str) -> Row:
+def _row(place: Place, known: Known) -> Row:
     part = share(place.used, place.total)
     return {
         "key": storage_anchor(place.storage, "" if place.shared else place.node),
@@ -71,7 +68,7 @@ def _row(place: Place, known: Known, proxmox: str) -> Row:
         "level": _level(place, part),
         "note": _note(place, part),
         "pace": text.STORAGE_FULL_IN.format(time=ahead(known.full_in)) if known.full_in is not None else "",
-        "href": proxmox_address(proxmox, "storage", place.node, place.storage),
+        "href": proxmox_address("storage", place.node, place.storage),
         "label": text.OPEN_NAMED_IN_PROXMOX.format(name=place.storage),
     }
 

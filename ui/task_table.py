@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from nicegui import ui
-
 from services.proxmox import Guest, Task
 from ui import text
 from ui.links import guest_address, node_address
-from ui.proxmox_links import proxmox_address, proxmox_base
+from ui.proxmox_links import proxmox_address
 from ui.tables import Row, Table
 from ui.units import iso, utc
 
@@ -17,30 +15,11 @@ class TaskTable:
 
     def __init__(self, *leave_out: str) -> None:
         columns = {name: label for name, label in _columns().items() if name not in leave_out}
-        self._proxmox = proxmox_base(ui.context.client)
         self._table = Table("task", columns)
 
     def show(self, tasks: Sequence[Task], guests: Mapping[int, Guest]) -> None:
         """Draw these; guests have names where this account may see them."""
-        self._table.show([self._row(task, _about(task, guests)) for task in tasks])
-
-    def _row(self, task: Task, guest: Guest | None) -> Row:
-        kept_by = _keeper(task, guest)
-        return {
-            "key": task.upid,
-            "what": text.task(task),
-            "about": (guest.name or task.id) if guest else task.id,
-            "href": guest_address(guest.vmid) if guest else "",
-            "node": task.node,
-            "nodeHref": node_address(task.node),
-            "state": _state(task),
-            "words": text.task_state(task),
-            "user": task.user,
-            "at": iso(task.starttime),
-            "utc": text.UTC.format(moment=utc(task.starttime)),
-            "link": proxmox_address(self._proxmox, *kept_by, tasks=True),
-            "label": text.OPEN_TASKS_IN_PROXMOX.format(name=kept_by[-1]),
-        }
+        self._table.show([_row(task, _about(task, guests)) for task in tasks])
 
 
 def by_vmid(guests: Sequence[Guest]) -> Mapping[int, Guest]:
@@ -57,6 +36,25 @@ def _columns() -> Mapping[str, str]:
         "user": text.TASK_USER,
         "at": text.TASK_AT,
         "link": "",
+    }
+
+
+def _row(task: Task, guest: Guest | None) -> Row:
+    kept_by = _keeper(task, guest)
+    return {
+        "key": task.upid,
+        "what": text.task(task),
+        "about": (guest.name or task.id) if guest else task.id,
+        "href": guest_address(guest.vmid) if guest else "",
+        "node": task.node,
+        "nodeHref": node_address(task.node),
+        "state": _state(task),
+        "words": text.task_state(task),
+        "user": task.user,
+        "at": iso(task.starttime),
+        "utc": text.UTC.format(moment=utc(task.starttime)),
+        "link": proxmox_address(*kept_by, tasks=True),
+        "label": text.OPEN_TASKS_IN_PROXMOX.format(name=kept_by[-1]),
     }
 
 
