@@ -13,6 +13,7 @@ from services.proxmox import Guest, Node, Storage
 from services.storages import Place, places
 from ui import text
 from ui.guest_rows import rows_of
+from ui.guest_search import TROUBLED
 from ui.links import STORAGE, guests_address, node_address, storage_address, tasks_address
 from ui.units import guest_count, number, percent, share
 
@@ -83,6 +84,11 @@ def fullest(found: Iterable[Place]) -> tuple[Place, ...]:
     return tuple(sorted(tight, key=_fullness, reverse=True))
 
 
+def full(found: Iterable[Place]) -> tuple[Place, ...]:
+    """Storages with next to no room left."""
+    return tuple(place for place in fullest(found) if _fullness(place) >= FULL)
+
+
 def _fullness(place: Place) -> float:
     return share(place.used, place.total) or 0
 
@@ -118,15 +124,19 @@ def _guests(guests: tuple[Guest, ...]) -> Iterator[Tile]:
     if not guests:
         return
     states = rows_of(guests).states
-    for states_counted, title in (
-        (("running",), text.RUNNING),
-        (("stopped",), text.STOPPED),
-        (("paused", "suspended"), text.PAUSED),
+    troubled = [state for state in TROUBLED if states[state]]
+    still = sorted(set(states) - {"running", "stopped", "unknown", *troubled})
+    for name, title, counted, level in (
+        ("running", text.RUNNING, ["running"], Level.PLAIN),
+        ("stopped", text.STOPPED, ["stopped"], Level.PLAIN),
+        ("paused", text.PAUSED, still, Level.PLAIN),
+        ("halted", text.HALTED, troubled, Level.BAD),
     ):
-        count = sum(states[state] for state in states_counted)
-        if count or title != text.PAUSED:
-            searched = f"state:{','.join(states_counted)}"
-            yield Tile(name=states_counted[0], title=title, value=number(count), address=guests_address(searched))
+        if counted:
+            count = sum(states[state] for state in counted)
+            address = guests_address(f"state:{','.join(counted)}")
+            note = ", ".join(text.state(state) for state in counted) if level is Level.BAD else ""
+            yield Tile(name=name, title=title, value=number(count), address=address, level=level, note=note)
 
 
 def _storages(storages: tuple[Storage, ...]) -> Tile | None:
@@ -134,7 +144,6 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
     away, tight = [place for place in found if not place.available], fullest(found)
     if not away and not any(place.total for place in found):
         return None
-    bad = any(_fullness(place) >= FULL for place in tight)
     value = text.NOT_AVAILABLE.format(count=len(away)) if away else text.FILLING_UP.format(count=len(tight))
     parts = [(place.storage, place) for place in away]
     parts += [(f"{place.storage} {percent(_fullness(place))}", place) for place in tight]
@@ -143,7 +152,7 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
         title=text.STORAGE,
         value=value if away or tight else text.ROOM_LEFT,
         address=STORAGE,
-        level=Level.BAD if bad else Level.WARNING if away or tight else Level.GOOD,
+        level=Level.BAD if full(found) else Level.WARNING if away or tight else Level.GOOD,
         parts=tuple((words, _row_of(place)) for words, place in parts[:3]),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from services.proxmox import Guest, Task
 from ui import text
 from ui.links import guest_address, node_address
+from ui.proxmox_links import proxmox_address
 from ui.tables import Row, Table
 from ui.units import iso, utc
 
@@ -18,7 +19,7 @@ class TaskTable:
 
     def show(self, tasks: Sequence[Task], guests: Mapping[int, Guest]) -> None:
         """Draw these; guests have names where this account may see them."""
-        self._table.show([_row(task, guests) for task in tasks])
+        self._table.show([_row(task, _about(task, guests)) for task in tasks])
 
 
 def by_vmid(guests: Sequence[Guest]) -> Mapping[int, Guest]:
@@ -34,11 +35,12 @@ def _columns() -> Mapping[str, str]:
         "state": text.TASK_STATE,
         "user": text.TASK_USER,
         "at": text.TASK_AT,
+        "link": "",
     }
 
 
-def _row(task: Task, guests: Mapping[int, Guest]) -> Row:
-    guest = guests.get(int(task.id)) if task.id.isascii() and task.id.isdecimal() else None
+def _row(task: Task, guest: Guest | None) -> Row:
+    kept_by = _keeper(task, guest)
     return {
         "key": task.upid,
         "what": text.task(task),
@@ -51,7 +53,18 @@ def _row(task: Task, guests: Mapping[int, Guest]) -> Row:
         "user": task.user,
         "at": iso(task.starttime),
         "utc": text.UTC.format(moment=utc(task.starttime)),
+        "link": proxmox_address(*kept_by, tasks=True),
+        "label": text.OPEN_TASKS_IN_PROXMOX.format(name=kept_by[-1]),
     }
+
+
+def _about(task: Task, guests: Mapping[int, Guest]) -> Guest | None:
+    return guests.get(int(task.id)) if task.id.isascii() and task.id.isdecimal() else None
+
+
+def _keeper(task: Task, guest: Guest | None) -> tuple[str, str]:
+    """Whose history has the task in Proxmox's interface: a guest's tells only of the node on which it is now."""
+    return (guest.type, str(guest.vmid)) if guest and guest.node == task.node else ("node", task.node)
 
 
 def _state(task: Task) -> str:

@@ -98,6 +98,9 @@ FOUND = N_("Found")
 NOTHING_FOUND = N_("Nothing has that name.")
 CLOSE = N_("Close")
 NO_QUORUM = N_("No quorum")
+ONE_STORAGE_FULL = N_("1 storage full")
+STORAGES_FULL = N_("{count} storages full")
+FAILED_COUNT = N_("{count} failed")
 NO_ANSWER = N_("No answer")
 LANGUAGE = N_("Language")
 THEME = N_("Theme")
@@ -154,6 +157,9 @@ STATES = {
     "paused": N_("paused"),
     "suspended": N_("suspended"),
     "prelaunch": N_("prelaunch"),
+    "io-error": N_("I/O error"),
+    "internal-error": N_("internal error"),
+    "guest-panicked": N_("crashed"),
     "template": N_("template"),
     "unknown": N_("unknown"),
 }
@@ -197,6 +203,7 @@ NOT_QUORATE = N_("Lost")
 RUNNING = N_("Running")
 STOPPED = N_("Stopped")
 PAUSED = N_("Paused")
+HALTED = N_("Halted by an error")
 STORAGE = N_("Storage")
 FILLING_UP = N_("{count} nearly full")
 ROOM_LEFT = N_("Room left")
@@ -322,6 +329,7 @@ CONTENTS = {
 STORAGE_TYPE = N_("Type")
 STORAGES_MORE = N_("And {count} more.")
 OPEN_NAMED_IN_PROXMOX = N_("Open {name} in Proxmox")
+OPEN_TASKS_IN_PROXMOX = N_("Open the tasks of {name} in Proxmox")
 STORAGES_TOTAL = N_("{used} of {total} in use")
 
 # Tasks
@@ -346,7 +354,10 @@ TASKS_NONE_WHY = N_("Those that you begin are shown here, and all with the privi
 TASKS_UNREAD = N_("The tasks could not be read")
 TASKS_UNREAD_WHY = N_("There may be some. They are asked for again and again.")
 TASKS_NEWEST = N_("The newest {count}")
+TASKS_NEWEST_OF = N_("The newest {count} of {total}")
 TASKS_LAST_DAY = N_("{count} in the last 24 hours")
+TASKS_LAST_DAY_NEWEST = N_("The newest {count} in the last 24 hours")
+TASKS_LAST_DAY_OF = N_("The newest {count} of {total} in the last 24 hours")
 BACKUP_JOB = N_("Backup job")
 TASKS = {
     "aptupdate": N_("Refresh of the package lists"),
