@@ -35,6 +35,7 @@ const guests = (() => {
   let view = { first: 0, last: 0 }; // as the server knows it
   let returning = window.history.state?.first || 0; // the row that was at the top when somebody left this page
   let opened = false; // whether the first block stood in the page itself
+  const selected = new Set(); // guests by their numbers, whether in view or not
   const known = new Map(); // the addresses of guests that were in view, by their numbers
 
   // Blocks, each by its first row.
@@ -113,10 +114,21 @@ const guests = (() => {
     return all;
   }
 
+  // Space on a row does the same.
+  function pick(row) {
+    const label = make("label", "pg-pick");
+    const box = make("input");
+    Object.assign(box, { type: "checkbox", tabIndex: -1, checked: selected.has(row[VMID]) });
+    box.dataset.pick = row[VMID];
+    box.setAttribute("aria-label", words.select);
+    return withChildren(label, box);
+  }
+
   const skeleton = () => make("span", "pg-skeleton");
   const drawn = (draw) => (cell) => (cell.data ? draw(cell.data) : skeleton());
 
   const cells = {
+    select: pick,
     name: (row) => link(row, make("span", "pg-type", row[TYPE]), isolated(row[NAME], "pg-guest-name")),
     vmid: (row) => make("span", "", String(row[VMID])),
     node: (row) => isolated(row[NODE], "pg-cut"),
@@ -132,6 +144,7 @@ const guests = (() => {
       withChildren(
         make("span", "pg-phone"),
         link(row),
+        pick(row),
         withChildren(make("span", "pg-line"), isolated(row[NAME], "pg-guest-name"), state(row)),
         withChildren(
           make("span", "pg-line pg-line-soft"),
@@ -144,6 +157,7 @@ const guests = (() => {
 
   // A cell is drawn anew when what it shows has changed.
   const shown = {
+    select: [VMID],
     name: [NAME, TYPE], vmid: [VMID], node: [NODE], state: [STATE, LOCK], cpu: [CPU, CPU_BAR],
     memory: [MEMORY, MEMORY_BAR], disk: [DISK, DISK_BAR], uptime: [UPTIME], tags: [TAGS], pool: [POOL],
     addresses: [VMID, STATE],
@@ -169,7 +183,8 @@ const guests = (() => {
       const order = BIGGEST_FIRST.has(name) ? ["desc", "asc", null] : ["asc", "desc", null];
       return column(name, label, { minWidth, flex, width: minWidth, sortable: name !== "addresses", sortingOrder: order });
     });
-    return [...all, column("phone", words.guest, { flex: 1, minWidth: 100, hide: true })];
+    const mark = { width: 52, minWidth: 52, maxWidth: 52, resizable: false };
+    return [column("select", "", mark), ...all, column("phone", words.guest, { flex: 1, minWidth: 100, hide: true })];
   }
 
   // --- which columns are shown -----------------------------------------------------------------------------------
@@ -195,16 +210,36 @@ const guests = (() => {
   function fitting() {
     const names = Object.keys(LAYOUT).sort((one, other) => LAYOUT[one].keep - LAYOUT[other].keep);
     const room = page().querySelector(".pg-grid")?.clientWidth || page().clientWidth;
-    let used = 4;
+    let used = 4 + 52;
     return names.filter((name) => (used += LAYOUT[name].minWidth) <= room);
   }
 
   function showColumns() {
-    const names = new Set(["name", ...(chosen() || fitting())]);
+    const names = new Set(["select", "name", ...(chosen() || fitting())]);
     const hide = (name) => (PHONE.matches ? name !== "phone" : !names.has(name));
-    const all = [...Object.keys(words.columns), "phone"];
+    const all = ["select", ...Object.keys(words.columns), "phone"];
     api.applyColumnState({ state: all.map((name) => ({ colId: name, hide: hide(name) })) });
     for (const check of page().querySelectorAll("[data-column]")) check.checked = names.has(check.dataset.column);
+  }
+
+  // --- what is selected ------------------------------------------------------------------------------------------
+
+  function select(vmid, on) {
+    if (on) selected.add(vmid);
+    else selected.delete(vmid);
+    showSelection();
+  }
+
+  function showSelection() {
+    const bar = document.getElementById("guests-selected");
+    const count = bar.querySelector("[data-selected]");
+    bar.hidden = selected.size === 0;
+    count.textContent = count.dataset.selected.replace("{count}", selected.size);
+    api.refreshCells({ columns: ["select", "phone"], force: true });
+  }
+
+  function act(action) {
+    page().dispatchEvent(new CustomEvent("act", { detail: { action, vmids: [...selected] } }));
   }
 
   // --- what is asked ---------------------------------------------------------------------------------------------
@@ -367,7 +402,7 @@ const guests = (() => {
 
   function open(event) {
     const row = event.data;
-    const own = event.event?.target?.closest?.("a");
+    const own = event.event?.target?.closest?.("a, label");
     if (row && !own && !String(window.getSelection())) window.location.assign(address(row));
   }
 
@@ -380,6 +415,10 @@ const guests = (() => {
     api.addEventListener("rowClicked", open);
     api.addEventListener("cellKeyDown", (event) => {
       if (event.event.key === "Enter" && event.data) window.location.assign(address(event.data));
+      if (event.event.key === " " && event.data) {
+        event.event.preventDefault();
+        select(event.data[VMID], !selected.has(event.data[VMID]));
+      }
     });
     api.addEventListener("bodyScroll", () => (scrolling ||= setTimeout(scrolled, SCROLLING_MS)));
     setAddress();
@@ -412,6 +451,7 @@ const guests = (() => {
   document.addEventListener("change", (event) => {
     const { target } = event;
     if (target.id === "guests-sort") setSort(target.value);
+    if (target.dataset?.pick) select(Number(target.dataset.pick), target.checked);
     if (!target.dataset?.column) return;
     choose([...page().querySelectorAll("[data-column]:checked")].map((check) => check.dataset.column));
     showColumns();
@@ -425,6 +465,13 @@ const guests = (() => {
     if (event.target.closest("[data-columns=fit]")) {
       choose(null);
       showColumns();
+    }
+    const action = event.target.closest("[data-action]");
+    if (action) act(action.dataset.action);
+    if (event.target.closest("[data-unselect]")) {
+      selected.clear();
+      showSelection();
+      box().focus();
     }
     if (event.target.closest("[data-clear]")) {
       box().value = "";

@@ -114,7 +114,7 @@ def compose(parts: Parts) -> ASGIApp:
     verify.create(sign_in, cookies)
     trust.create()
     overview.create(feed)
-    guests.create(feed)
+    guests.create(feed, actions)
     guest_page.create(feed, actions)
     node_page.create(feed)
     storage_page.create(feed)

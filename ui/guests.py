@@ -5,14 +5,17 @@ options; what comes back is one event, `ask`, on an element that is never hidden
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nicegui import __version__, ui
 from nicegui.dependencies import esm_modules
 
+from services.actions import Actions
 from services.feed import Feed, Picture
+from services.proxmox import Guest
 from ui import text, words
+from ui.bulk import Bulk
 from ui.guest_addresses import AddressBook, Addresses
 from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
 from ui.guest_search import KEYS, LONGEST, Search, understand
@@ -34,7 +37,7 @@ _VALUE = "^value"
 """What the box holds at first: an attribute to Vue, which would write a property anew over what has been typed."""
 
 
-def create(feed: Feed) -> None:
+def create(feed: Feed, actions: Actions) -> None:
     """Register the page."""
 
     book = AddressBook(feed)
@@ -43,7 +46,7 @@ def create(feed: Feed) -> None:
     def guests(q: str = "", sort: str = "") -> None:
         _preload()
         with frame(text.GUESTS, "guests.js"):
-            board = Board(book, understand(q), sorting_of(sort))
+            board = Board(book, actions, understand(q), sorting_of(sort))
         watch(feed, board.show)  # which shows the present picture at once, if there is one
         board.open()
 
@@ -51,7 +54,7 @@ def create(feed: Feed) -> None:
 class Board:
     """The page's contents; `show` draws a new picture over the old one."""
 
-    def __init__(self, book: AddressBook, search: Search, sorting: Sorting) -> None:
+    def __init__(self, book: AddressBook, actions: Actions, search: Search, sorting: Sorting) -> None:
         self._client = ui.context.client
         self._addresses = Addresses(book, lambda known: self._call("know", known))
         lasting(self._addresses.begin)
@@ -62,11 +65,13 @@ class Board:
         page = {"id": "guests", "data-words": json.dumps(_words()), "data-sort": str(sorting)}
         with Tag("div", "", page, classes="pg-list") as self._page:
             self._tools = Tools(search)
+            bulk = Bulk(actions, self._known)
             with ui.element("div").classes("pg-grid-room") as self._room:
                 _grid()
             self._no_match = _no_match()
             self._nothing = _nothing()
         self._page.on("ask", self._ask, js_handler="(event) => emit(event.detail)")
+        self._page.on("act", bulk.act, js_handler="(event) => emit(event.detail)")
         self._sight.listeners.append(lambda hidden: None if hidden else self._send(self._window.refresh))
         self._no_match.set_visibility(False)
         self._nothing.set_visibility(False)
@@ -84,6 +89,10 @@ class Board:
         for one in (self._tools, self._room):  # without a first picture there is nothing to search
             one.set_visibility(picture.taken > 0 or picture.error is None)
         self._send(self._window.refresh)
+
+    def _known(self) -> Mapping[int, Guest]:
+        """The guests as they were seen last."""
+        return {guest.vmid: guest for guest in self._rows.guests} if self._rows else {}
 
     def _ask(self, event: Any) -> None:
         asked = read(event.args)
@@ -201,6 +210,7 @@ def _words() -> dict[str, Any]:
         "states": {state: text.state(state) for state in words.STATES},
         "locks": text.LOCKED,
         "memory": text.MEMORY_IN_SHORT,
+        "select": text.SELECT,
     }
 
 

@@ -14,7 +14,7 @@ from ui.activity import Activity
 from ui.layout import frame
 from ui.session_list import SessionList
 from ui.theme import Tag
-from ui.visit import current_session, visit_of
+from ui.visit import address_of_person, current_session
 
 REFRESH_SECONDS = 3
 SAID_SECONDS = 6
@@ -83,13 +83,13 @@ class Board:
             alive = {other.hash for other in await self._sessions.list(own.principal)}
             if one.hash not in alive - {own.hash}:
                 return 0
-            await self._sessions.end(one, EndReason.ENDED, _address())
+            await self._sessions.end(one, EndReason.ENDED, address_of_person())
             return 1
 
         await self._act(end)
 
     async def _end_others(self) -> None:
-        await self._act(lambda own: self._sessions.end_others(own, _address()))
+        await self._act(lambda own: self._sessions.end_others(own, address_of_person()))
 
     async def _act(self, end: Callable[[Session], Awaitable[int]]) -> None:
         """End some of the other sessions, say how many, and draw anew."""
@@ -110,11 +110,6 @@ class Board:
     def _say(self, words: str) -> None:
         self._said = time.monotonic()
         self._toast.set_text(words)
-
-
-def _address() -> str:
-    """Where the person who acts is."""
-    return visit_of(ui.context.client.request.scope).address
 
 
 def _know_devices(listed: tuple[ListedSession, ...]) -> None:

@@ -12,7 +12,7 @@ from ui.orders import Orders
 from ui.theme import Tag
 
 ACTIONS: tuple[PowerAction, ...] = ("start", "resume", "shutdown", "reboot", "suspend", "stop")
-_DANGEROUS = {"stop"}
+DANGEROUS = {"stop"}
 _FIRST = {"start", "resume"}
 
 
@@ -76,5 +76,5 @@ class OrderBar:
     def _button(self, action: PowerAction) -> Tag:
         look = "pg-primary" if action in _FIRST else "pg-quiet"
         button = Tag("button", text.order(action), {"type": "button"}, classes=f"pg-button {look} pg-order")
-        give = partial(self._orders.ask_and_give, lambda: Power(action), danger=action in _DANGEROUS)
+        give = partial(self._orders.ask_and_give, lambda: Power(action), danger=action in DANGEROUS)
         return button.on("click", give, args=[])

@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from nicegui import ui
-
 from services.actions import Actions, Need, Order, missing
 from services.errors import ProxgateError, ProxmoxError, SessionEnded, StoreError
 from services.proxmox import Guest, Permissions
@@ -13,7 +11,7 @@ from ui.confirm import Confirm
 from ui.failure import Failure
 from ui.sight import regularly
 from ui.toast import Toast
-from ui.visit import current_session, visit_of
+from ui.visit import address_of_person, current_session
 
 RIGHTS_SECONDS = 30
 """How often a page asks what its account may do."""
@@ -93,7 +91,7 @@ class Orders:
         called = guest.name or str(guest.vmid)
         session = current_session()
         try:
-            upid = await self._actions.do(session, order, guest, _address())
+            upid = await self._actions.do(session, order, guest, address_of_person())
             task = await self._actions.followed(session, upid)
         except SessionEnded:  # the page says so by itself
             return
@@ -113,8 +111,3 @@ class Orders:
     def _tell(self) -> None:
         for listener in self._listeners:
             listener()
-
-
-def _address() -> str:
-    """Where the person who acts is."""
-    return visit_of(ui.context.client.request.scope).address

@@ -130,6 +130,11 @@ def order_title(name: str, what: str) -> str:
     return translate(words.ORDER_TITLES[name]).format(what=what)
 
 
+def bulk_title(name: str, count: int) -> str:
+    """The question whether that shall be done with so many guests."""
+    return translate(words.BULK_TITLES[name]).format(count=count)
+
+
 def order_what(name: str) -> str:
     """What an order does."""
     return translate(words.ORDER_WHATS[name])

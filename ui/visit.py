@@ -45,6 +45,11 @@ def current_session() -> Session:
     return session
 
 
+def address_of_person() -> str:
+    """Where the person of the tab that is being built, or whose event runs, came from: for the log."""
+    return visit_of(ui.context.client.request.scope).address
+
+
 def put_visit(scope: Scope, visit: Visit) -> None:
     """Write the visit into a scope, where everything further in finds it."""
     scope[_KEY] = visit

@@ -728,3 +728,22 @@ UNPRIVILEGED = N_("Unprivileged")
 PRIVILEGED = N_("Privileged")
 OTHER_SETTINGS = N_("All other settings")
 YES, NO = N_("Yes"), N_("No")
+
+# Several guests at once
+SELECT = N_("Select")
+SELECTED_GUESTS = N_("Selected guests")
+SELECTED = N_("{count} selected")
+CLEAR_SELECTION = N_("Clear selection")
+BULK_TITLES = {
+    "start": N_("Start these? ({count})"),
+    "resume": N_("Resume these? ({count})"),
+    "shutdown": N_("Shut these down? ({count})"),
+    "reboot": N_("Reboot these? ({count})"),
+    "suspend": N_("Suspend these? ({count})"),
+    "stop": N_("Stop these at once? ({count})"),
+}
+LEFT_OUT = N_("{count} of those selected are left out: it does not fit their state, or your account may not do it.")
+NONE_FITS = N_("“{order}” fits none of the selected guests as they are now.")
+RESULT_WAITS = N_("waits")
+RESULT_GOES_ON = N_("going on…")
+RESULT_DONE = N_("done")
