@@ -25,11 +25,29 @@ class Visitor:
         assert answer.status_code == 200, (path, answer.status_code, answer.reason_phrase, answer.text)
         return answer.json()["data"]
 
-    async def send(self, path: str) -> httpx.Response:
-        return await self._client.post(path, headers=self._headers)
+    async def send(self, path: str, method: str = "POST", **form: str | int) -> httpx.Response:
+        """Of the form's names `_` stands for `-`, which Python does not let them have."""
+        data = {name.replace("_", "-"): str(value) for name, value in form.items()}
+        return await self._client.request(method, path, headers=self._headers, data=data)
+
+    async def begin(self, path: str, method: str = "POST", **form: str | int) -> str:
+        """The UPID of the task that this begins; it has to begin one."""
+        answer = await self.send(path, method, **form)
+        assert answer.status_code == 200, (path, answer.status_code, answer.reason_phrase, answer.text)
+        return answer.json()["data"]
+
+    async def task(self, upid: str) -> dict[str, Any]:
+        return await self.read(f"{_task(upid)}/status")
+
+    async def log(self, upid: str) -> list[str]:
+        return [row["t"] for row in await self.read(f"{_task(upid)}/log?limit=0")]
 
     async def guests(self) -> dict[int, dict[str, Any]]:
         return {row["vmid"]: row for row in await self.read("/cluster/resources?type=vm")}
+
+
+def _task(upid: str) -> str:
+    return f"/nodes/{upid.split(':')[1]}/tasks/{upid}"
 
 
 async def visitor(client: httpx.AsyncClient, username: str = "root@pam") -> Visitor:

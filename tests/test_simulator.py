@@ -751,13 +751,15 @@ def test_same_seed_tells_the_same_story() -> None:
 
 
 async def test_guests_can_be_started_and_stopped() -> None:
-    """Starting and stopping answers a UPID and shows in the next list."""
-    async with simulated(speed=1.0, guests=1, nodes=1) as (_, client):
+    """Starting and stopping answers a UPID, and shows when its task has ended."""
+    async with simulated(speed=1.0, guests=1, nodes=1) as (sim, client):
         data = await signed_in(client)
         headers = {"Cookie": f"PVEAuthCookie={data['ticket']}", "CSRFPreventionToken": data["CSRFPreventionToken"]}
         for action, status in (("stop", "stopped"), ("start", "running")):
             answer = await client.post(f"/nodes/pve1/qemu/100/status/{action}", headers=headers)
             assert re.fullmatch(rf"UPID:pve1(:[0-9A-F]{{8}}){{3}}:qm{action}:100:root@pam:", answer.json()["data"])
+            assert [row["status"] for row in await resources(client, "root@pam", "?type=vm")] != [status]
+            sim.advance(5)
             assert [row["status"] for row in await resources(client, "root@pam", "?type=vm")] == [status]
 
 

@@ -296,18 +296,20 @@ async def test_guests_have_addresses() -> None:
 ])  # fmt: skip
 async def test_machines_without_an_agent_say_so(name: str, why: str) -> None:
     """Without an agent, with one that is silent, and switched off, a machine has no addresses, in Proxmox's words."""
-    async with visited(nodes=1) as (_, root):
+    async with visited(nodes=1) as (sim, root):
         if "VM" in why:
-            await root.send(f"/nodes/pve1/qemu/{vmid_of(name)}/status/stop")
+            await root.begin(f"/nodes/pve1/qemu/{vmid_of(name)}/status/stop")
+            sim.advance(3)
         answer = await root.ask(f"/nodes/pve1/qemu/{vmid_of(name)}/agent/network-get-interfaces")
     assert (answer.status_code, answer.reason_phrase) == (500, why)
 
 
 async def test_a_container_that_is_off_has_no_interfaces() -> None:
     """Of a container that does not run Proxmox answers nothing at all."""
-    async with visited(nodes=1) as (_, root):
-        await root.send("/nodes/pve1/lxc/101/status/stop")
-        assert await root.read("/nodes/pve1/lxc/101/interfaces") is None
+    async with visited(nodes=1) as (sim, root):
+        await root.begin("/nodes/pve1/lxc/102/status/stop")
+        sim.advance(3)
+        assert await root.read("/nodes/pve1/lxc/102/interfaces") is None
 
 
 async def test_agents_have_a_privilege_of_their_own() -> None:

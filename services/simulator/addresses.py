@@ -53,13 +53,17 @@ class Interface:
         }
 
 
+def mac(vmid: int) -> str:
+    """That of a guest's first interface."""
+    return f"bc:24:11:{vmid >> 16 & 255:02x}:{vmid >> 8 & 255:02x}:{vmid & 255:02x}"
+
+
 def interfaces(machine: Machine) -> Iterator[Interface]:
     """Loopback, the way out, and for cluster nodes of the lab the networks within."""
     vmid = machine.vmid
     host, net = vmid % 250 + 2, vmid // 250 % 250
-    mac = f"bc:24:11:{vmid >> 16 & 255:02x}:{vmid >> 8 & 255:02x}:{vmid & 255:02x}"
     own = ((f"10.20.{net}.{host}", 16), (f"fd20::{vmid:x}", 64), (f"fe80::be24:11ff:fe00:{vmid & 0xFFFF:x}", 64))
     yield Interface(name="lo", mac="00:00:00:00:00:00", addresses=(("127.0.0.1", 8), ("::1", 128)))
-    yield Interface(name="eth0" if machine.entry.type == "lxc" else "ens18", mac=mac, addresses=own)
+    yield Interface(name="eth0" if machine.contained else "ens18", mac=mac(vmid), addresses=own)
     if "k3s" in machine.entry.tags.split(";"):
         yield Interface(name="cni0", mac=f"5e:00:00:00:00:{vmid & 255:02x}", addresses=((f"10.42.{host}.1", 24),))

@@ -9,7 +9,19 @@ from services.simulator.gate import Gate
 from services.simulator.login import Login
 from services.simulator.openid import OpenId
 from services.simulator.request import Request
-from services.simulator.rooms import access, cluster, guests, jobs, nodes, power, rrd, storages, tasks
+from services.simulator.rooms import (
+    access,
+    cluster,
+    guests,
+    jobs,
+    nodes,
+    power,
+    rrd,
+    snapshots,
+    storages,
+    tasks,
+    vzdump,
+)
 from services.simulator.rooms.room import Call, Room
 from services.simulator.shared import Shared
 from services.simulator.tickets import Tickets
@@ -54,5 +66,5 @@ class Api:
 
 
 def rooms_of(shared: Shared) -> list[Room]:
-    halls = (access, cluster, jobs, tasks, nodes, storages, guests, power, rrd)
+    halls = (access, cluster, jobs, tasks, nodes, storages, guests, power, snapshots, vzdump, rrd)
     return [room for hall in halls for room in hall.rooms(shared)]

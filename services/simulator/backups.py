@@ -11,7 +11,7 @@ from services.simulator.schedule import Schedule
 _SLOWEST, _LONGEST = 70, 3 * 3_600  # seconds for one guest, and for a whole run
 _FAILS_SINCE = 12 * 86_400
 _UNPROTECTED = ("debian-13-template", "windows11", "old-fileserver", "ubuntu-desktop", "octoprint")
-_UNLUCKY = vmid_of("frigate")
+UNLUCKY = vmid_of("frigate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        return "job errors" if _UNLUCKY in self.guests else "OK"
+        return "job errors" if UNLUCKY in self.guests else "OK"
 
     def busy_with(self, now: float) -> int | None:
         """The guest whose turn it is; None before and after."""
@@ -81,22 +81,38 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
-    """What one run left of one guest."""
+    """What is left of one guest; `form` is how it is compressed. Without `protected` chance decides."""
 
     machine: Machine
     storage: str
     ctime: int
+    form: str = ".zst"
+    notes: str | None = None
+    protected: bool | None = None
+
+    @property
+    def extension(self) -> str:
+        return ("tar" if self.machine.contained else "vma") + self.form
+
+    @property
+    def file(self) -> str:
+        stamp = strftime("%Y_%m_%d-%H_%M_%S", gmtime(self.ctime))
+        return f"vzdump-{self.machine.entry.type}-{self.machine.vmid}-{stamp}.{self.extension}"
+
+    @property
+    def size(self) -> int:
+        """In bytes; what is not compressed is three times as large."""
+        share = 0.21 + self.machine.vmid * self.ctime % 97 / 4_000
+        return int(self.machine.entry.disk * GIB * share * (1 if self.form else 3))
 
     def row(self) -> dict[str, str | int]:
-        kind, name = self.machine.entry, self.machine.entry.name
-        form = "vma.zst" if kind.type == "qemu" else "tar.zst"
-        stamp = strftime("%Y_%m_%d-%H_%M_%S", gmtime(self.ctime))
-        share = 0.21 + self.machine.vmid * self.ctime % 97 / 4_000
+        chance = (self.machine.vmid + self.ctime // 86_400) % 11 == 0
+        notes = self.machine.entry.name if self.notes is None else self.notes
         return {
-            "volid": f"{self.storage}:backup/vzdump-{kind.type}-{self.machine.vmid}-{stamp}.{form}",
-            "content": "backup", "format": form, "subtype": kind.type, "vmid": self.machine.vmid,
-            "size": int(kind.disk * GIB * share), "ctime": self.ctime, "notes": name,
-            **({"protected": 1} if (self.machine.vmid + self.ctime // 86_400) % 11 == 0 else {}),
+            "volid": f"{self.storage}:backup/{self.file}", "content": "backup", "format": self.extension,
+            "subtype": self.machine.entry.type, "vmid": self.machine.vmid, "size": self.size, "ctime": self.ctime,
+            **({"notes": notes} if notes else {}),
+            **({"protected": 1} if (chance if self.protected is None else self.protected) else {}),
         }  # fmt: skip
 
 
@@ -107,6 +123,7 @@ class Backups:
         self._machines = machines
         self._failing_since = began - _FAILS_SINCE
         self._lately: dict[str, tuple[float, list[Backup]]] = {}
+        self._made: list[Backup] = []
         self.jobs = _jobs(machines)
 
     def runs(self, job: Job, start: int) -> Iterator[Run]:
@@ -132,6 +149,10 @@ class Backups:
                 turns = (run.busy_with(now) for run in self.runs(job, start))
                 yield from (vmid for vmid in turns if vmid is not None)
 
+    def add(self, backup: Backup) -> None:
+        """Somebody has made one by hand."""
+        self._made.append(backup)
+
     def kept(self, storage: str, now: float) -> list[Backup]:
         """What lies on a storage: the last few of each guest. Looked through every ten seconds."""
         known = self._lately.get(storage)
@@ -139,13 +160,13 @@ class Backups:
             jobs = [job for job in self.jobs if job.storage == storage and job.enabled]
             known = now // 10, [backup for job in jobs for backup in self._kept_of(job, now)]
             self._lately[storage] = known
-        return known[1]
+        return [*known[1], *(backup for backup in self._made if backup.storage == storage)]
 
     def _kept_of(self, job: Job, now: float) -> Iterator[Backup]:
         times = [start for start, _ in zip(job.times.until(now), range(30), strict=False)]
         for run in self.runs(job, 0):
             for turn, vmid in enumerate(run.guests):
-                done = now if vmid != _UNLUCKY else min(now, self._failing_since)
+                done = now if vmid != UNLUCKY else min(now, self._failing_since)
                 begun = (start + int(run.each * turn) for start in times)
                 good = [start for start in begun if start + run.each <= done][: job.keep]
                 yield from (Backup(machine=self._machines[vmid], storage=job.storage, ctime=start) for start in good)

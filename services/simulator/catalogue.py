@@ -8,7 +8,11 @@ GIB = 1024**3
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a guest is before it gets a node: memory and disk in GiB, `load` the usual share of its cores in use."""
+    """What a guest is before it gets a node: memory and disk in GiB, `load` the usual share of its cores in use.
+
+    Its `quirk` is what goes wrong with it: one that is "deaf" does not hear that it should shut down, one that is
+    "broken" does not start, and one that is "stuck" is still locked by something that ended long ago.
+    """
 
     name: str
     type: str
@@ -20,6 +24,7 @@ class Entry:
     pool: str = ""
     status: str = "running"
     template: bool = False
+    quirk: str = ""
 
 
 CATALOGUE = (
@@ -27,7 +32,7 @@ CATALOGUE = (
     Entry("pihole", "lxc", 1, 0.5, 8, 0.02, "dns;prod", "infra"),
     Entry("jellyfin", "lxc", 4, 4, 32, 0.22, "media", "media"),
     Entry("nextcloud", "qemu", 4, 8, 120, 0.11, "cloud;prod", "home"),
-    Entry("truenas", "qemu", 4, 16, 64, 0.14, "prod;storage", "infra"),
+    Entry("truenas", "qemu", 4, 16, 64, 0.14, "prod;storage", "infra", quirk="deaf"),
     Entry("opnsense", "qemu", 2, 4, 20, 0.12, "network;prod", "infra"),
     Entry("grafana", "lxc", 1, 1, 10, 0.04, "monitoring", "infra"),
     Entry("debian-13-template", "qemu", 2, 2, 16, 0.0, "template", "", "stopped", template=True),
@@ -36,7 +41,7 @@ CATALOGUE = (
     Entry("paperless", "lxc", 2, 2, 40, 0.06, "cloud;prod", "home"),
     Entry("immich", "qemu", 4, 8, 250, 0.18, "media;photos", "media"),
     Entry("vaultwarden", "lxc", 1, 0.5, 8, 0.01, "prod;security", "home"),
-    Entry("old-fileserver", "qemu", 2, 4, 200, 0.08, "retired", "", "stopped"),
+    Entry("old-fileserver", "qemu", 2, 4, 200, 0.08, "retired", "", "stopped", quirk="broken"),
     Entry("prometheus", "lxc", 2, 2, 40, 0.09, "monitoring", "infra"),
     Entry("traefik", "lxc", 1, 0.5, 8, 0.05, "network;prod", "infra"),
     Entry("unifi", "lxc", 2, 2, 16, 0.06, "network", "infra"),
@@ -56,7 +61,7 @@ CATALOGUE = (
     Entry("audiobookshelf", "lxc", 1, 1, 16, 0.03, "media", "media"),
     Entry("wireguard", "lxc", 1, 0.25, 4, 0.02, "network;vpn", "infra"),
     Entry("authelia", "lxc", 1, 0.5, 8, 0.02, "prod;security", "infra"),
-    Entry("ubuntu-desktop", "qemu", 4, 8, 64, 0.16, "desktop", "", "stopped"),
+    Entry("ubuntu-desktop", "qemu", 4, 8, 64, 0.16, "desktop", "", "stopped", quirk="stuck"),
     Entry("uptime-kuma", "lxc", 1, 0.5, 8, 0.04, "monitoring", "infra"),
     Entry("freshrss", "lxc", 1, 0.5, 8, 0.02, "cloud", "home"),
     Entry("mealie", "lxc", 1, 1, 8, 0.02, "cloud", "home"),

@@ -11,6 +11,7 @@ from services.simulator.world import World
 Row = dict[str, str | int]
 
 KINDS = ("rootdir", "images", "vztmpl", "iso", "backup", "snippets", "import")
+MEDIA_SIZE = 1_500  # GiB
 _MIB = 1024**2
 _DAY = 86_400
 _FILES = {
@@ -57,10 +58,17 @@ def _disks(world: World, store: Store, node: str) -> Iterator[Volume]:
         if store.name == "local-lvm" and machine.node == node:
             name = f"{'base' if machine.entry.template else 'vm'}-{machine.vmid}-disk-0"
             yield _disk(machine, f"{store.name}:{name}", "raw", machine.entry.disk)
-        if store.name == "media" and machine.entry.pool == "media":
-            form = "raw" if machine.entry.type == "lxc" else "qcow2"
-            name = f"{machine.vmid}/vm-{machine.vmid}-disk-1.{form}"
-            yield _disk(machine, f"{store.name}:{name}", form, 1_500)
+        if store.name == "media" and machine.has_media:
+            yield _disk(machine, f"{store.name}:{media_disk(machine)}", media_format(machine), MEDIA_SIZE)
+
+
+def media_format(machine: Machine) -> str:
+    return "raw" if machine.contained else "qcow2"
+
+
+def media_disk(machine: Machine) -> str:
+    """The name of its second disk."""
+    return f"{machine.vmid}/vm-{machine.vmid}-disk-1.{media_format(machine)}"
 
 
 def _disk(machine: Machine, volid: str, form: str, size: int) -> Volume:

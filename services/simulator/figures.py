@@ -47,8 +47,22 @@ class Machine:
 
     @property
     def switches(self) -> bool:
-        """Whether starting and stopping touches it: a template never runs, the paused one stays paused."""
-        return not self.entry.template and self.entry.status != "paused"
+        """Whether it starts and stops by itself: a template never runs, and with some there is something the matter."""
+        return not self.entry.template and self.entry.status != "paused" and not self.entry.quirk
+
+    @property
+    def contained(self) -> bool:
+        return self.entry.type == "lxc"
+
+    @property
+    def has_media(self) -> bool:
+        """Whether it has a second disk, on the media storage."""
+        return self.entry.pool == "media"
+
+    @property
+    def keeps_snapshots(self) -> bool:
+        """A container's disk on the media storage is a raw file, of which there are no snapshots."""
+        return not (self.contained and self.has_media)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +158,8 @@ def unknown(machine: Machine) -> Row:
     return {name: machine.row[name] for name in _KNOWN_WITHOUT_NODE if name in machine.row} | {"status": "unknown"}
 
 
-def paused(machine: Machine, at: float) -> Row:
-    return {**running(machine, at, -86_400.0), "status": "paused", "cpu": 0}
+def paused(machine: Machine, at: float, since: float) -> Row:
+    return {**running(machine, at, since), "status": "paused", "cpu": 0}
 
 
 def stopped(machine: Machine) -> Row:

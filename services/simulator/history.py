@@ -6,6 +6,7 @@ from services.simulator.backups import Backups
 from services.simulator.figures import Host, Machine
 from services.simulator.noise import dice
 from services.simulator.power import Power
+from services.simulator.snapshots import Snapshots
 from services.simulator.tasks import Task, Tasks
 
 _WEEK = 7 * 86_400.0
@@ -20,7 +21,7 @@ class History:
 
     def __init__(
         self, seed: int, machines: dict[int, Machine], hosts: tuple[Host, ...], power: Power, backups: Backups,
-        began: float, tasks: Tasks,
+        began: float, tasks: Tasks, snapshots: Snapshots,
     ) -> None:  # fmt: skip
         self._seed = seed
         self._machines = machines
@@ -29,11 +30,11 @@ class History:
         self._backups = backups
         self._began = began
         self._tasks = tasks
+        self._kept = snapshots
         self._told = began
         self._last_snapshot: tuple[float, Task | None] = (float("-inf"), None)
         past = [*self._planned(began - _WEEK, began), *self._boots(), *self._mishap()]
-        for task in sorted(past, key=lambda task: task.starttime):
-            tasks.add(task)
+        self._tell(past)
 
     def catch_up(self, now: float, absent: Iterable[str] = ()) -> None:
         """Tell what happened since the last time. Nodes that are absent do nothing."""
@@ -41,9 +42,7 @@ class History:
             return
         new = [*self._planned(self._told, now), *self._switched()]
         self._told = now
-        for task in sorted(new, key=lambda task: task.starttime):
-            if task.node not in absent:
-                self._tasks.add(task)
+        self._tell(task for task in new if task.node not in absent)
 
     def locked(self, now: float) -> dict[int, str]:
         """The lock of every guest that has one: it is being backed up, or a snapshot is taken."""
@@ -55,6 +54,12 @@ class History:
         if snapshot and snapshot.starttime <= now < snapshot.endtime:
             locks[snapshot.guest] = "snapshot"
         return locks
+
+    def _tell(self, new: Iterable[Task]) -> None:
+        for task in sorted(new, key=lambda task: task.starttime):
+            self._tasks.add(task)
+            if task.user == _AUTOMAT:
+                self._kept.note_automatic(task.guest, task.starttime)
 
     def _planned(self, begin: float, end: float) -> Iterator[Task]:
         for run in self._backups.due(begin, end):
@@ -86,13 +91,13 @@ class History:
 
     def _snapshot(self, turn: float) -> Task | None:
         chance = dice(self._seed, "snapshot", int(turn))
-        candidates = [machine for machine in self._machines.values() if machine.switches]
+        candidates = [one for one in self._machines.values() if one.switches and one.keeps_snapshots]
         if not candidates:
             return None
         machine = chance.choice(candidates)
         return Task.made(
             node=machine.node,
-            type=f"{_tool(machine)}snapshot",
+            type=f"{tool(machine)}snapshot",
             id=str(machine.vmid),
             user=_AUTOMAT,
             start=self._began + _FIRST + turn * _RHYTHM,
@@ -103,17 +108,17 @@ class History:
         """How every guest came to be as it was at the start, as far as it was within the week."""
         for vmid, machine in self._machines.items():
             changed = self._power.changed(vmid)
-            if machine.switches and changed > -_WEEK:
+            if not machine.entry.template and not self._power.is_paused(vmid) and changed > -_WEEK:
                 yield self._switch(machine, changed, on=self._power.since(vmid) is not None)
 
     def _mishap(self) -> Iterator[Task]:
         """A virtual machine that is off was to be started some hours ago, and could not be."""
-        off = (one for one in self._machines.values() if one.switches and one.entry.type == "qemu")
-        machine = next((one for one in off if self._power.since(one.vmid) is None), None)
+        machine = next((one for one in self._machines.values() if one.entry.quirk == "broken"), None)
         if machine:
+            start = max(self._began - 19_700, self._began + self._power.changed(machine.vmid) + 600)
             yield Task.made(
                 node=machine.node, type="qmstart", id=str(machine.vmid), user="root@pam",
-                start=self._began - 19_700, seconds=2, status="start failed: QEMU exited with code 1",
+                start=start, seconds=2, status="start failed: QEMU exited with code 1",
             )  # fmt: skip
 
     def _switched(self) -> Iterator[Task]:
@@ -126,7 +131,7 @@ class History:
         seconds = dice(self._seed, machine.vmid, int(at)).randint(2, 8)
         return Task.made(
             node=machine.node,
-            type=_tool(machine) + ("start" if on else "shutdown"),
+            type=tool(machine) + ("start" if on else "shutdown"),
             id=str(machine.vmid),
             user="root@pam",
             start=self._began + at - (0 if on else seconds),
@@ -134,6 +139,6 @@ class History:
         )
 
 
-def _tool(machine: Machine) -> str:
+def tool(machine: Machine) -> str:
     """What the names of a guest's tasks begin with."""
-    return "qm" if machine.entry.type == "qemu" else "vz"
+    return "vz" if machine.contained else "qm"

@@ -12,13 +12,20 @@ _REMEMBERED = 64  # switches of one guest
 class Power:
     """Starts and stops guests by the clock. All times are simulated seconds since the start."""
 
-    def __init__(self, seed: int, running: Iterable[int], stopped: Iterable[int]) -> None:
+    def __init__(
+        self, seed: int, running: Iterable[int], stopped: Iterable[int], *, paused: Iterable[int] = (),
+        still: Iterable[int] = (),
+    ) -> None:  # fmt: skip
+        """Those that are `paused` or `still` start and stop by nobody's hand but a person's."""
         self._seed = seed
         chance = dice(seed, "boot")
         self._since = {vmid: -chance.uniform(3_600, 40 * 86_400) for vmid in running}
         self._stopped = set(stopped)
         self._first_off = {vmid: -chance.uniform(3_600, 20 * 86_400) for vmid in sorted(self._stopped)}
         self._off_since = dict(self._first_off)
+        self._paused = set(paused)
+        self._since |= dict.fromkeys(sorted(self._paused), -86_400.0)
+        self._still = {*still, *self._paused}
         self._switches: dict[int, deque[tuple[float, bool]]] = {}
         self._lived: list[tuple[float, int, bool]] = []
         self._flapping: frozenset[int] = frozenset()
@@ -33,6 +40,23 @@ class Power:
     def flaps(self, vmid: int) -> bool:
         """Whether the guest runs in every other second only."""
         return vmid in self._flapping
+
+    def is_paused(self, vmid: int) -> bool:
+        """Whether it runs and does nothing."""
+        return vmid in self._paused
+
+    def pause(self, vmid: int) -> None:
+        if vmid in self._since:
+            self._paused.add(vmid)
+            self.version += 1
+
+    def resume(self, vmid: int) -> None:
+        self._paused.discard(vmid)
+        self.version += 1
+
+    def leave(self, vmid: int) -> None:
+        """From now on it starts and stops by a person's hand alone."""
+        self._still.add(vmid)
 
     def flap(self, vmids: Iterable[int]) -> None:
         """From now on these guests start and stop every second, until others are named, or none."""
@@ -67,6 +91,7 @@ class Power:
         if self._since.pop(vmid, None) is None:
             return False
         self._stopped.add(vmid)
+        self._paused.discard(vmid)
         self._off_since[vmid] = at
         self._note(vmid, at, on=False)
         return True
@@ -75,6 +100,7 @@ class Power:
         """The guest is gone."""
         self._since.pop(vmid, None)
         self._stopped.discard(vmid)
+        self._paused.discard(vmid)
         self.version += 1
 
     def catch_up(self, at: float) -> None:
@@ -90,13 +116,12 @@ class Power:
 
     def _live(self, minute: int) -> None:
         chance = dice(self._seed, "minute", minute)
-        total = len(self._since) + len(self._stopped)
-        changes = round(total / 10)
+        off, on = sorted(self._stopped - self._still), sorted(self._since.keys() - self._still)
+        changes = round((len(on) + len(off)) / 10)
         # As many start as stop, taking turns at the odd one, so the share that runs stays what it was.
-        starting = min(len(self._stopped), (changes + minute % 2) // 2)
-        stopping = min(len(self._since), changes - starting)
-        awake = chance.sample(sorted(self._stopped), starting)
-        asleep = chance.sample(sorted(self._since), stopping)
+        starting = min(len(off), (changes + minute % 2) // 2)
+        stopping = min(len(on), changes - starting)
+        awake, asleep = chance.sample(off, starting), chance.sample(on, stopping)
         at = minute * _MINUTE
         for vmid in awake:
             self.start(vmid, at)

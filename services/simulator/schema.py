@@ -1,16 +1,26 @@
 """What is wrong with a call's parameters, in the words of Proxmox's JSON schema."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from services.simulator.request import Request
 
-Rule = int | tuple[str, ...] | range | re.Pattern[str] | None
-"""The longest text, the words allowed, the numbers allowed, the form of the text; None is "any text"."""
+Rule = int | tuple[str, ...] | range | re.Pattern[str] | Callable[[str], str | None] | None
+"""The longest text, the words allowed, the numbers allowed, the form of the text, or what is wrong with it.
+
+None is "any text".
+"""
 
 SWITCH = ("0", "1", "no", "yes", "off", "on", "false", "true")
 ANY_NUMBER = range(-(2**63), 2**63)
 _REALM = re.compile(r"[A-Za-z][A-Za-z0-9.\-_]+")
+
+
+def config_id(text: str) -> str | None:
+    """What is wrong with the name of a snapshot."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]+", text):
+        return f"invalid format - invalid configuration ID '{text}'\n"
+    return "value may only be 40 characters long" if len(text) > 40 else None
 
 
 def schema_errors(request: Request, known: Mapping[str, Rule], required: Iterable[str]) -> dict[str, str]:
@@ -42,7 +52,7 @@ def _misfit(value: str, rule: Rule) -> str | None:
         case range():
             return _out_of(value, rule)
         case _:
-            return None
+            return rule(value) if callable(rule) else None
 
 
 def _out_of(value: str, numbers: range) -> str | None:

@@ -123,7 +123,7 @@ class Series:
         return size | told | figures.rates(load * day * (1 + 0.8 * swing))
 
     def _ran(self, machine: Machine, then: float) -> bool:
-        return not machine.switches or self._world.power.ran(machine.vmid, then)
+        return self._world.power.ran(machine.vmid, then)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class _Mean:
     @classmethod
     def of(cls, world: World, node: str) -> "_Mean":
         here = (machine for machine in world.machines.values() if machine.node == node)
-        on = [one.entry for one in here if world.power.since(one.vmid) is not None or one.entry.status == "paused"]
+        on = [one.entry for one in here if world.power.since(one.vmid) is not None]
         return cls(
             sum(kind.load * kind.cores for kind in on), sum(kind.memory * GIB * figures.MEMORY_SHARE for kind in on)
         )

@@ -1,7 +1,7 @@
 """The simulator: a world, its accounts and one door for each node asked for, opened and closed together."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -37,6 +37,8 @@ class Simulator:
 
     `speed` makes its clock run and its delays pass so many times as fast; `idle` is how many real seconds a connection
     may say nothing. The same `seed` tells the same story, counted from the start.
+
+    `requests` are the last thousand that arrived; `changes` counts all that were no GET, by method and path.
 
     The first of the guests bear `names`, as far as these go, whatever stands in them.
 
@@ -84,6 +86,7 @@ class Simulator:
         self.skew = 0.0
         self.skews: dict[Address, float] = {}
         self.requests: deque[Received] = deque(maxlen=1_000)
+        self.changes: Counter[tuple[str, str]] = Counter()
         self._idle = idle
         self._clock = Clock(speed)
         self._openid = dict(openid or {})
@@ -234,6 +237,18 @@ class Simulator:
         """From the next request on the guest is on that node."""
         self._world.move(vmid, node)
 
+    def lock(self, vmid: int, lock: str = "backup") -> None:
+        """From the next request on the guest is locked, as by something that broke off; "" takes the lock away."""
+        self._world.locks.put(vmid, lock)
+
+    def hold(self) -> None:
+        """Tasks that begin from now on run until they are released, or stopped; those that fail at once do that."""
+        self._world.work.hold()
+
+    def release(self) -> None:
+        """End at once the tasks that were held, with all that follows; later ones run as long as always."""
+        self._world.work.release(self._clock.elapsed())
+
     def totp(self, userid: str) -> str:
         """What the account's authenticator app shows now."""
         return totp(self._directory.accounts[userid].totp_secret, self.now())
@@ -308,3 +323,5 @@ class Simulator:
             parameters=request.parameters,
         )
         self.requests.append(received)
+        if request.method != "GET":
+            self.changes[request.method, request.path] += 1

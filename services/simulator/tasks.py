@@ -10,26 +10,36 @@ _KEPT = 2_000  # of each node; Proxmox turns its index over at about a thousand
 _BROADCAST = 25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Line = tuple[float, str]
+"""A line of a log: how many seconds after the start it is written, and its text."""
+
+
+@dataclass(slots=True, kw_only=True)
 class Task:
-    """A task, told in advance: it runs until `endtime`, and only then is its `status` known. Unix seconds."""
+    """A task, told in advance: it runs until `endtime`, and only then is its `status` known. Unix seconds.
+
+    `log` is None where it is the usual one of its kind.
+    """
 
     node: str
     pid: int
     pstart: int
     starttime: int
-    endtime: int
+    endtime: float
     type: str
     id: str
     user: str
     status: str = "OK"
+    log: tuple[Line, ...] | None = None
 
     @classmethod
     def made(
-        cls, *, node: str, type: str, id: str, user: str, start: float, seconds: float, status: str = "OK"
-    ) -> Self:
+        cls, *, node: str, type: str, id: str, user: str, start: float, seconds: float, status: str = "OK",
+        number: int = 0,
+    ) -> Self:  # fmt: skip
+        """The `number` tells apart what is alike and begins in the same second."""
         starttime = int(start)
-        mark = zlib.crc32(f"{node}{type}{id}{starttime}".encode())  # the same story has the same numbers
+        mark = zlib.crc32(f"{node}{type}{id}{starttime}{number or ''}".encode())  # the same story has the same numbers
         return cls(
             node=node, type=type, id=id, user=user, status=status, starttime=starttime,
             endtime=starttime + max(1, int(seconds)), pid=1_000 + mark % 3_900_000, pstart=mark & 0xFFFFFFF,
@@ -47,6 +57,10 @@ class Task:
 
     def runs(self, now: float) -> bool:
         return now < self.endtime
+
+    def end(self, now: float, status: str) -> None:
+        """It ends now, whatever was told before."""
+        self.endtime, self.status = int(now), status
 
     def row(self) -> dict[str, str | int]:
         """What all lists say of it. A token's task is its owner's, who sees which token it was."""
@@ -73,6 +87,10 @@ class Tasks:
             later.append(tasks.pop())
         tasks.append(task)
         tasks.extend(reversed(later))
+
+    def find(self, node: str, upid: str) -> Task | None:
+        """The newest are looked through first: these are asked for."""
+        return next((task for task in reversed(self._nodes.get(node, ())) if task.upid == upid), None)
 
     def running(self, node: str, now: float) -> list[Task]:
         """Newest first."""

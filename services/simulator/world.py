@@ -12,8 +12,10 @@ from services.simulator.history import History
 from services.simulator.noise import Pulse, dice
 from services.simulator.power import Power
 from services.simulator.rights import Pools
+from services.simulator.snapshots import Snapshots
 from services.simulator.stores import STORES, Store
 from services.simulator.tasks import Tasks
+from services.simulator.work import Locks, Work
 
 CLUSTER = "homelab"
 ZONE = "localnetwork"
@@ -49,10 +51,27 @@ class World:
         self.power = _power(seed, self.machines.values())
         self.backups = Backups(self.machines, began)
         self._tasks = Tasks(places)
+        self.snapshots = Snapshots(self.machines.values(), began)
         self.history = History(
-            seed, self.machines, tuple(self.hosts.values()), self.power, self.backups, began, self._tasks
+            seed,
+            self.machines,
+            tuple(self.hosts.values()),
+            self.power,
+            self.backups,
+            began,
+            self._tasks,
+            self.snapshots,
+        )
+        self.work = Work(self._tasks, began)
+        self.locks = Locks(
+            {one.vmid: "snapshot-delete" for one in self.machines.values() if one.entry.quirk == "stuck"}
         )
         self._moment = Moment(key=(), guests=[], nodes=[])
+
+    def catch_up(self, at: float) -> None:
+        """Let everything happen that was due until then."""
+        self.power.catch_up(at)
+        self.work.catch_up(at)
 
     def has(self, node: str, kind: str, vmid: int) -> bool:
         """Whether there is such a guest there."""
@@ -64,6 +83,8 @@ class World:
         machine = self.machines.pop(vmid)
         self.pools.remove(machine.path)
         self.power.forget(vmid)
+        self.work.forget(vmid)
+        self.locks.put(vmid, "")
 
     def move(self, vmid: int, node: str) -> None:
         """The guest is on this node from now on, as after a migration."""
@@ -72,7 +93,7 @@ class World:
 
     def flap(self, share: float, at: float) -> None:
         """This share of the guests that run now goes on and off every second."""
-        self.power.catch_up(at)
+        self.catch_up(at)
         running = [vmid for vmid in self.machines if self.power.since(vmid) is not None]
         self.power.flap(running[: round(len(running) * share)])
 
@@ -95,9 +116,17 @@ class World:
     def zones(self) -> list[Row]:
         return [_zone(name) for name in self.hosts]
 
+    def lock(self, vmid: int, at: float) -> str:
+        """The lock of a guest, empty when it has none."""
+        return self._locks(at).get(vmid, "")
+
+    def is_managed(self, vmid: int) -> bool:
+        """Whether high availability looks after the guest."""
+        return self.machines[vmid].entry.name in _MANAGED
+
     def tasks(self, at: float) -> Tasks:
         """All tasks, told up to that time."""
-        self.power.catch_up(at)
+        self.catch_up(at)
         self.history.catch_up(self.began + at, self.absences.away)
         return self._tasks
 
@@ -109,16 +138,16 @@ class World:
 
     def _at(self, at: float) -> Moment:
         """Reckoned once a second, and anew when a guest was switched or a node came or went."""
-        self.power.catch_up(at)
+        self.catch_up(at)
         second = float(at // 1)
-        key = (second, self.power.version, self.absences.away)
+        key = (second, self.power.version, self.work.version, self.locks.version, self.absences.away)
         if self._moment.key != key:
             self._moment = self._reckon(key, second)
         return self._moment
 
     def _reckon(self, key: tuple[object, ...], at: float) -> Moment:
         cores, memory = dict.fromkeys(self.hosts, 0.0), dict.fromkeys(self.hosts, 0)
-        day, locks = figures.busy(self.began + at), self.history.locked(self.began + at)
+        day, locks = figures.busy(self.began + at), self._locks(at)
         rows: list[Row] = []
         for machine in self.machines.values():
             row = self._guest(machine, at, day)
@@ -135,12 +164,15 @@ class World:
     def _guest(self, machine: Machine, at: float, day: float) -> Row:
         if machine.node in self.absences.away:
             return figures.unknown(machine)
-        if machine.entry.status == "paused":
-            return figures.paused(machine, at)
         since = self.power.since(machine.vmid)
         if since is None or (self.power.flaps(machine.vmid) and int(at) % 2 == 1):
             return figures.stopped(machine)
+        if self.power.is_paused(machine.vmid):
+            return figures.paused(machine, at, since)
         return figures.running(machine, at, since, day)
+
+    def _locks(self, at: float) -> dict[int, str]:
+        return self.history.locked(self.began + at) | self.locks.kept | dict(self.work.locks(at))
 
     def _mark(self, rows: list[Row], locks: Mapping[int, str]) -> None:
         """What few guests have: a lock, and a state for high availability."""
@@ -148,7 +180,7 @@ class World:
             lock = locks.get(int(row["vmid"]))
             if lock:
                 row["lock"] = lock
-            if row.get("name") in _MANAGED:
+            if self.is_managed(int(row["vmid"])):
                 row["hastate"] = "started" if row["status"] == "running" else "stopped"
 
 
@@ -170,12 +202,13 @@ def _pools(machines: Iterable[Machine]) -> Pools:
 
 
 def _power(seed: int, machines: Iterable[Machine]) -> Power:
-    switching = [machine for machine in machines if machine.switches]
-    return Power(
-        seed,
-        [machine.vmid for machine in switching if machine.entry.status == "running"],
-        [machine.vmid for machine in switching if machine.entry.status == "stopped"],
-    )
+    real = [machine for machine in machines if not machine.entry.template]
+    by_status = {
+        status: [machine.vmid for machine in real if machine.entry.status == status]
+        for status in ("running", "stopped", "paused")
+    }
+    still = [machine.vmid for machine in real if not machine.switches]
+    return Power(seed, by_status["running"], by_status["stopped"], paused=by_status["paused"], still=still)
 
 
 def _zone(node: str) -> Row:

@@ -1,10 +1,12 @@
-"""One guest: how it is now, and its addresses."""
+"""One guest: how it is now, its configuration, and its addresses."""
 
 from services.simulator import answers
 from services.simulator.addresses import Agent, agent, interfaces
 from services.simulator.answers import Answer
+from services.simulator.configs import config
 from services.simulator.figures import Machine, Row
 from services.simulator.rooms.room import Call, Room
+from services.simulator.schema import SWITCH, config_id
 from services.simulator.shared import Shared
 
 _AUDIT = ("VM.Audit",)
@@ -19,6 +21,10 @@ def rooms(shared: Shared) -> list[Room]:
         Room(
             path="/nodes/{node}/{kind}/{vmid}/status/current",
             answer=hall.status, at="/vms/{vmid}", needs=_AUDIT, proxied=True,
+        ),
+        Room(
+            path="/nodes/{node}/{kind}/{vmid}/config", answer=hall.config, at="/vms/{vmid}", needs=_AUDIT,
+            proxied=True, takes={"current": SWITCH, "snapshot": config_id},
         ),
         Room(
             path="/nodes/{node}/lxc/{vmid}/interfaces",
@@ -47,6 +53,21 @@ class _Hall:
             return missing_guest(node, kind, call.vmid)
         row, machine = self._world.guest(call.vmid, self._clock.elapsed()), self._world.machines[call.vmid]
         return answers.data(_current(row) | (_of_machine(row, machine) if kind == "qemu" else _of_container(row)))
+
+    def config(self, call: Call) -> Answer:
+        """As it is, or as it was in a snapshot."""
+        node, kind, name = call.place["node"], call.place["kind"], call.text("snapshot")
+        if not self._world.has(node, kind, call.vmid):
+            return missing_guest(node, kind, call.vmid)
+        if name and call.switch("current"):
+            conflict = "cannot use 'snapshot' parameter with 'current'"
+            return answers.parameters_refused({"snapshot": conflict, "current": conflict})
+        at = self._clock.elapsed()
+        self._world.tasks(at)
+        snapshot = self._world.snapshots.of(call.vmid).by_name.get(name)
+        if name and snapshot is None:
+            return answers.failed(f"snapshot '{name}' does not exist")
+        return answers.data(config(self._world, self._world.machines[call.vmid], at, snapshot=snapshot))
 
     def container(self, call: Call) -> Answer:
         """Of one that is off Proxmox has nothing to say, and says that."""

@@ -11,7 +11,7 @@ from services.simulator.cluster import Cluster, Node
 from services.simulator.request import Request
 from services.simulator.schema import Rule, schema_errors
 
-_PARTS = {"node": r"[^/]+", "vmid": r"[1-9]\d{2,8}", "kind": "qemu|lxc", "action": "start|stop|shutdown"}
+_PARTS = {"node": r"[^/]+", "vmid": r"[1-9]\d{2,8}", "kind": "qemu|lxc"}
 _ANY = r"[^/]+"
 
 
@@ -30,6 +30,9 @@ class Call:
     def number(self, name: str, default: int) -> int:
         text = self.request.text(name)
         return default if text is None else int(text)
+
+    def switch(self, name: str) -> bool:
+        return self.text(name).lower() in ("1", "yes", "on", "true")
 
     @property
     def vmid(self) -> int:

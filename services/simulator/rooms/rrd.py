@@ -57,7 +57,7 @@ class _Hall:
         return answers.rows(self._series.of_storage(store, node, self._frame(call)))
 
     def _frame(self, call: Call) -> Frame:
-        self._world.power.catch_up(self._clock.elapsed())
+        self._world.catch_up(self._clock.elapsed())
         return Frame.of(call.text("timeframe"), self._clock.now())
 
 
