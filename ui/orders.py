@@ -93,7 +93,7 @@ class Orders:
         called = guest.name or str(guest.vmid)
         session = current_session()
         try:
-            upid = await self._actions.do(session, order, guest, _address())
+            upid = await self._actions.do(session, order, guest, address_of_person())
             task = await self._actions.followed(session, upid)
         except SessionEnded:  # the page says so by itself
             return
@@ -115,6 +115,6 @@ class Orders:
             listener()
 
 
-def _address() -> str:
+def address_of_person() -> str:
     """Where the person who acts is."""
     return visit_of(ui.context.client.request.scope).address
