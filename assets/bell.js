@@ -3,7 +3,7 @@
 (() => {
   const find = (id) => document.getElementById(id);
   const place = () => `proxgate-bell-${find("bell-data").dataset.account}`;
-  const tasks = () => JSON.parse(find("bell-data").dataset.tasks || "[]");
+  const tasks = () => JSON.parse(find("bell-data").dataset.tasks ?? "[]");
   const failures = (all, since) => (all || []).filter(({ state, ended }) => state === "failed" && ended > since);
   const newest = (all) => Math.max(0, ...(all || []).map(({ ended }) => ended));
   let seen = 0; // when the newest task ended that this browser has shown; what follows is for one without storage
@@ -65,7 +65,6 @@
   }
 
   function draw() {
-    if (find("bell-data")?.dataset.tasks === undefined) return;
     const all = tasks();
     drawList(all);
     if (find("bell").matches(":popover-open")) keep(newest(all));
@@ -77,10 +76,16 @@
     keep(newest(tasks()));
     drawButton(tasks());
   }, true);
-  window.addEventListener("storage", draw); // seen in another tab
+  window.addEventListener("storage", () => drawnIn && draw()); // seen in another tab
 
   // Vue draws the page, and the server writes the tasks into it, when they come.
-  new MutationObserver((changes) => {
-    if (changes.some(({ target, addedNodes }) => target.id === "bell-data" || addedNodes.length && !find("bell-list")?.hasChildNodes())) draw();
+  let drawnIn = null;
+  let drawnOf = "";
+  new MutationObserver(() => {
+    const list = find("bell-list");
+    const told = find("bell-data")?.dataset.tasks;
+    if (!list || told === undefined || (list === drawnIn && told === drawnOf)) return;
+    [drawnIn, drawnOf] = [list, told];
+    draw();
   }).observe(document.body, { subtree: true, childList: true, attributeFilter: ["data-tasks"] });
 })();

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from services.feed import Picture
 from services.proxmox import Guest, Task, is_of
 from ui import text
-from ui.links import TASKS, task_address
+from ui.links import task_address, tasks_address
 from ui.task_table import by_vmid, guest_of, outcome_of
 from ui.theme import Tag, icon
 
@@ -30,7 +30,8 @@ class Bell:
         with Tag("div", "", {"id": "bell", "popover": "auto"}, classes="pg-popover pg-bell-tasks"):
             Tag("h2", text.BELL)
             Tag("div", "", {"id": "bell-list"})
-            Tag("a", text.TASKS_TITLE, {"href": TASKS}, classes="pg-name pg-target")
+            owner, _, _ = principal.partition("!")
+            Tag("a", text.BELL_ALL, {"href": tasks_address(user=owner)}, classes="pg-name pg-target")
         attributes = {
             "id": "bell-data",
             "hidden": "",

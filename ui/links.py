@@ -44,8 +44,8 @@ def task_address(upid: str) -> str:
     return f"{TASKS}?{urlencode({'task': upid})}"
 
 
-def tasks_address(*, failed: bool = False, node: str = "", guest: int | None = None) -> str:
+def tasks_address(*, failed: bool = False, node: str = "", guest: int | None = None, user: str = "") -> str:
     """The list of tasks, of these alone."""
-    wanted = {"outcome": "failed" * failed, "node": node, "guest": guest or ""}
+    wanted = {"outcome": "failed" * failed, "node": node, "guest": guest or "", "user": user}
     query = urlencode({name: value for name, value in wanted.items() if value})
     return f"{TASKS}?{query}" if query else TASKS

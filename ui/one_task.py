@@ -93,6 +93,7 @@ class Panel:
 
     def __init__(self, upid: str, feed: Feed, actions: Actions, confirm: Confirm, close: Callable[[], object]) -> None:
         self._upid = upid
+        self._principal = current_session().principal
         self._feed = feed
         self._actions = actions
         self._confirm = confirm
@@ -209,10 +210,6 @@ class Panel:
         need = missing(self._permissions, needs_to_stop(self._upid, self._principal)) if self._permissions else None
         self._lacking.mark(self._stop, need, self._principal)
 
-    @property
-    def _principal(self) -> str:
-        return current_session().principal
-
     async def _ask_and_stop(self) -> None:
         """Have it confirmed, and told to Proxmox once; the next looks tell what becomes of it."""
         task, needs = self._task, needs_to_stop(self._upid, self._principal)
@@ -258,7 +255,7 @@ class TaskFacts:
                 self._user = Tag("bdi", "")
             _, at = _row(text.TASK_AT)
             with at:
-                self._at = Tag("time", "", {"datetime": ""}, classes="pg-exact")
+                self._at = Tag("time", "", classes="pg-exact")
             self._lasted_row, lasted = _row(text.TASK_LASTED)
             with lasted:
                 self._lasted = Tag("bdi", "")
@@ -270,7 +267,7 @@ class TaskFacts:
         self._show_about(task, picture)
         _lead(self._node, task.node, node_address(node_of(task.upid)))
         self._user.set_text(task.upid.split(":")[7])
-        if self._at.props["datetime"] != iso(task.starttime):
+        if self._at.props.get("datetime") != iso(task.starttime):
             self._at.props["datetime"] = iso(task.starttime)
             self._at.set_text(text.UTC.format(moment=utc(task.starttime)))
             self._at.update()
