@@ -147,7 +147,11 @@ class Choice:
 
 
 _CHOOSE = """(event) => {
-  proxgate.setAddress("failed", ""); // what outcome=failed was called once
+  const { searchParams } = new URL(window.location);
+  if (searchParams.has("failed")) { // what outcome=failed was called once
+    proxgate.setAddress("outcome", searchParams.get("outcome") || "failed");
+    proxgate.setAddress("failed", "");
+  }
   proxgate.setAddress("%s", event.target.value);
   emit(event.target.value);
 }"""
