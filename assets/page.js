@@ -22,6 +22,15 @@ const proxgate = (() => {
   // Cards of tabs whose session had ended go on by themselves once somebody has signed in in another tab.
   new BroadcastChannel("proxgate").postMessage("signed-in");
 
+  // A Proxmox beside Proxgate is on the machine where this page is from, and not on the browser's own.
+  const LOOPBACK = /^(localhost|127(\.\d+){3}|\[::1\])$/;
+  function repoint({ target }) {
+    const link = target.closest?.("a[href][target=_blank]");
+    if (!link?.hash.startsWith("#v1:") || LOOPBACK.test(window.location.hostname)) return;
+    if (LOOPBACK.test(link.hostname)) link.hostname = window.location.hostname;
+  }
+  for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, repoint);
+
   // A page that the browser kept for its Back button is asked for anew: it may show what has ended.
   window.addEventListener("pageshow", (event) => {
     if (event.persisted) window.location.reload();

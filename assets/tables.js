@@ -15,7 +15,7 @@
   const dot = () => make("span", { class: "pg-dot", "aria-hidden": "true" });
   const link = (href, words, more = "") => make("a", { href, class: `pg-name ${more}` }, name(words));
 
-  // A storage's way to Proxmox, which opens beside our page.
+  // The way to Proxmox, which opens beside our page.
   function out(href, label) {
     const attributes = { viewBox: "0 0 24 24", width: 18, height: 18, class: "pg-icon", "aria-hidden": "true" };
     const picture = make("svg", attributes, make("path", { d: "M14 4h6v6M20 4l-9 9M18 14v6H4V6h6" }));
@@ -37,7 +37,7 @@
 
   // What stands in each column of a row, and the row's class.
   const KINDS = {
-    task: ({ state, what, task, about, href, node, nodeHref, words, user, at, utc }) => ({
+    task: ({ state, what, task, about, href, node, nodeHref, words, user, at, utc, link: way, label }) => ({
       class: `pg-task-${state}`,
       what: [link(task, what)],
       about: [about && (href ? link(href, about) : name(about))],
@@ -45,6 +45,7 @@
       state: [dot(), name(words)],
       user: [name(user)],
       at: [make("time", { class: "pg-exact", datetime: at }, utc)],
+      link: [way ? out(way, label) : null],
     }),
     storage: ({ key, level, name: storage, nodes, type, holds, used, percent, part, note, pace, href, label }) => ({
       id: key, // with a slash in it, which no other id of a page has
@@ -64,7 +65,8 @@
   function row(kind, columns, figures) {
     const drawn = KINDS[kind](figures);
     const cells = columns.map((column) => make("td", { class: `pg-${kind}-${column}` }, ...drawn[column]));
-    return make("tr", { ...(drawn.id && { id: drawn.id }), class: drawn.class, "data-key": figures.key }, ...cells);
+    const aim = drawn.id && { id: drawn.id, tabindex: -1 }; // who comes by its address stands there by keyboard too
+    return make("tr", { ...aim, class: drawn.class, "data-key": figures.key }, ...cells);
   }
 
   // Makes the old one like the fresh one, and touches nothing that is so already.

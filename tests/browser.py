@@ -38,11 +38,11 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def launched() -> Iterator[Browser]:
-    """A headless browser."""
+def launched(*more: str) -> Iterator[Browser]:
+    """A headless browser, with these arguments more."""
     program = chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, *more])
         yield browser
         browser.close()
 

@@ -214,16 +214,29 @@ def test_what_is_on_its_way_is_not_called_well(visit, pve):
 
 
 def test_proxmox_that_is_down_leaves_the_last_picture(visit, pve):
-    """With Proxmox away its sentence stands above what was seen last, greyed, and no part complains of its own."""
-    page = visit("/nodes/pve1")
+    """With Proxmox away its sentence stands above what was seen last, which loses its colours and stays readable by
+    light and in the dark; no part complains of its own."""
+    page, overview = visit("/nodes/pve1"), visit("/")
+    for one in (page, overview):
+        drawn(one, text.CHART_CPU)
     expect(fact(page, text.VERSION)).to_be_visible()
+    lively = colours(page) + colours(overview)
     pve.fault = Fault(status=596)
-    expect(page.locator(".pg-board")).to_have_class(GRAY)
-    expect(page.locator(".pg-trouble")).to_contain_text(text.UNREACHABLE)
+    for one in (page, overview):
+        expect(one.locator(".pg-board")).to_have_class(GRAY)
+        expect(one.locator(".pg-trouble")).to_contain_text(text.UNREACHABLE)
+        assert browser.serious(one) == []
+    assert not set(lively) & set(colours(page) + colours(overview))
     expect(page.locator(".pg-part-trouble:visible")).to_have_count(0)
     expect(fact(page, text.VERSION)).to_be_visible()
     pve.fault = Fault()
     expect(page.locator(".pg-board")).not_to_have_class(GRAY, timeout=20_000)
+
+
+def colours(page):
+    """What the dots and bars of a page are drawn in."""
+    shown = page.locator(".pg-dot:visible, .pg-bar-fill:visible")
+    return shown.evaluate_all("(all) => all.map((one) => getComputedStyle(one).backgroundColor)")
 
 
 # --- charts
@@ -369,8 +382,8 @@ def test_without_storages_there_is_a_sentence(visit):
 # --- tasks
 
 
-def test_tasks_are_told_in_words(visit):
-    """Newest first, each task says what it does, about which guest, by whom, how it went, and when."""
+def test_tasks_are_told_in_words(visit, pve):
+    """Newest first, each says what it does, about which guest, by whom, how it went and when, and leads to Proxmox."""
     page = visit("/tasks", timezone_id="Asia/Tokyo", locale="en-GB")
     expect(rows(page).first).to_be_visible()
     told = page.locator("td.pg-task-what").all_inner_texts()
@@ -381,6 +394,9 @@ def test_tasks_are_told_in_words(visit):
     expect(page.locator("td.pg-task-at time").first).to_have_text(re.compile(rf", {hour:02}:{moments[0][14:16]}$"))
     about = page.locator("td.pg-task-about a").first
     assert re.fullmatch(r"/guests/\d+", about.get_attribute("href"))
+    way = rows(page).filter(has=page.locator("td.pg-task-about a")).first.get_by_role("link", name="in Proxmox")
+    assert re.fullmatch(rf"https://{pve.address}/#v1:0:=(node|qemu|lxc)%2F\w+:4:+4", way.get_attribute("href"))
+    assert way.get_attribute("rel") == "noopener noreferrer"
 
 
 def test_which_tasks_stands_in_the_address(visit):
@@ -489,3 +505,23 @@ def test_the_pages_speak_german(visit):
     expect(page.get_by_role("button", name=hour)).to_be_visible()
     page.goto("/tasks?failed=1")
     expect(rows(page).filter(has_text=job).first).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_proxmox_beside_us_is_found_by_our_own_name(valkey_url, world):
+    """Where Proxmox is at a loopback address, its links lead to the machine that the browser has found us on."""
+    port = harness.free_port()
+    settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "beside:", **harness.for_proxmox(world.pve)}
+    settings |= {"PUBLIC_URL": f"http://gate.test:{port}", "SESSION_SECRET": harness.SECRET}
+    with (
+        harness.proxgate(port=port, **settings),
+        browser.launched("--host-resolver-rules=MAP gate.test 127.0.0.1") as chromium,
+    ):
+        page = chromium.new_context(base_url=settings["PUBLIC_URL"]).new_page()
+        browser.card(page)
+        browser.sign_in(page)
+        page.goto("/guests/104")
+        link = page.get_by_role("link", name="Open in Proxmox")
+        assert link.get_attribute("href").startswith("https://127.0.0.1:")
+        link.focus()
+        assert link.get_attribute("href") == f"https://gate.test:{world.pve.address.port}/#v1:0:=qemu%2F104:4"

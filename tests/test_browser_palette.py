@@ -129,7 +129,7 @@ def test_the_button_opens_it_too(inside):
 
 
 def test_a_storage_is_shown_where_it_stands(inside, pve):
-    """A storage's hit leads to its own row of the list, which is marked and in sight."""
+    """A storage's hit leads to its own row of the list, which is marked, in sight, and where the keyboard goes on."""
     page = inside(viewport={"width": 900, "height": 420})
     opened(page)
     page.keyboard.type("local pve3")
@@ -139,6 +139,9 @@ def test_a_storage_is_shown_where_it_stands(inside, pve):
     row = page.locator("tr:target")
     expect(row).to_contain_text("local")
     expect(row).to_be_in_viewport()
+    expect(row).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(row.get_by_role("link")).to_be_focused()
 
 
 def test_a_mangled_address_spoils_nothing(inside):
@@ -213,21 +216,22 @@ def test_names_are_text(inside, monkeypatch, pve):
 
 
 def test_the_title_says_what_is_wrong(inside, monkeypatch):
-    """A node that goes down is told in the tab's title, before the page's name, and its return too."""
+    """A node that goes down is told in the tab's title, before failed tasks and the page's name, and its return too."""
     page = inside("/sessions")
-    expect(page).to_have_title("My sessions · Proxgate")
+    failed = re.compile(r"^\d failed · My sessions · Proxgate$")
+    expect(page).to_have_title(failed)
     nodes = World.nodes
     monkeypatch.setattr(World, "nodes", lambda self, at: [{**row, "status": "offline"} for row in nodes(self, at)])
-    expect(page).to_have_title("3 down · My sessions · Proxgate", timeout=20_000)
+    expect(page).to_have_title(re.compile(r"^3 down(, \d failed)? · My sessions · Proxgate$"), timeout=20_000)
     home = inside("/")
-    expect(home).to_have_title("3 down · Proxgate", timeout=20_000)
+    expect(home).to_have_title(re.compile(r"^3 down(, \d failed)? · Proxgate$"), timeout=20_000)
     monkeypatch.undo()
-    expect(page).to_have_title("My sessions · Proxgate", timeout=20_000)
+    expect(page).to_have_title(failed, timeout=20_000)
 
 
 def test_the_title_says_that_nobody_answers(inside, pve):
     """While Proxmox gives no answer the title of every tab says that."""
     page = inside("/sessions", locale="de-DE")
-    expect(page).to_have_title("Meine Sitzungen · Proxgate")
+    expect(page).to_have_title(re.compile(r"^\d fehlgeschlagen · Meine Sitzungen · Proxgate$"))
     pve.fault = Fault(path="/cluster", status=595)
     expect(page).to_have_title("Keine Antwort · Meine Sitzungen · Proxgate", timeout=20_000)

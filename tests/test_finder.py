@@ -2,10 +2,7 @@
 
 import pytest
 
-from services.errors import Unreachable
-from services.feed import Health, Picture
 from services.proxmox import Guest, Node, Resources, Storage
-from ui import tab_title
 from ui.finder import Finder, finder_of
 from ui.language import speaking
 
@@ -104,20 +101,3 @@ def test_one_picture_is_prepared_once_for_each_language():
         german = finder_of(RESOURCES, PAGES)
         assert german is not one
         assert german.find("zürich")[0].detail == "1000 · pve1 · läuft"
-
-
-@pytest.mark.parametrize(
-    ("picture", "wrong"),
-    [
-        (Picture(), ""),
-        (Picture(resources=Resources(nodes=(Node(node="a", status="online"), Node(node="b", status="unknown")))), ""),
-        (Picture(resources=RESOURCES), "1 down"),
-        (Picture(health=Health(quorate=True)), ""),
-        (Picture(health=Health(quorate=False)), "No quorum"),
-        (Picture(resources=RESOURCES, health=Health(quorate=False)), "1 down, No quorum"),
-        (Picture(resources=RESOURCES, taken=1, error=Unreachable()), "No answer"),
-    ],
-)
-def test_a_tabs_title_says_what_is_wrong(picture, wrong):
-    """Nodes that are offline and a lost quorum are told, and that there is no answer; a stopped guest is not wrong."""
-    assert tab_title._wrong(picture) == wrong

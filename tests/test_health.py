@@ -2,12 +2,14 @@
 
 import pytest
 
+from services.errors import Unreachable
 from services.feed import Health, Picture
 from services.feed.picture import Unprotected
 from services.proxmox import Guest, Node, Resources, Storage, Task
 from services.storages import places
 from ui import health
-from ui.health import Level, fullest, tiles
+from ui.health import Level, full, fullest, tiles
+from ui.tab_title import troubles
 
 WELL = Health(quorate=True, failed=(), unprotected=())
 
@@ -152,3 +154,29 @@ def test_what_is_known_in_part_is_not_well(part):
     shown = picture(Health(quorate=True, failed=(), unprotected=(), **{f"{part}_whole": False}))
     assert verdict(shown)[0] is Level.PLAIN
     assert tile(shown, {"failed": "failed", "unprotected": "backups"}[part]).level is Level.PLAIN
+
+
+def test_the_title_tells_the_gravest_first():
+    """The tab's title tells nodes that are down, quorum, storages that are full and failed tasks, each counted once."""
+    nodes = (node("pve1"), node("pve2", "offline"), node("pve3", "unknown"))
+    shared = tuple(storage("nas", 96, on=on, shared=True) for on in ("pve1", "pve2"))
+    health = Health(quorate=False, failed=(task("a"), task("b"), task("b")), unprotected=(Unprotected(vmid=100),))
+    shown = picture(health, nodes=nodes, storages=(*shared, storage("tight", 94)))
+    assert troubles(shown) == ["1 down", "No quorum", "1 storage full", "3 failed"]
+    assert troubles(picture(WELL, storages=(*shared, storage("local", 95)))) == ["2 storages full"]
+
+
+def test_the_title_tells_what_is_known():
+    """Nothing is told of what is well or not known, and without an answer nothing but that."""
+    assert troubles(Picture()) == []
+    assert troubles(picture(WELL, nodes=(node("pve1"), node("pve2", "unknown")), guests=(guest(1, "stopped"),))) == []
+    assert troubles(picture(Health(), storages=(storage("a", 94), storage("b", 100, status="unknown")))) == []
+    assert troubles(Picture(error=Unreachable(), health=Health(quorate=False))) == ["No answer"]
+
+
+def test_the_title_and_the_tile_call_the_same_full():
+    """A storage is full in the title exactly where its tile is bad."""
+    for used in (94, 95, 100):
+        shown = picture(storages=(storage("a", used),))
+        assert bool(full(places(shown.resources.storages))) == (tile(shown, "storage").level is Level.BAD)
+        assert bool(troubles(shown)) == (tile(shown, "storage").level is Level.BAD)

@@ -113,6 +113,7 @@ async def test_nodes_show_one_world(sim: Simulator) -> None:
         headers = await ticket(client)
         node = (await client.get("/cluster/resources?type=vm", headers=headers)).json()["data"][0]["node"]
         await client.post(f"/nodes/{node}/qemu/100/status/stop", headers=headers)
+    sim.advance(5)
     rows = (await read(sim.addresses[2], "/cluster/resources?type=vm", headers)).json()["data"]
     assert rows[0]["status"] == "stopped"
 

@@ -34,7 +34,12 @@ print(json.dumps([told(*request) for request in json.load(sys.stdin)]))
 """
 UPID = "UPID:pve1:00001000:00001000:6B03F88F:qmstart:100:root@pam:"
 PLACES = {"node": "pve1", "storage": "local", "snapname": "fresh", "upid": UPID}
-QUERIES = {"schedule-analyze": "schedule=sun 04:00", "rrddata": "timeframe=hour", "/nodes/pve1/tasks": "source=all"}
+QUERIES = {
+    "schedule-analyze": "schedule=sun 04:00",
+    "rrddata": "timeframe=hour",
+    "feature": "feature=snapshot",
+    "/nodes/pve1/tasks": "source=all",
+}
 
 
 def rooms() -> list[tuple[Room, str]]:
@@ -136,6 +141,8 @@ SAME = [
     "/version", "/nodes", "/cluster/status", "/cluster/resources", "/cluster/backup", "/access/permissions",
     "/cluster/tasks", "/cluster/jobs/schedule-analyze?schedule=02:30", "/nodes/pve1/services", "/nodes/pve1/status",
     "/nodes/pve1/apt/update", "/nodes/pve1/certificates/info", "/nodes/pve1/lxc/101/status/current",
+    "/nodes/pve1/qemu/100/config", "/nodes/pve1/lxc/101/config", "/nodes/pve1/qemu/100/snapshot",
+    "/nodes/pve1/lxc/101/snapshot", "/nodes/pve1/qemu/100/feature?feature=snapshot",
 ]  # fmt: skip
 
 

@@ -103,6 +103,8 @@ async def test_some_guests_have_no_snapshots() -> None:
             sim.advance(1)
             assert await ending(root, upid) == why
             assert "never" not in await snapshots(root, guest)
+        for guest, able in ((CONTAINER, 0), (MACHINE, 1)):
+            assert (await root.read(f"{guest}/feature?feature=snapshot"))["hasFeature"] == able
 
 
 async def test_a_snapshot_that_is_stopped_leaves_nothing() -> None:
@@ -112,6 +114,18 @@ async def test_a_snapshot_that_is_stopped_leaves_nothing() -> None:
         await root.send(f"/nodes/pve1/tasks/{upid}", "DELETE")
         assert "warm" not in await snapshots(root, MACHINE)
         assert "lock" not in (await root.guests())[100]
+
+
+async def test_the_automat_is_stopped_too() -> None:
+    """Who stops a snapshot of the automat has the guest free at once."""
+    async with visited(nodes=1) as (sim, root):
+        sim.advance(20)
+        running = (await root.read("/nodes/pve1/tasks?source=active"))[0]
+        vmid = int(running["id"])
+        assert (await root.guests())[vmid]["lock"] == "snapshot"
+        await root.send(f"/nodes/pve1/tasks/{running['upid']}", "DELETE")
+        assert "lock" not in (await root.guests())[vmid]
+        assert await ending(root, running["upid"]) == "received interrupt"
 
 
 async def test_while_one_is_taken_nothing_else_is_done() -> None:

@@ -66,7 +66,7 @@ async def test_cluster_tasks_are_those_of_every_node() -> None:
 async def test_a_task_that_runs_has_neither_end_nor_status() -> None:
     """What is still going on has a process and nothing else yet; in a node's own list it is RUNNING."""
     async with visited(nodes=1) as (_, root):
-        upid = (await root.send("/nodes/pve1/qemu/100/status/start")).json()["data"]
+        upid = (await root.send("/nodes/pve1/qemu/100/status/reboot")).json()["data"]
         row = next(row for row in await root.read("/cluster/tasks") if row["upid"] == upid)
         assert row["pid"]
         assert not row.keys() & {"endtime", "status"}

@@ -40,6 +40,7 @@ async def test_a_backup_lies_on_the_storage(vmid: int, form: str, words: str) ->
     assert log[: len(growing)] == growing
     assert log[0].startswith(f"INFO: starting new backup job: vzdump {vmid} --compress zstd --mode snapshot")
     assert f"INFO: {words} Name: {name}" in log
+    assert any("mount point mp0" in line for line in log) == (words == "CT")
     assert log[-2:] == ["INFO: Backup job finished successfully", "TASK OK"]
     assert [(one["format"], one["notes"], one["protected"]) for one in new] == [
         (form, f"{name} on pve1, {vmid} of homelab", 1)

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from nicegui import app as nicegui_app
 from nicegui import ui
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Lifespan
 
 from services.actions import Actions
@@ -44,9 +43,10 @@ from ui import (
     ways_in,
 )
 from ui.clocks import Clocks
+from ui.compression import Compression
 from ui.cookies import Cookies
 from ui.edge import Edge, origin_of
-from ui.guard import Guard
+from ui.guard import Guard, is_anybodys_file
 from ui.layout import set_banners, set_clocks, set_feed
 from ui.messages import Messages
 from ui.proxmox_links import set_proxmox
@@ -130,7 +130,8 @@ def compose(parts: Parts) -> ASGIApp:
     Messages(sessions, watch).guard_handlers()
     guard_timers(watch)
     gate = SocketGate(inner, watch, tabs)
-    return GZipMiddleware(Edge(Guard(inner, sessions, cookies, tabs, gate, sessions.audit), settings), minimum_size=600)
+    edge = Edge(Guard(inner, sessions, cookies, tabs, gate, sessions.audit), settings)
+    return Compression(edge, is_anybodys_file)
 
 
 def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, feed: Feed) -> Lifespan[FastAPI]:

@@ -54,6 +54,11 @@ _TABS = "/_nicegui/client/"
 """Below it NiceGUI has routes of single tabs, and asks nobody whose."""
 
 
+def is_anybodys_file(path: str) -> bool:
+    """Whether a file lies there that strangers may have too."""
+    return _ANYBODYS_FILES.fullmatch(path) is not None
+
+
 class Guard:
     """Stands between the edge and the application."""
 
@@ -82,7 +87,7 @@ class Guard:
         if posts and not is_same_site(scope):
             await self._note_refusal(scope, "other-site")
             return await _refuse(scope, send, 403, text.OTHER_SITE)
-        if path in _ANYBODY or (path in _CHOICES if posts else _ANYBODYS_FILES.fullmatch(path)):
+        if path in _ANYBODY or (path in _CHOICES if posts else is_anybodys_file(path)):
             return await self.app(scope, receive, send)
         ended = await self._find_session(scope)
         if path in CARDS or (scope["method"], path) in _STEPS:

@@ -121,8 +121,7 @@ class Board:
         self._head = Head(ask.vmid)
         self._trouble = Trouble()
         self._notice = Notice()
-        orders = Orders(actions, lambda: self._guest)
-        self._orders = OrderBar(orders)
+        self._orders = OrderBar(Orders(actions, lambda: self._guest))
         with ui.element("div").classes("pg-board") as self._room:
             self._gauges = Gauges()
             curves = Curves(span, ask.curves, guest_charts, about=lambda: ask.about, of_node=lambda: ask.node)
@@ -145,10 +144,10 @@ class Board:
         self._room.set_visibility(picture.taken > 0 or picture.error is None)
         self._room.classes(**{"add" if stale else "remove": "pg-stale"})
         self._notice.say(text.GUEST_GONE if gone else self._whether_moved(guest))
+        self._guest = guest
+        self._orders.show(guest, picture)
         if guest is not None:
-            self._guest = guest
             self._head.show(guest)
-            self._orders.show(guest, picture)
             self._gauges.show(guest)
             self._details.show(guest)
         self._ask_about(None if stale else guest)

@@ -84,6 +84,11 @@ def fullest(found: Iterable[Place]) -> tuple[Place, ...]:
     return tuple(sorted(tight, key=_fullness, reverse=True))
 
 
+def full(found: Iterable[Place]) -> tuple[Place, ...]:
+    """Storages with next to no room left."""
+    return tuple(place for place in fullest(found) if _fullness(place) >= FULL)
+
+
 def _fullness(place: Place) -> float:
     return share(place.used, place.total) or 0
 
@@ -139,7 +144,6 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
     away, tight = [place for place in found if not place.available], fullest(found)
     if not away and not any(place.total for place in found):
         return None
-    bad = any(_fullness(place) >= FULL for place in tight)
     value = text.NOT_AVAILABLE.format(count=len(away)) if away else text.FILLING_UP.format(count=len(tight))
     parts = [(place.storage, place) for place in away]
     parts += [(f"{place.storage} {percent(_fullness(place))}", place) for place in tight]
@@ -148,7 +152,7 @@ def _storages(storages: tuple[Storage, ...]) -> Tile | None:
         title=text.STORAGE,
         value=value if away or tight else text.ROOM_LEFT,
         address=STORAGE,
-        level=Level.BAD if bad else Level.WARNING if away or tight else Level.GOOD,
+        level=Level.BAD if full(found) else Level.WARNING if away or tight else Level.GOOD,
         parts=tuple((words, _row_of(place)) for words, place in parts[:3]),
     )
 

@@ -33,18 +33,16 @@ class OrderBar:
         self._all.set_visibility(False)
         orders.on_news(self._draw)
 
-    def show(self, guest: Guest, picture: Picture) -> None:
-        """Draw what makes sense in this state, and what is going on."""
+    def show(self, guest: Guest | None, picture: Picture) -> None:
+        """Draw what makes sense in this state, and what is going on; nothing about a guest that is gone."""
         self._guest = guest
-        running = (task for task in picture.tasks or () if task.running and task.id == str(guest.vmid))
+        running = (task for task in picture.tasks or () if task.running and guest and task.id == str(guest.vmid))
         self._task = next(running, None)
         self._draw()
 
     def _draw(self) -> None:
         guest, sent = self._guest, self._orders.sent
-        if guest is None:
-            return
-        possible = {order.action for order in orders_for(guest)}
+        possible = {order.action for order in orders_for(guest)} if guest else set[PowerAction]()
         busy = self._task is not None or sent is not None
         self._all.set_visibility(bool(possible) or busy)
         for action in ACTIONS:

@@ -2,7 +2,8 @@
 
     https://pve1.lan:8006/#v1:0:=qemu%2F100:4
 
-The part after `#` is its own (pve-manager, `StateProvider.js`): the server view, the object, the tab of tasks.
+The part after `#` is its own (pve-manager, `StateProvider.js`): the server view, the object, the log at the bottom,
+then what is open of each kind of object. A task has no address there; its node or guest has a history of tasks.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,26 @@ from services.proxmox import Address
 from ui import text
 from ui.theme import Tag, icon
 
-_base: list[str] = []
+_TASKS = "4"
+_TABS = ("node", "storage", "sdn", "pool", "qemu", "lxc")
+"""Kinds of objects, in the order in which the address tells what is open of each."""
+
+_first: list[Address] = []
 
 
 def set_proxmox(addresses: Sequence[Address], *, demo: bool = False) -> None:
     """Where people's browsers find Proxmox: at the first address that was set. A simulated one has no interface."""
-    _base[:] = [f"https://{addresses[0]}"] if addresses and not demo else []
+    _first[:] = addresses[:1] if not demo else ()
 
 
-def proxmox_address(*path: str) -> str:
-    """The address of what Proxmox knows as e.g. `qemu/100`, `node/pve1`, `storage/pve1/local`; empty in the demo."""
-    return f"{_base[0]}/#v1:0:={quote('/'.join(path), safe='')}:4" if _base else ""
+def proxmox_address(*path: str, tasks: bool = False) -> str:
+    """The address of what Proxmox knows as e.g. `qemu/100`, `node/pve1`, `storage/pve1/local`, or of its tasks.
+
+    Empty in the demo. A loopback address would be the browser's own machine: `assets/page.js` puts the name there by
+    which the browser has found us, of which nothing is sent back by us.
+    """
+    tab = ":" * (_TABS.index(path[0]) + 1) + _TASKS if tasks else ""
+    return f"https://{_first[0]}/#v1:0:={quote('/'.join(path), safe='')}:{_TASKS}{tab}" if _first else ""
 
 
 def proxmox_link(*path: str) -> Tag:

@@ -3,8 +3,10 @@
 from nicegui import ui
 
 from services.feed import Picture
+from services.storages import places
 from ui import text
 from ui.addresses import HOME
+from ui.health import down, full
 from ui.words import PRODUCT
 
 
@@ -19,7 +21,7 @@ class TabTitle:
 
     def show(self, picture: Picture) -> None:
         """Say what is wrong with this picture."""
-        self._say(_wrong(picture))
+        self._say(", ".join(troubles(picture)))
 
     def _say(self, wrong: str) -> None:
         at_home = self._client.request.url.path == HOME  # where all of it is told
@@ -31,12 +33,16 @@ class TabTitle:
                 ui.page_title(title)
 
 
-def _wrong(picture: Picture) -> str:
-    """Empty while all is well, or nothing is known yet."""
+def troubles(picture: Picture) -> list[str]:
+    """What is wrong, the gravest first; none while all is well, or nothing is known yet."""
     if picture.error is not None:
-        return text.NO_ANSWER
-    down = sum(node.status == "offline" for node in picture.resources.nodes)
-    told = [text.DOWN.format(count=down)] if down else []
-    if picture.health.quorate is False:
-        told.append(text.NO_QUORUM)
-    return ", ".join(told)
+        return [text.NO_ANSWER]
+    away, tight = len(down(picture.resources.nodes)), len(full(places(picture.resources.storages)))
+    failed = len(picture.health.failed or ())
+    told = {
+        text.DOWN.format(count=away): away,
+        text.NO_QUORUM: picture.health.quorate is False,
+        text.ONE_STORAGE_FULL if tight == 1 else text.STORAGES_FULL.format(count=tight): tight,
+        text.FAILED_COUNT.format(count=failed): failed,
+    }
+    return [words for words, holds in told.items() if holds]

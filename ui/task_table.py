@@ -7,6 +7,7 @@ from nicegui import ui
 from services.proxmox import Guest, Task
 from ui import text
 from ui.links import VMID, guest_address, node_address, task_address
+from ui.proxmox_links import proxmox_address
 from ui.tables import Row, Table
 from ui.units import iso, utc
 
@@ -36,7 +37,7 @@ class TaskTable:
 
     def show(self, tasks: Sequence[Task], guests: Mapping[int, Guest]) -> None:
         """Draw these; guests have names where this account may see them."""
-        self._table.show([_row(task, guests) for task in tasks])
+        self._table.show([_row(task, guests.get(guest_of(task) or 0)) for task in tasks])
 
 
 def by_vmid(guests: Sequence[Guest]) -> Mapping[int, Guest]:
@@ -66,11 +67,12 @@ def _columns() -> Mapping[str, str]:
         "state": text.TASK_STATE,
         "user": text.TASK_USER,
         "at": text.TASK_AT,
+        "link": "",
     }
 
 
-def _row(task: Task, guests: Mapping[int, Guest]) -> Row:
-    guest = guests.get(guest_of(task) or 0)
+def _row(task: Task, guest: Guest | None) -> Row:
+    kept_by = _keeper(task, guest)
     return {
         "key": task.upid,
         "what": text.task(task),
@@ -84,4 +86,11 @@ def _row(task: Task, guests: Mapping[int, Guest]) -> Row:
         "user": task.user,
         "at": iso(task.starttime),
         "utc": text.UTC.format(moment=utc(task.starttime)),
+        "link": proxmox_address(*kept_by, tasks=True),
+        "label": text.OPEN_TASKS_IN_PROXMOX.format(name=kept_by[-1]),
     }
+
+
+def _keeper(task: Task, guest: Guest | None) -> tuple[str, str]:
+    """Whose history has the task in Proxmox's interface: a guest's tells only of the node on which it is now."""
+    return (guest.type, str(guest.vmid)) if guest and guest.node == task.node else ("node", task.node)

@@ -120,6 +120,16 @@ def outcome(name: str) -> str:
     return translate(words.OUTCOMES[name])
 
 
+def config(name: str) -> str:
+    """What a part of a guest's configuration is called."""
+    return translate(words.CONFIG[name])
+
+
+def os_type(name: str) -> str:
+    """An operating system, by Proxmox's word for it."""
+    return translate(words.OS_TYPES[name]) if name in words.OS_TYPES else name
+
+
 def order(name: str) -> str:
     """What the button of an order says."""
     return translate(words.ORDERS[name])

@@ -98,6 +98,9 @@ FOUND = N_("Found")
 NOTHING_FOUND = N_("Nothing has that name.")
 CLOSE = N_("Close")
 NO_QUORUM = N_("No quorum")
+ONE_STORAGE_FULL = N_("1 storage full")
+STORAGES_FULL = N_("{count} storages full")
+FAILED_COUNT = N_("{count} failed")
 NO_ANSWER = N_("No answer")
 LANGUAGE = N_("Language")
 THEME = N_("Theme")
@@ -326,6 +329,7 @@ CONTENTS = {
 STORAGE_TYPE = N_("Type")
 STORAGES_MORE = N_("And {count} more.")
 OPEN_NAMED_IN_PROXMOX = N_("Open {name} in Proxmox")
+OPEN_TASKS_IN_PROXMOX = N_("Open the tasks of {name} in Proxmox")
 STORAGES_TOTAL = N_("{used} of {total} in use")
 
 # Tasks
@@ -708,3 +712,43 @@ MAY_NOT = N_("Your account may not do this")
 GRANT = N_("An administrator gives it on a node of the cluster with this line:")
 COPY = N_("Copy")
 COPIED = N_("Copied")
+
+# A guest's configuration
+CONFIGURATION = N_("Configuration")
+NOTES = N_("Notes")
+CONFIG = {
+    "processors": N_("Processors"),
+    "memory": N_("Memory"),
+    "system": N_("Operating system"),
+    "firmware": N_("Firmware"),
+    "boot": N_("Boot order"),
+    "onboot": N_("Starts with its node"),
+    "privileges": N_("Container"),
+}
+OS_TYPES = {
+    "l26": N_("Linux"),
+    "l24": N_("Linux 2.4"),
+    "win11": N_("Windows 11, 2022 or 2025"),
+    "win10": N_("Windows 10, 2016 or 2019"),
+    "win8": N_("Windows 8 or 2012"),
+    "win7": N_("Windows 7 or 2008 R2"),
+    "other": N_("Other"),
+    "unmanaged": N_("Not managed by Proxmox"),
+}
+DISK = N_("Disk {name}")
+NETWORK_CARD = N_("Network {name}")
+CD_DRIVE = N_("CD drive")
+EMPTY_DRIVE = N_("Empty CD drive")
+NOT_BACKED_UP = N_("not backed up")
+VLAN = N_("VLAN {tag}")
+FIREWALL = N_("firewall on")
+LINK_DOWN = N_("cable unplugged")
+ONE_CORE, CORES_OF = N_("1 core"), N_("{cores} cores")
+CORES_ON_SOCKETS = N_("{cores} cores on each of {sockets} sockets")
+CPU_LIMIT = N_("at most {limit}")
+AT_LEAST = N_("at least {size}")
+SWAP_OF = N_("{size} swap")
+UNPRIVILEGED = N_("Unprivileged")
+PRIVILEGED = N_("Privileged")
+OTHER_SETTINGS = N_("All other settings")
+YES, NO = N_("Yes"), N_("No")

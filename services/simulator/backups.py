@@ -101,9 +101,9 @@ class Backup:
 
     @property
     def size(self) -> int:
-        """In bytes; what is not compressed is three times as large."""
+        """In bytes; what is not compressed is half as large again."""
         share = 0.21 + self.machine.vmid * self.ctime % 97 / 4_000
-        return int(self.machine.entry.disk * GIB * share * (1 if self.form else 3))
+        return int(self.machine.entry.disk * GIB * share * (1 if self.form else 1.5))
 
     def row(self) -> dict[str, str | int]:
         chance = (self.machine.vmid + self.ctime // 86_400) % 11 == 0

@@ -7,6 +7,7 @@ from time import gmtime, strftime
 
 from services.simulator.backups import UNLUCKY, Backup, Run
 from services.simulator.catalogue import GIB
+from services.simulator.contents import media_disk
 from services.simulator.figures import Machine
 from services.simulator.noise import dice
 from services.simulator.powering import label
@@ -139,10 +140,6 @@ def _written(backup: Backup, order: Order, *, running: bool) -> Iterator[Line]:
     machine = backup.machine
     seconds = max(6, min(45, machine.entry.disk // 4))
     mode = order.mode if running else "stop"
-    if mode == "snapshot" and not machine.keeps_snapshots:
-        yield 0, "INFO: mode failure - some volumes do not support snapshots"
-        yield 0, "INFO: trying 'suspend' mode instead"
-        mode = "suspend"
     yield 1, f"INFO: backup mode: {mode}"
     yield 1, "INFO: ionice priority: 7"
     yield 1, f"INFO: {'CT' if machine.contained else 'VM'} Name: {machine.entry.name}"
@@ -159,6 +156,8 @@ def _written(backup: Backup, order: Order, *, running: bool) -> Iterator[Line]:
 def _machine(backup: Backup, seconds: int, *, running: bool) -> Iterator[Line]:
     machine, total = backup.machine, backup.machine.entry.disk
     yield 1, f"INFO: include disk 'scsi0' 'local-lvm:vm-{machine.vmid}-disk-0' {total}G"
+    if machine.has_media:
+        yield 1, f"INFO: exclude disk 'scsi1' 'media:{media_disk(machine)}' (backup=no)"
     yield 2, f"INFO: creating vzdump archive '{_path(backup)}'"
     if not running:
         yield 2, "INFO: starting kvm to execute backup task"
@@ -177,10 +176,13 @@ def _machine(backup: Backup, seconds: int, *, running: bool) -> Iterator[Line]:
 
 def _container(backup: Backup, mode: str, seconds: int) -> Iterator[Line]:
     yield 1, "INFO: including mount point rootfs ('/') in backup"
+    if backup.machine.has_media:
+        yield 1, "INFO: excluding volume mount point mp0 ('/media') from backup (disabled)"
     if mode == "snapshot":
         yield 1, "INFO: create storage snapshot 'vzdump'"
     yield 2, f"INFO: creating vzdump archive '{_path(backup)}'"
-    yield seconds, f"INFO: Total bytes written: {backup.size * 2} ({_size(backup.size * 2)})"
+    written = backup.size * (2 if backup.form else 1)
+    yield seconds, f"INFO: Total bytes written: {written} ({_size(written)})"
     if mode == "snapshot":
         yield seconds, "INFO: cleanup temporary 'vzdump' snapshot"
 

@@ -52,7 +52,8 @@ class History:
             self._last_snapshot = turn, self._snapshot(turn)
         snapshot = self._last_snapshot[1]
         if snapshot and snapshot.starttime <= now < snapshot.endtime:
-            locks[snapshot.guest] = "snapshot"
+            told = self._tasks.find(snapshot.node, snapshot.upid)  # somebody may have stopped it
+            locks |= {snapshot.guest: "snapshot"} if told is None or told.runs(now) else {}
         return locks
 
     def _tell(self, new: Iterable[Task]) -> None:

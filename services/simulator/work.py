@@ -80,6 +80,7 @@ class Work:
 
     def stop(self, task: Task, at: float) -> None:
         """End a task that runs, as a signal does."""
+        self.version += 1
         job = next((job for job in self._jobs if job.task is task), None)
         task.end(self._began + at, "interrupted by signal" if task.type == "vzdump" else "received interrupt")
         if job:

@@ -180,7 +180,7 @@ class World:
             lock = locks.get(int(row["vmid"]))
             if lock:
                 row["lock"] = lock
-            if self.is_managed(int(row["vmid"])):
+            if row.get("name") in _MANAGED:
                 row["hastate"] = "started" if row["status"] == "running" else "stopped"
 
 

@@ -27,6 +27,10 @@ def rooms(shared: Shared) -> list[Room]:
             proxied=True, takes={"current": SWITCH, "snapshot": config_id},
         ),
         Room(
+            path="/nodes/{node}/{kind}/{vmid}/feature", answer=hall.feature, at="/vms/{vmid}", needs=_AUDIT,
+            proxied=True, takes={"feature": ("snapshot", "clone", "copy"), "snapname": config_id}, must=("feature",),
+        ),
+        Room(
             path="/nodes/{node}/lxc/{vmid}/interfaces",
             answer=hall.container, at="/vms/{vmid}", needs=_AUDIT, proxied=True,
         ),
@@ -68,6 +72,16 @@ class _Hall:
         if name and snapshot is None:
             return answers.failed(f"snapshot '{name}' does not exist")
         return answers.data(config(self._world, self._world.machines[call.vmid], at, snapshot=snapshot))
+
+    def feature(self, call: Call) -> Answer:
+        """Whether its disks can do that. Copies all of them can, and the clones of a template."""
+        node, kind = call.place["node"], call.place["kind"]
+        if not self._world.has(node, kind, call.vmid):
+            return missing_guest(node, kind, call.vmid)
+        machine = self._world.machines[call.vmid]
+        able = {"snapshot": machine.keeps_snapshots, "clone": machine.entry.template, "copy": True}
+        nodes = {"nodes": [node]} if kind == "qemu" else {}
+        return answers.data({"hasFeature": int(able[call.text("feature")])} | nodes)
 
     def container(self, call: Call) -> Answer:
         """Of one that is off Proxmox has nothing to say, and says that."""

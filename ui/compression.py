@@ -1,0 +1,80 @@
+"""What is sent is compressed: pages each time, and files, which are the same for everybody, once."""
+
+import asyncio
+import gzip
+import hashlib
+import re
+from collections.abc import Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SMALLEST = 600
+MOST_BYTES = 32 * 1024 * 1024
+"""Of files, as they lie on the disk, whose compressed form is kept; NiceGUI's own are less than that."""
+
+_STRONG = re.compile(r'"[^"]*"')
+
+
+class Compression:
+    """Wraps everything. `is_file` tells of a path whether a file of anybody's lies there. NiceGUI looks for `.app`."""
+
+    def __init__(self, app: ASGIApp, is_file: Callable[[str], object]) -> None:
+        self.app = app
+        self._other = GZipMiddleware(app, minimum_size=SMALLEST)
+        self._is_file = is_file
+        self._packed: dict[bytes, asyncio.Task[bytes]] = {}
+        self._room = MOST_BYTES
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        packs = scope["type"] == "http" and "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        if packs and self._is_file(scope["path"]):
+            return await self.app(scope, receive, self._packing(send))
+        return await self._other(scope, receive, send)
+
+    def _packing(self, send: Send) -> Send:
+        held: list[Message] = []  # until the whole file is there
+
+        async def wrapped(message: Message) -> None:
+            held.append(message)
+            if message["type"] == "http.response.start" or message.get("more_body"):
+                return
+            start, *parts = held
+            body = b"".join(part.get("body", b"") for part in parts)
+            headers = MutableHeaders(raw=start["headers"])
+            headers.add_vary_header("Accept-Encoding")
+            if start["status"] == 200 and len(body) >= SMALLEST and "content-encoding" not in headers:
+                body = await self._pack(body, headers)
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+
+        return wrapped
+
+    async def _pack(self, body: bytes, headers: MutableHeaders) -> bytes:
+        """The shorter of the two forms, and the headers that go with it."""
+        packed = await self._packed_once(body)
+        if not packed:
+            return body
+        headers["Content-Encoding"] = "gzip"
+        headers["Content-Length"] = str(len(packed))
+        if _STRONG.fullmatch(etag := headers.get("etag", "")):
+            headers["ETag"] = f"W/{etag}"  # a strong one would say that both forms are the same bytes
+        return packed
+
+    async def _packed_once(self, body: bytes) -> bytes:
+        """By what is in the file: nobody has to notice that it has changed."""
+        digest = hashlib.sha256(body).digest()
+        packing = self._packed.get(digest)
+        if packing is None:
+            packing = asyncio.create_task(asyncio.to_thread(_gzipped, body))
+            if len(body) <= self._room:
+                self._room -= len(body)
+                self._packed[digest] = packing
+        return await asyncio.shield(packing)
+
+
+def _gzipped(body: bytes) -> bytes:
+    """Empty where that would be no shorter, as of pictures."""
+    packed = gzip.compress(body, mtime=0)
+    return packed if len(packed) < len(body) else b""
