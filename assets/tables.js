@@ -37,9 +37,9 @@
 
   // What stands in each column of a row, and the row's class.
   const KINDS = {
-    task: ({ state, what, about, href, node, nodeHref, words, user, at, utc, link: way, label }) => ({
+    task: ({ state, what, task, about, href, node, nodeHref, words, user, at, utc, link: way, label }) => ({
       class: `pg-task-${state}`,
-      what: [what],
+      what: [link(task, what)],
       about: [about && (href ? link(href, about) : name(about))],
       node: [link(nodeHref, node, "pg-plain-name")],
       state: [dot(), name(words)],

@@ -8,7 +8,18 @@ from dataclasses import replace
 import pytest
 
 from services import audit as audit_module
-from services.actions import Actions, BackUp, Need, Power, RollBack, TakeSnapshot, grant_command, missing, orders_for
+from services.actions import (
+    Actions,
+    BackUp,
+    Need,
+    Power,
+    RollBack,
+    TakeSnapshot,
+    grant_command,
+    missing,
+    needs_to_stop,
+    orders_for,
+)
 from services.actions import actions as room
 from services.errors import Outage, PrivilegeMissing, StoreUnavailable, UnderWay, Unreachable
 from services.proxmox import Guest, Permissions, Resources, Task
@@ -212,6 +223,33 @@ async def test_a_task_is_stopped(actions, feed, audit, alice):
     await actions.stop_task(alice, UPID)
     assert feed.sent == {UPID: 1}
     assert audit.noted == [(f"stop-task {UPID}", "ok", "alice@pve", "")]
+
+
+async def test_only_who_may_stops_a_task(actions, feed, audit, alice):
+    """One that others have begun takes Sys.Modify on its node; without that nothing is sent, and it is noted."""
+    other = UPID.replace("alice@pve", "bob@pve")
+    with pytest.raises(PrivilegeMissing) as caught:
+        await actions.stop_task(alice, other)
+    assert (caught.value.path, caught.value.privilege) == ("/nodes/pve1", "Sys.Modify")
+    assert feed.sent == {}
+    feed.rights = {"/nodes": {"Sys.Modify": True}}
+    await actions.stop_task(alice, other)
+    assert feed.sent == {other: 1}
+    assert [outcome for _, outcome, *_ in audit.noted] == ["PrivilegeMissing", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("upid", "principal", "free"),
+    [
+        (UPID, "alice@pve", True),
+        (UPID.replace("alice@pve", "alice@pve!ci"), "alice@pve", True),
+        (UPID, "alice@pve!ci", False),
+        (UPID, "alice@pv", False),
+    ],
+)
+def test_whose_task_it_is(upid, principal, free):
+    """One's own is one's own to stop, and an account's are its tokens' tasks too, but not the other way round."""
+    assert (not needs_to_stop(upid, principal)) == free
 
 
 @pytest.mark.parametrize(

@@ -402,17 +402,15 @@ def test_tasks_are_told_in_words(visit, pve):
 def test_which_tasks_stands_in_the_address(visit):
     """Failed tasks alone, and those of a node, are chosen by switches that the address keeps."""
     page = visit("/tasks?failed=1&node=pve2")
-    toggle, nodes = page.get_by_role("button", name=text.TASKS_FAILED_ONLY), page.get_by_label(text.COLUMN_NODE)
-    expect(toggle).to_have_attribute("aria-pressed", "true")
+    states, nodes = page.get_by_label(text.TASK_STATE), page.get_by_label(text.COLUMN_NODE)
+    expect(states).to_have_value("failed")
     expect(nodes).to_have_value("pve2")
     expect(page.locator("tr.pg-task-failed").first).to_contain_text("job errors")
     expect(rows(page).filter(has=page.locator(":scope:not(.pg-task-failed)"))).to_have_count(0)
     nodes.select_option("")
-    expect(page).to_have_url(re.compile(r"/tasks\?failed=1$"))
+    expect(page).to_have_url(re.compile(r"/tasks\?outcome=failed$"))
     expect(rows(page).filter(has_text="pve1").first).to_contain_text("start failed: QEMU exited with code 1")
-    toggle.focus()
-    page.keyboard.press("Space")
-    expect(page).to_have_url(re.compile(r"/tasks$"))
+    states.select_option("")
     expect(page.locator("td.pg-task-state", has_text="OK").first).to_be_visible()
     nodes.select_option("pve3")
     expect(page).to_have_url(re.compile(r"/tasks\?node=pve3$"))
@@ -438,7 +436,7 @@ def test_the_tasks_of_a_guest(visit):
     page = visit(f"/tasks?guest={vmid}")
     expect(rows(page).first).to_contain_text("vaultwarden")
     assert set(page.locator("td.pg-task-about").all_inner_texts()) == {"vaultwarden"}
-    page.get_by_role("button", name="Guest vaultwarden").click()
+    page.get_by_label(text.GUEST, exact=True).select_option("")
     expect(page).to_have_url(re.compile(r"/tasks$"))
     expect(rows(page).filter(has_not_text="vaultwarden").first).to_be_visible()
 
@@ -457,10 +455,10 @@ def test_a_node_that_is_away_has_no_tasks_to_tell(visit, world, pve):
 
 
 def test_without_tasks_there_is_a_sentence(visit):
-    """An account that has begun none, and may see no others, reads so; with the switch, that none has failed."""
+    """An account that has begun none, and may see no others, reads so; of failed ones, that none has failed."""
     page = visit("/tasks", "kid@pve")
     expect(page.get_by_role("heading", name=text.TASKS_NONE)).to_be_visible()
-    page.get_by_role("button", name=text.TASKS_FAILED_ONLY).click()
+    page.get_by_label(text.TASK_STATE).select_option("failed")
     expect(page.get_by_role("heading", name=text.TASKS_NONE_FAILED)).to_be_visible()
 
 

@@ -125,7 +125,7 @@ def test_failed_tasks_by_node():
     shown = picture(Health(quorate=True, failed=(task("b"), task("a"), task("b")), unprotected=()))
     failed = tile(shown, "failed")
     assert (failed.value, failed.level) == ("3", Level.WARNING)
-    assert failed.parts == (("a 1", "/tasks?failed=1&node=a"), ("b 2", "/tasks?failed=1&node=b"))
+    assert failed.parts == (("a 1", "/tasks?outcome=failed&node=a"), ("b 2", "/tasks?outcome=failed&node=b"))
 
 
 def test_guests_without_a_backup():

@@ -62,7 +62,7 @@ def test_names_change_no_address():
     path = urlsplit(node_address(ODD)).path
     assert (path.count("/"), unquote(path)) == (2, f"/nodes/{ODD}")
     query = parse_qs(urlsplit(tasks_address(failed=True, node=ODD)).query)
-    assert query == {"failed": ["1"], "node": [ODD]}
+    assert query == {"outcome": ["failed"], "node": [ODD]}
 
 
 def test_the_guests_of_a_node_are_a_search():

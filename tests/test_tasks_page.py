@@ -1,13 +1,16 @@
 """The page of tasks: what could not be read is said to be so, and never taken for none."""
 
+import json
 import re
 
 import pytest
 
+from services.simulator.catalogue import vmid_of
 from services.simulator.simulator import Fault
 from tests import harness
 from tests.socket_client import laboratory, load, signed_in, tab
-from ui.tasks_page import MOST_SHOWN, counted
+from ui.task_filter import MOST_SHOWN, Wanted
+from ui.tasks_page import counted
 
 FORGETFUL = '''
 """Proxgate that knows tasks for two seconds."""
@@ -22,7 +25,7 @@ from ui.__main__ import main
 main()
 '''
 
-UNREAD, NONE, NONE_FAILED = "The tasks could not be read", "No tasks to see", "No task has failed"
+UNREAD, NONE_SUCH = "The tasks could not be read", "No such tasks"
 
 
 @pytest.fixture
@@ -30,6 +33,22 @@ def pve():
     """A Proxmox of each test's own, whose faults are no other's."""
     with harness.simulator() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def site(valkey_url):
+    """The program on a Proxmox with which nothing is wrong."""
+    with harness.simulator() as calm:
+        settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "which-tasks:", **harness.for_proxmox(calm)}
+        with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as up:
+            yield up
+
+
+@pytest.fixture(scope="module")
+def client(site):
+    """The administrator's browser."""
+    with signed_in(site) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -103,4 +122,69 @@ async def test_none(root):
     page = load(client, "/tasks?guest=99999")
     async with tab(lab, client, page) as up:
         await up.until(lambda: said(page, up), 20)
-        assert said(page, up) == {NONE}
+        assert said(page, up) == {NONE_SUCH}
+
+
+def rows(page, up):
+    """The rows of the table, as the browser has them to draw."""
+    sent = [event[1] for _, event in up.events() if event[0] == "update"]
+    found = [one for elements in (page.elements, *sent) for one in elements.values() if isinstance(one, dict)]
+    told = [one["props"]["data-rows"] for one in found if "data-rows" in one.get("props", {})]
+    return json.loads(told[-1])
+
+
+def choice(page, label):
+    """The message with which one of the choices is made."""
+    found = (item for item in page.elements.items() if item[1].get("props", {}).get("aria-label") == label)
+    id, one = next(found)
+    listener = one["events"][0]["listener_id"]
+    return lambda value: {
+        "id": int(id), "client_id": page.client_id, "listener_id": listener, "args": [json.dumps(value)]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("address", "column", "values"),
+    [
+        ("/tasks?failed=1", "state", {"failed"}),
+        ("/tasks?outcome=failed&kind=vzdump", "state", {"failed"}),
+        ("/tasks?outcome=well&kind=vzdump", "state", {"well"}),
+        ("/tasks?outcome=well&node=pve2", "node", {"pve2"}),
+        ("/tasks?kind=aptupdate", "what", {"Refresh of the package lists"}),
+        (f"/tasks?user=root@pam&kind=vzsnapshot&guest={vmid_of('traefik')}&outcome=well", "about", {"traefik"}),
+    ],
+)
+async def test_which_tasks(site, client, address, column, values):
+    """State, node, guest, person and kind leave out all others, in what the pictures have and in what nodes tell."""
+    page = load(client, address)
+    async with tab(site, client, page) as up:
+        await up.until(lambda: rows(page, up), 20)
+        assert {row[column] for row in rows(page, up)} == values
+
+
+async def test_a_choice_is_among_what_is_offered(site, client):
+    """Nodes, people, kinds and guests that were seen can be chosen; what was never offered changes nothing."""
+    page = load(client, "/tasks")
+    async with tab(site, client, page) as up:
+        await up.until(lambda: "Refresh of the package lists" in str(up.frames) + str(page.elements), 20)
+        await up.until(lambda: len({row["what"] for row in rows(page, up)}) > 1, 20)
+        before = rows(page, up)
+        await up.emit("event", choice(page, "Task")("never-offered"))
+        await up.emit("event", choice(page, "Guest")("0"))
+        await up.emit("event", choice(page, "Task")("vzdump"))
+        await up.until(lambda: {row["what"] for row in rows(page, up)} <= {"Backup", "Backup job"}, 20)
+        assert before
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"outcome": "boiled"}, Wanted()),
+        ({"guest": "1/../2"}, Wanted()),
+        ({"guest": "104", "kind": "qmstart"}, Wanted(guest=104, kind="qmstart")),
+    ],
+)
+def test_what_makes_no_sense_in_an_address_does_not_matter(given, kept):
+    """An address that somebody has mangled shows more, and never breaks."""
+    empty = dict.fromkeys(("outcome", "node", "guest", "user", "kind"), "")
+    assert Wanted.of_address(**empty | given) == kept

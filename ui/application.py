@@ -118,7 +118,7 @@ def compose(parts: Parts) -> ASGIApp:
     guest_page.create(feed, actions)
     node_page.create(feed)
     storage_page.create(feed)
-    tasks_page.create(feed)
+    tasks_page.create(feed, actions)
     my_sessions.create(sessions)
     strays.create()
     nicegui_app.router.redirect_slashes = False

@@ -1,6 +1,5 @@
 """One guest: how it is now and was lately, how to reach it, what was done with it."""
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, TypeVar
 
@@ -27,7 +26,7 @@ from ui.facts import Facts, Notice, section
 from ui.first_picture import first_picture
 from ui.guest_search import state_of
 from ui.layout import frame
-from ui.links import node_address, tasks_address
+from ui.links import VMID, node_address, tasks_address
 from ui.meters import Meter
 from ui.order_bar import OrderBar
 from ui.orders import Orders
@@ -46,7 +45,6 @@ STATUS_SECONDS, SLOW_SECONDS = 10, 30
 
 MOST_TASKS, MOST_ADDRESSES = 10, 50
 
-VMID = re.compile(r"[1-9][0-9]{0,8}")
 
 T = TypeVar("T")
 
@@ -119,10 +117,10 @@ class Board:
     def __init__(self, ask: Questions, actions: Actions, span: str) -> None:
         self._ask = ask
         self._node = self._moved = ""
+        self._guest: Guest | None = None
         self._head = Head(ask.vmid)
         self._trouble = Trouble()
         self._notice = Notice()
-        self._guest: Guest | None = None
         self._orders = OrderBar(Orders(actions, lambda: self._guest))
         with ui.element("div").classes("pg-board") as self._room:
             self._gauges = Gauges()

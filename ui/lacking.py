@@ -9,6 +9,7 @@ from ui import text
 from ui.theme import Tag, icon
 
 _numbers = count(1)
+_MARKS = ("aria-disabled", "popovertarget")
 _COPY = """(event) => {
   const button = event.currentTarget;
   navigator.clipboard?.writeText(button.previousElementSibling.textContent).then(() => {
@@ -39,8 +40,18 @@ class Lacking:
         self._told: Need | None = None
         self._place = Tag("div", "", {"id": self.name, "popover": "auto"}, classes="pg-popover pg-lacking")
 
-    def show(self, need: Need, principal: str) -> None:
-        """Say what is lacking."""
+    def mark(self, button: Tag, need: Need | None, principal: str) -> None:
+        """Grey is what one may not do; it can be reached and pressed all the same, and then says why."""
+        if need is not None:
+            self._show(need, principal)
+        marks = {"aria-disabled": "true", "popovertarget": self.name} if need else {}
+        if {name: button.props[name] for name in _MARKS if name in button.props} != marks:
+            for name in _MARKS:
+                button.props.pop(name, None)
+            button.props.update(marks)
+            button.update()
+
+    def _show(self, need: Need, principal: str) -> None:
         if need == self._told:
             return
         self._told = need

@@ -16,6 +16,7 @@ from services.feed import Feed
 from services.proxmox.userid import split_userid
 from services.sessions import Session
 from ui import pickers, text
+from ui.bell import Bell
 from ui.clocks import Clocks
 from ui.head import head
 from ui.links import STORAGE, TASKS
@@ -50,7 +51,7 @@ def frame(title: str, *scripts: str) -> Generator[None]:
     """Draw the shell around the page, which may have scripts of its own."""
     session = current_session()
     tab_title = TabTitle(title)
-    head("page.js", "palette.js", *scripts)
+    head("page.js", "palette.js", "bell.js", *scripts)
     drawer = _navigation()
     with ui.header(elevated=False).classes("pg-header"):
         menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")
@@ -61,6 +62,7 @@ def frame(title: str, *scripts: str) -> Generator[None]:
             logo(28)
             Tag("span", text.PRODUCT, classes="pg-brand-name")
         palette_button()
+        bell = Bell(session.principal)
         _account(session)
     with ui.context.client.layout:
         Tag("a", text.SKIP_TO_CONTENT, {"href": "#content"}, classes="pg-skip").move(target_index=0)
@@ -75,6 +77,7 @@ def frame(title: str, *scripts: str) -> Generator[None]:
     for feed in _feeds:
         watch(feed, tab_title.show)
         watch(feed, palette.show)
+        watch(feed, bell.show)
     for clocks in _clocks:
         clocks.draw()
 

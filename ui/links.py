@@ -1,6 +1,10 @@
 """Addresses of our own pages. Names come from Proxmox and may hold anything: they are quoted here, and nowhere else."""
 
+import re
 from urllib.parse import quote, urlencode
+
+VMID = re.compile(r"[1-9][0-9]{0,8}")
+"""A guest's number, as an address names it."""
 
 TASKS, STORAGE = "/tasks", "/storage"
 
@@ -40,8 +44,8 @@ def task_address(upid: str) -> str:
     return f"{TASKS}?{urlencode({'task': upid})}"
 
 
-def tasks_address(*, failed: bool = False, node: str = "", guest: int | None = None) -> str:
+def tasks_address(*, failed: bool = False, node: str = "", guest: int | None = None, user: str = "") -> str:
     """The list of tasks, of these alone."""
-    wanted = {"failed": int(failed) or "", "node": node, "guest": guest or ""}
+    wanted = {"outcome": "failed" * failed, "node": node, "guest": guest or "", "user": user}
     query = urlencode({name: value for name, value in wanted.items() if value})
     return f"{TASKS}?{query}" if query else TASKS

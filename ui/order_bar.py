@@ -48,7 +48,7 @@ class OrderBar:
         for action in ACTIONS:
             button = self._buttons[action]
             button.set_visibility(action in possible and not busy)
-            self._mark(action, button)
+            self._lacking.mark(button, self._orders.lacking(Power(action)), self._orders.principal)
         self._pending.set_visibility(busy)
         self._words.set_text(self._going_on())
         self._log.set_visibility(self._task is not None)
@@ -60,18 +60,6 @@ class OrderBar:
         if self._task is not None:
             return text.GOES_ON.format(task=text.task(self._task))
         return text.SENT.format(order=text.order(self._orders.sent.name)) if self._orders.sent else ""
-
-    def _mark(self, action: PowerAction, button: Tag) -> None:
-        """Grey is what one may not do; it can be reached and pressed all the same, and then says why."""
-        need = self._orders.lacking(Power(action))
-        if need is not None:
-            self._lacking.show(need, self._orders.principal)
-        marks = {"aria-disabled": "true", "popovertarget": self._lacking.name} if need else {}
-        if {name: button.props[name] for name in ("aria-disabled", "popovertarget") if name in button.props} != marks:
-            for name in ("aria-disabled", "popovertarget"):
-                button.props.pop(name, None)
-            button.props.update(marks)
-            button.update()
 
     def _button(self, action: PowerAction) -> Tag:
         look = "pg-primary" if action in _FIRST else "pg-quiet"

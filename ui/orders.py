@@ -28,15 +28,13 @@ class Orders:
         self._confirm = Confirm()
         self._failure = Failure()
         self._toast = Toast()
+        self.principal = current_session().principal
+        """Who acts."""
+
         self.sent: Order | None = None
         """What was sent from here and has not ended yet."""
 
         regularly(RIGHTS_SECONDS, self._learn)
-
-    @property
-    def principal(self) -> str:
-        """Who acts."""
-        return current_session().principal
 
     def on_news(self, listener: Callable[[], None]) -> None:
         """Call it whenever rights are known anew, an order is sent, or one has ended."""

@@ -1,30 +1,62 @@
 """A table of tasks: what, about whom, where, how it went, by whom, and when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+from nicegui import ui
 
 from services.proxmox import Guest, Task
 from ui import text
-from ui.links import guest_address, node_address
+from ui.links import VMID, guest_address, node_address, task_address
 from ui.proxmox_links import proxmox_address
 from ui.tables import Row, Table
 from ui.units import iso, utc
 
+_OPEN = """(event) => {
+  const link = event.target.closest(".pg-task-what a");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return; // in a tab of its own
+  event.preventDefault();
+  const upid = link.closest("tr").dataset.key;
+  proxgate.setAddress("task", upid);
+  emit(upid);
+}"""
+_SHORTEST_VMID = 3  # digits: below 100 it is another thing's number
+
 
 class TaskTable:
-    """Tasks in the order given; `leave_out` names columns that would say the same in every row."""
+    """Tasks in the order given; `leave_out` names columns that would say the same in every row.
 
-    def __init__(self, *leave_out: str) -> None:
+    Each leads to its log, on the page of tasks; on that page `opens` shows it at once.
+    """
+
+    def __init__(self, *leave_out: str, opens: Callable[[str], None] | None = None) -> None:
         columns = {name: label for name, label in _columns().items() if name not in leave_out}
-        self._table = Table("task", columns)
+        with ui.element("div") as place:
+            self._table = Table("task", columns)
+        if opens is not None:
+            place.on("click", lambda event: opens(str(event.args)), js_handler=_OPEN)
 
     def show(self, tasks: Sequence[Task], guests: Mapping[int, Guest]) -> None:
         """Draw these; guests have names where this account may see them."""
-        self._table.show([_row(task, _about(task, guests)) for task in tasks])
+        self._table.show([_row(task, guests.get(guest_of(task) or 0)) for task in tasks])
 
 
 def by_vmid(guests: Sequence[Guest]) -> Mapping[int, Guest]:
     """The guests that this account may see, to be named in tasks."""
     return {guest.vmid: guest for guest in guests}
+
+
+def outcome_of(task: Task) -> str:
+    """How it went, in one word of `ui.words.OUTCOMES`."""
+    if task.running:
+        return "running"
+    if task.failed:
+        return "failed"
+    return "well" if task.status == "OK" else "warning"
+
+
+def guest_of(task: Task) -> int | None:
+    """The guest that it is about, where that is one."""
+    return int(task.id) if VMID.fullmatch(task.id) and len(task.id) >= _SHORTEST_VMID else None
 
 
 def _columns() -> Mapping[str, str]:
@@ -44,11 +76,12 @@ def _row(task: Task, guest: Guest | None) -> Row:
     return {
         "key": task.upid,
         "what": text.task(task),
+        "task": task_address(task.upid),
         "about": (guest.name or task.id) if guest else task.id,
         "href": guest_address(guest.vmid) if guest else "",
         "node": task.node,
         "nodeHref": node_address(task.node),
-        "state": _state(task),
+        "state": outcome_of(task),
         "words": text.task_state(task),
         "user": task.user,
         "at": iso(task.starttime),
@@ -58,18 +91,6 @@ def _row(task: Task, guest: Guest | None) -> Row:
     }
 
 
-def _about(task: Task, guests: Mapping[int, Guest]) -> Guest | None:
-    return guests.get(int(task.id)) if task.id.isascii() and task.id.isdecimal() else None
-
-
 def _keeper(task: Task, guest: Guest | None) -> tuple[str, str]:
     """Whose history has the task in Proxmox's interface: a guest's tells only of the node on which it is now."""
     return (guest.type, str(guest.vmid)) if guest and guest.node == task.node else ("node", task.node)
-
-
-def _state(task: Task) -> str:
-    if task.running:
-        return "running"
-    if task.failed:
-        return "failed"
-    return "well" if task.status == "OK" else "warning"

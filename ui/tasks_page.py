@@ -1,59 +1,37 @@
-"""Tasks of the cluster, newest first: `/tasks?failed=1&node=pve1&guest=104` shows some of them alone.
+"""Tasks of the cluster, newest first; `ui/task_filter.py` shows some of them alone, `ui/one_task.py` one with its log.
 
-The latest are in every picture. Those of one node or guest, which go further back, are asked for.
+The latest are in every picture. Those of one kind or another, which go further back, are asked for.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from nicegui import ui
 
+from services.actions import Actions
 from services.errors import ProxmoxError, StoreError
 from services.feed import Feed, Picture
 from services.feed.checkup import MOST_FAILED
-from services.proxmox import Task, TaskFilter, failed_since
+from services.proxmox import Task
 from services.sessions import Session
 from ui import text
 from ui.facts import Notice, empty
-from ui.guest_page import VMID
 from ui.layout import frame
+from ui.one_task import OneTask
 from ui.part import Part
 from ui.sight import regularly, watch
+from ui.task_filter import MOST_SHOWN, Tools, Wanted
 from ui.task_table import TaskTable, by_vmid
-from ui.theme import Tag, icon
+from ui.theme import Tag
 from ui.trouble import Trouble
 from ui.units import number
 from ui.visit import current_session
 
 PERIOD_SECONDS = 10
-MOST_SHOWN, AT_ONCE = 300, 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """Which tasks are shown: failed ones of the last day, of one node, of one guest; all of it together too."""
-
-    failed: bool = False
-    node: str = ""
-    guest: int | None = None
-
-    def keeps(self, task: Task) -> bool:
-        """Whether this is one of them."""
-        return (
-            (not self.failed or task.failed)
-            and (not self.node or task.node == self.node)
-            and (self.guest is None or task.id == str(self.guest))
-        )
-
-    def of_node(self, now: float) -> TaskFilter:
-        """As a node is asked for them."""
-        if self.failed:
-            return failed_since(now, limit=MOST_SHOWN, vmid=self.guest)
-        return TaskFilter(source="all", vmid=self.guest, limit=MOST_SHOWN)
+AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,24 +52,29 @@ class Found:
         return not (self.silent or self.unread)
 
 
-def create(feed: Feed) -> None:
+def create(feed: Feed, actions: Actions) -> None:
     """Register the page."""
 
     @ui.page("/tasks")
-    def tasks_page(failed: str = "", node: str = "", guest: str = "") -> None:
-        number = int(guest) if VMID.fullmatch(guest) else None
-        with frame(text.TASKS_TITLE, "times.js", "tables.js"):
-            board = Board(feed, Wanted(failed=failed not in {"", "0"}, node=node, guest=number))
+    def tasks_page(
+        outcome: str = "", node: str = "", guest: str = "", user: str = "", kind: str = "", task: str = "",
+        failed: str = "",
+    ) -> None:  # fmt: skip
+        outcome = outcome or "failed" * (failed not in {"", "0"})  # as it was called once
+        wanted = Wanted.of_address(outcome=outcome, node=node, guest=guest, user=user, kind=kind)
+        with frame(text.TASKS_TITLE, "times.js", "tables.js", "log.js"):
+            board = Board(feed, actions, wanted, task)
         watch(feed, board.show)
 
 
 class Board:
     """The page's contents; `show` draws a new picture over the old one."""
 
-    def __init__(self, feed: Feed, wanted: Wanted) -> None:
+    def __init__(self, feed: Feed, actions: Actions, wanted: Wanted, upid: str) -> None:
         self._feed = feed
         self._wanted = wanted
         self._picture = Picture()
+        self._found = Found()
         self._trouble = Trouble()
         self._tools = Tools(self._choose)
         self._silent = Notice()
@@ -99,19 +82,24 @@ class Board:
             self._part = Part(self._draw, self._find, about=self._asked, of_node=lambda: self._wanted.node)
         with self._part:
             self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
-            self._table = TaskTable()
+            self._table = TaskTable(opens=self._open)
             self._unread = empty(text.TASKS_UNREAD, text.TASKS_UNREAD_WHY)
             self._none = empty(text.TASKS_NONE, text.TASKS_NONE_WHY)
+            self._none_such = empty(text.TASKS_NONE_SUCH, text.TASKS_NONE_SUCH_WHY)
             self._none_failed = empty(text.TASKS_NONE_FAILED, text.TASKS_NONE_FAILED_WHY)
-        for room in (self._unread, self._none, self._none_failed):
+        for room in (self._unread, self._none, self._none_such, self._none_failed):
             room.set_visibility(False)
         self._refresh_soon = regularly(PERIOD_SECONDS, self._part.refresh)
+        self._one = OneTask(feed, actions)
+        if upid:
+            self._open(upid)
 
     def show(self, picture: Picture) -> None:
         """Draw what is new; keep, greyed, what could not be read anew."""
         before, self._picture = self._asked(), picture
         self._trouble.show(picture)
         self._tools.show(picture, self._wanted)
+        self._one.show(picture, self._found.tasks)
         self._room.classes(**{"add" if picture.error else "remove": "pg-stale"})
         self._show_told()
         if self._asked() not in {None, before}:
@@ -123,6 +111,10 @@ class Board:
         self._part.forget()
         self._show_told()
         await self._part.refresh()
+
+    def _open(self, upid: str) -> None:
+        self._one.open(upid)
+        self._one.show(self._picture, self._found.tasks)
 
     def _show_told(self) -> None:
         """Show what the picture has of them, if that is all."""
@@ -139,7 +131,7 @@ class Board:
         session, wanted = current_session(), self._wanted
         if wanted.node:
             tasks = await self._ask_node(session, wanted.node, wanted)
-            return Found(tasks=tasks, cut=len(tasks) >= MOST_SHOWN)
+            return Found(tasks=tuple(filter(wanted.keeps, tasks)), cut=len(tasks) >= MOST_SHOWN)
         return await self._ask_nodes(session, wanted)
 
     async def _ask_nodes(self, session: Session, wanted: Wanted) -> Found:
@@ -158,7 +150,7 @@ class Board:
         silent = tuple(node for node, answer in zip(nodes, answers, strict=True) if answer is None)
         told = [answer for answer in answers if answer is not None]
         return Found(
-            tasks=_newest(task for answer in told for task in answer),
+            tasks=_newest(task for answer in told for task in answer if wanted.keeps(task)),
             silent=silent,
             unread=not told,
             cut=any(len(answer) >= MOST_SHOWN for answer in told),
@@ -172,80 +164,18 @@ class Board:
         )
 
     def _draw(self, found: Found) -> None:
-        shown = found.tasks[:MOST_SHOWN]
+        self._found, shown = found, found.tasks[:MOST_SHOWN]
         self._loading.set_visibility(False)
         self._table.show(shown, by_vmid(self._picture.resources.guests))
-        self._tools.count(found, self._wanted)
-        self._unread.set_visibility(not shown and not found.whole)
-        self._none.set_visibility(not shown and found.whole and not self._wanted.failed)
-        self._none_failed.set_visibility(not shown and found.whole and self._wanted.failed)
-        self._silent.say(" ".join(text.NODE_SILENT.format(node=node) for node in found.silent))
-
-
-class Tools:
-    """What is shown: failed tasks alone, a node's, a guest's."""
-
-    def __init__(self, choose: Callable[..., Awaitable[None]]) -> None:
-        self._choose = choose
-        self._nodes: tuple[str, ...] | None = None
-        with Tag("div", "", {"role": "group", "aria-label": text.TASKS_FILTER}, classes="pg-tools") as self.room:
-            self._failed = Tag("button", "", {"type": "button"}, classes="pg-button pg-quiet pg-toggle")
-            with self._failed:
-                icon("check", size=18)
-                Tag("span", text.TASKS_FAILED_ONLY)
-            self._node = Tag("select", "", {"aria-label": text.COLUMN_NODE}, classes="pg-select")
-            self._guest = Tag(
-                "button", "", {"type": "button", "title": text.TASKS_ANY_GUEST}, classes="pg-button pg-quiet"
-            )
-            with self._guest:
-                self._guest_name = Tag("bdi", "")
-                icon("cross", size=16)
-            self._count = Tag("span", "", {"role": "status"}, classes="pg-count")
-        self._failed.on("click", self._toggle, js_handler=_TOGGLE)
-        self._node.on("change", self._choose_node, js_handler=_CHOOSE)
-        self._guest.on("click", partial(choose, guest=None), js_handler=_ANY_GUEST)
-
-    def show(self, picture: Picture, wanted: Wanted) -> None:
-        """Draw what is chosen, and what there is to choose."""
-        _set(self._failed, "aria-pressed", str(wanted.failed).lower())
-        self._guest.set_visibility(wanted.guest is not None)
-        self._guest_name.set_text(_guest_name(picture, wanted))
-        nodes = tuple(sorted({node.node for node in picture.resources.nodes} | {wanted.node} - {""}))
-        if nodes != self._nodes:
-            self._nodes = nodes
-            self._node.clear()
-            with self._node:
-                Tag("option", text.TASKS_ALL_NODES, {"value": ""})
-                for node in nodes:
-                    Tag("option", node, {"value": node})
-        _set(self._node, "value", wanted.node)
-
-    def count(self, found: Found, wanted: Wanted) -> None:
-        """Say how many there are to see, or that these are the newest of them."""
+        self._tools.show(self._picture, self._wanted, found.tasks)
         total = len(found.tasks)
-        self._count.set_text(counted(total, cut=found.cut, of_last_day=wanted.failed) if total else "")
-
-    async def _toggle(self, event: Any) -> None:
-        await self._choose(failed=event.args == "1")
-
-    async def _choose_node(self, event: Any) -> None:
-        if event.args in {"", *(self._nodes or ())}:
-            await self._choose(node=event.args)
-
-
-_TOGGLE = """(event) => {
-  const on = event.currentTarget.ariaPressed === "true" ? "" : "1";
-  proxgate.setAddress("failed", on);
-  emit(on);
-}"""
-_CHOOSE = """(event) => {
-  proxgate.setAddress("node", event.target.value);
-  emit(event.target.value);
-}"""
-_ANY_GUEST = """() => {
-  proxgate.setAddress("guest", "");
-  emit();
-}"""
+        self._tools.count(counted(total, cut=found.cut, of_last_day=self._wanted.failed) if total else "")
+        self._unread.set_visibility(not shown and not found.whole)
+        none = not shown and found.whole
+        self._none.set_visibility(none and self._wanted.everything)
+        self._none_failed.set_visibility(none and self._wanted.failed)
+        self._none_such.set_visibility(none and not self._wanted.everything and not self._wanted.failed)
+        self._silent.say(" ".join(text.NODE_SILENT.format(node=node) for node in found.silent))
 
 
 def _told(picture: Picture, wanted: Wanted) -> Found | None:
@@ -253,14 +183,16 @@ def _told(picture: Picture, wanted: Wanted) -> Found | None:
 
     Tasks of the whole cluster that Proxmox does not tell are not asked of each node: that would be a storm in trouble.
     """
-    if wanted.guest is not None or (wanted.node and not wanted.failed):
-        return None
-    if wanted.failed:
+    if wanted.failed and wanted.guest is None:
         failed = picture.health.failed
         if failed is None or not picture.health.failed_whole:
             return None
         return Found(tasks=failed, cut=len(failed) >= MOST_FAILED)
-    return Found(unread=True) if picture.tasks is None else Found(tasks=picture.tasks, cut=True)
+    if not wanted.everything and wanted.outcome != "running":  # all that run are in a picture
+        return None
+    if picture.tasks is None:
+        return Found(unread=True)
+    return Found(tasks=picture.tasks, cut=wanted.everything)
 
 
 def counted(total: int, *, cut: bool, of_last_day: bool) -> str:
@@ -277,14 +209,3 @@ def counted(total: int, *, cut: bool, of_last_day: bool) -> str:
 
 def _newest(tasks: Iterable[Task]) -> tuple[Task, ...]:
     return tuple(sorted(tasks, key=lambda task: task.starttime, reverse=True))
-
-
-def _guest_name(picture: Picture, wanted: Wanted) -> str:
-    guest = by_vmid(picture.resources.guests).get(wanted.guest or 0)
-    return text.TASKS_OF_GUEST.format(guest=guest.name if guest and guest.name else wanted.guest)
-
-
-def _set(tag: Tag, name: str, value: str) -> None:
-    if tag.props.get(name) != value:
-        tag.props[name] = value
-        tag.update()

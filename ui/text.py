@@ -98,7 +98,7 @@ def task(one: Task) -> str:
     """What a task does, in words; one that Proxmox has new by its own word."""
     if one.type == "vzdump" and not one.id:
         return translate(words.BACKUP_JOB)
-    return translate(words.TASKS[one.type]) if one.type in words.TASKS else one.type
+    return task_kind(one.type)
 
 
 def task_state(one: Task) -> str:
@@ -108,6 +108,16 @@ def task_state(one: Task) -> str:
     if one.failed:
         return one.status
     return translate(words.TASK_WELL) if one.status == "OK" else translate(words.TASK_WARNINGS)
+
+
+def task_kind(type: str) -> str:
+    """What tasks of a type do."""
+    return translate(words.TASKS[type]) if type in words.TASKS else type
+
+
+def outcome(name: str) -> str:
+    """How tasks go or went, as a choice among them."""
+    return translate(words.OUTCOMES[name])
 
 
 def config(name: str) -> str:

@@ -73,6 +73,15 @@ def uptime(seconds: float) -> str:
     return text.MINUTES.format(minutes=minutes)
 
 
+def lasted(seconds: float) -> str:
+    """How long something took, in the two largest units: 2 min 5 s."""
+    if seconds >= 3600:
+        return uptime(seconds)
+    minutes, seconds = divmod(int(seconds), 60)
+    form = text.MINUTES_SECONDS if minutes else text.SECONDS
+    return form.format(minutes=minutes, seconds=seconds)
+
+
 def ago(seconds: float) -> str:
     """A short time past in one unit, in steps that do not flicker."""
     if seconds < 60:

@@ -11,6 +11,7 @@ from services.actions.orders import (
     Power,
     RollBack,
     TakeSnapshot,
+    needs_to_stop,
     orders_for,
 )
 from services.actions.rights import Need, grant_command, missing
@@ -26,5 +27,6 @@ __all__ = [
     "TakeSnapshot",
     "grant_command",
     "missing",
+    "needs_to_stop",
     "orders_for",
 ]

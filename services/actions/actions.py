@@ -17,8 +17,8 @@ from contextlib import asynccontextmanager, suppress
 
 from redis.asyncio import Redis
 
-from services.actions.orders import Order
-from services.actions.rights import missing
+from services.actions.orders import Order, needs_to_stop
+from services.actions.rights import Need, missing
 from services.audit import Audit, Event, Kind
 from services.errors import (
     Outage,
@@ -75,9 +75,11 @@ class Actions:
         return upid
 
     async def stop_task(self, session: Session, upid: str, address: str = "") -> None:
-        """Have a task end. Raises SessionEnded, ProxmoxError and StoreError."""
+        """Have a task end. Raises PrivilegeMissing, SessionEnded, ProxmoxError and StoreError."""
         outcome = "ok"
         try:
+            if needs := needs_to_stop(upid, session.principal):
+                _require(missing(await self.permissions(session), needs))
             await self._feed.put(session, lambda proxmox: proxmox.stop_task(upid))
         except ProxgateError as exc:
             outcome = type(exc).__name__
@@ -111,9 +113,7 @@ class Actions:
             await asyncio.sleep(FOLLOW_SECONDS)
 
     async def _do(self, session: Session, order: Order, guest: Guest) -> str:
-        lacking = missing(await self.permissions(session), order.needs(guest))
-        if lacking is not None:
-            raise PrivilegeMissing(lacking.path, lacking.privileges[0])
+        _require(missing(await self.permissions(session), order.needs(guest)))
         async with self._alone(session, guest):
             return await self._feed.put(session, lambda proxmox: _send(proxmox, order, guest))
 
@@ -151,6 +151,11 @@ class Actions:
                 outcome=outcome,
             )
         )
+
+
+def _require(lacking: Need | None) -> None:
+    if lacking is not None:
+        raise PrivilegeMissing(lacking.path, lacking.privileges[0])
 
 
 async def _send(proxmox: ProxmoxClient, order: Order, guest: Guest) -> str:

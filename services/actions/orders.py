@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.actions.rights import Need
-from services.proxmox import Guest, PowerAction, ProxmoxClient
+from services.proxmox import Guest, PowerAction, ProxmoxClient, is_of, node_of
 
 _SNAPSHOT = ("VM.Snapshot",)
 _ROLLBACK = ("VM.Snapshot", "VM.Snapshot.Rollback")
@@ -124,6 +124,11 @@ def orders_for(guest: Guest) -> Sequence[Power]:
         case _:
             actions = ("resume", "stop") if guest.type == "qemu" else ("stop",)
     return [Power(action) for action in actions]
+
+
+def needs_to_stop(upid: str, principal: str) -> Sequence[Need]:
+    """The rights that Proxmox asks for to stop a task: none for one's own (pve-manager, `PVE::API2::Tasks`)."""
+    return () if is_of(upid, principal) else (Need(f"/nodes/{node_of(upid)}", ("Sys.Modify",)),)
 
 
 def _of(guest: Guest) -> str:

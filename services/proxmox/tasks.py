@@ -17,6 +17,7 @@ MOST_TASKS = 2000
 
 _DAY = 24 * 3600
 _WARNINGS = re.compile(r"WARNINGS: \d+")
+_LONGEST_UPID = 1024
 _UPID_PATTERN = r"^UPID:[A-Za-z0-9.-]+:[0-9A-F]{8}:[0-9A-F]{8,9}:[0-9A-F]{8}:[^:\s]+:[^:\s]*:[^:\s]+:$"
 _RUNNING = ("", "RUNNING")  # the latter where a node is asked for its active ones
 
@@ -106,7 +107,7 @@ class _LogRow(TypedDict):
 _TASKS = TypeAdapter(list[Annotated[Task, Omit()]])
 _TASK, _STATUS = TypeAdapter(Task), TypeAdapter(_StatusRow)
 _LOG = TypeAdapter(list[Annotated[_LogRow, Omit()]])
-_UPID = TypeAdapter(Annotated[str, Field(pattern=_UPID_PATTERN, max_length=1024)])
+_UPID = TypeAdapter(Annotated[str, Field(pattern=_UPID_PATTERN, max_length=_LONGEST_UPID)])
 
 
 def tasks(answer: Answer) -> tuple[Task, ...]:
@@ -119,9 +120,20 @@ def upid(answer: Answer) -> str:
     return shaped(_UPID, answer)
 
 
+def is_upid(words: str) -> bool:
+    """Whether that can be a task's."""
+    return len(words) <= _LONGEST_UPID and re.fullmatch(_UPID_PATTERN, words) is not None
+
+
 def node_of(upid: str) -> str:
     """The node that a task runs on, by its UPID."""
     return upid.split(":", 2)[1]
+
+
+def is_of(upid: str, principal: str) -> bool:
+    """Whether this account or token began it: an account has its tokens' as well (pve-manager, `PVE::API2::Tasks`)."""
+    user = upid.split(":")[7]
+    return principal in {user, user.partition("!")[0]}
 
 
 def status(answer: Answer) -> Task:

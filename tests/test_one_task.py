@@ -1,0 +1,285 @@
+"""One task with its log, the button that stops it, and the bell, as a tab gets them."""
+
+import asyncio
+import contextlib
+import json
+
+import httpx
+import pytest
+
+from services.proxmox import Task
+from services.simulator.catalogue import vmid_of
+from tests import harness
+from tests.simulated import Visitor, visitor
+from tests.socket_client import laboratory, load, signed_in, tab
+from ui import text
+from ui.bell import MOST_SHOWN, latest
+from ui.links import task_address
+from ui.one_task import PAGE, PERIOD_SECONDS
+from ui.task_log import MOST_LINES
+
+QUICK = '''
+"""Proxgate that looks often."""
+
+from services.feed import pace
+
+pace.QUICK = pace.IDLE = pace.SLOWEST = 0.2
+
+from ui.__main__ import main
+
+main()
+'''
+STRANGE = "UPID:pve1:00000001:00000001:65000000:qmstart:100:root@pam:"
+
+
+@pytest.fixture(scope="module")
+def pve():
+    """A Proxmox of this module's own, whose tasks end when they are told to."""
+    with harness.simulator() as running:
+        running.hold()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lab(valkey_url, pve):
+    """The program on it."""
+    settings = {"STORE_PREFIX": "one-task:", **harness.for_proxmox(pve)}
+    with laboratory(QUICK, REDIS_URL=valkey_url, **settings) as up:
+        yield up
+
+
+@pytest.fixture
+async def root(pve):
+    """The administrator at Proxmox's own door."""
+    async with httpx.AsyncClient(
+        base_url=f"https://{pve.address}/api2/json", verify=False, trust_env=False, timeout=10
+    ) as client:
+        yield await visitor(client)
+
+
+@pytest.fixture
+async def upid(pve, root: Visitor):
+    """A backup that runs until the test's end, if nobody stops it."""
+    guest = (await root.guests())[vmid_of("homeassistant")]
+    began = await root.begin(f"/nodes/{guest['node']}/vzdump", vmid=guest["vmid"], storage="local", mode="snapshot")
+    yield began
+    pve.release()
+    pve.hold()
+
+
+class Seen:
+    """What a tab has been told of its page."""
+
+    def __init__(self, page, up):
+        self.page, self.up = page, up
+
+    def elements(self):
+        elements = dict(self.page.elements)
+        for _, event in self.up.events():
+            if event[0] == "update":
+                elements.update(event[1])
+        return {id: one for id, one in elements.items() if isinstance(one, dict)}
+
+    def find(self, condition):
+        """The first element of which this holds, with its id; of two dialogs the later."""
+        return next(((int(id), one) for id, one in self.elements().items() if condition(one)), (0, {}))
+
+    def words(self, name):
+        """What stands in the elements of this class."""
+        return [one.get("text", "") for one in self.elements().values() if name in one.get("class", ())]
+
+    def log(self):
+        return "\n".join(self.words("pg-log-lines"))
+
+    def says(self, words):
+        shown = (one for one in self.elements().values() if "hidden" not in one.get("class", ()))
+        return any(one.get("text") == words for one in shown)
+
+    def prop(self, name, *, of):
+        return self.find(lambda one: one.get("props", {}).get("id") == of)[1].get("props", {}).get(name)
+
+    async def click(self, words, role="pg-button"):
+        id, one = self.find(lambda one: one.get("text") == words and role in one.get("class", ()))
+        await self.send(id, one)
+
+    async def send(self, id, one, *args):
+        listener = one["events"][0]["listener_id"]
+        message = {"id": id, "client_id": self.page.client_id, "listener_id": listener}
+        await self.up.emit("event", {**message, "args": [json.dumps(arg) for arg in args]})
+
+
+@contextlib.asynccontextmanager
+async def looking(lab, path, username="root", realm="pam"):
+    """A tab at a page."""
+    with signed_in(lab, username, realm) as client:
+        page = load(client, path)
+        async with tab(lab, client, page) as up:
+            yield Seen(page, up)
+
+
+def stops(pve, upid):
+    return sum(count for (method, path), count in pve.changes.items() if method == "DELETE" and upid in path)
+
+
+async def test_a_log_as_it_runs(lab, pve, upid):
+    """A task's log is shown from its first line on, grows as the task runs, and is asked for no more at its end."""
+    async with looking(lab, task_address(upid)) as seen:
+        await seen.up.until(lambda: "INFO: starting new backup job" in seen.log(), 20)
+        assert seen.says(text.TASK_RUNNING)
+        assert "TASK OK" not in seen.log()
+        pve.release()
+        pve.hold()
+        await seen.up.until(lambda: seen.log().endswith("TASK OK"), 20)
+        await seen.up.until(lambda: seen.says(text.TASK_WELL), 20)
+        assert seen.log().count("INFO: starting new backup job") == 1
+
+        def asked():
+            return sum(upid.split(":")[2] in one.path for one in tuple(pve.requests))
+
+        await asyncio.sleep(PERIOD_SECONDS)  # for what was on its way
+        before = asked()
+        await asyncio.sleep(2 * PERIOD_SECONDS)
+        assert asked() == before
+
+
+@pytest.mark.parametrize("upid", ["UPID:pve1:x", "<script>", "UPID:../../access:00000001:1:1:x:1:a@b:", STRANGE])
+async def test_no_such_task(lab, pve, upid):
+    """What is no task's UPID is a sentence, and asked of nobody; so is one that Proxmox knows no more."""
+
+    def asked():
+        return sum("/tasks/" in one.path for one in tuple(pve.requests))
+
+    before = asked()
+    async with looking(lab, task_address(upid)) as seen:
+        await seen.up.until(lambda: seen.says(text.TASK_UNKNOWN), 20)
+    assert (asked() > before) == (upid == STRANGE)
+
+
+async def test_a_task_is_stopped_once(lab, pve, upid):
+    """It is confirmed, told to Proxmox once however often one presses, and the page follows it to its end."""
+    async with looking(lab, task_address(upid)) as seen:
+        await seen.up.until(seen.log, 20)
+        await seen.click(text.TASK_STOP, "pg-order")
+        await seen.click(text.TASK_STOP, "pg-order")
+        await seen.up.until(lambda: seen.says(text.TASK_STOP_TITLE), 5)
+        assert stops(pve, upid) == 0
+        for _ in range(3):
+            await seen.click(text.TASK_STOP, "pg-danger")
+        await seen.up.until(lambda: "interrupted by signal" in seen.log(), 20)
+        await seen.up.until(lambda: seen.says(text.TASK_FAILED), 20)
+    assert stops(pve, upid) == 1
+
+
+async def test_nobody_stops_what_is_not_theirs(lab, pve, upid):
+    """Without Sys.Modify the button of somebody else's task is grey with its reason, and pressed does nothing."""
+    async with looking(lab, task_address(upid), "alice", "pve") as seen:
+
+        def button():
+            return seen.find(lambda one: one.get("text") == text.TASK_STOP and "pg-order" in one.get("class", ()))
+
+        await seen.up.until(lambda: button()[1] and button()[1]["props"].get("aria-disabled") == "true", 20)
+        await seen.up.until(lambda: any("Sys.Modify" in str(one.get("text")) for one in seen.elements().values()), 5)
+        await seen.send(*button())
+        for id, one in seen.elements().items():  # that of the dialog which would confirm it among them
+            if "pg-button" in one.get("class", ()) and one.get("events") and not one.get("text"):
+                await seen.send(int(id), one)
+        await seen.up.until(seen.log, 20)
+        assert not seen.says(text.TASK_STOP_TITLE)
+    assert stops(pve, upid) == 0
+
+
+async def test_the_bell_finds_a_task_after_signing_in_again(lab, pve, upid):
+    """Who was signed out while their task ran finds it in the bell of whichever page, as it is now."""
+    for path, state in (("/", "running"), ("/storage", "well")):
+        async with looking(lab, path) as seen:
+
+            def found(seen=seen):
+                rows = json.loads(seen.prop("data-tasks", of="bell-data") or "[]")
+                return [(one["state"], one["about"], one["href"]) for one in rows if one["key"] == upid]
+
+            await seen.up.until(lambda found=found, state=state: [one for one in found() if one[0] == state], 20)
+            assert found() == [(state, "homeassistant", task_address(upid))]
+        pve.release()
+        pve.hold()
+
+
+async def test_the_bell_is_ones_own(lab, upid):
+    """What others have begun is not in it; who has begun nothing is told so, and not that nobody knows."""
+    async with looking(lab, "/storage", "alice", "pve") as seen:
+        await seen.up.until(lambda: seen.prop("data-tasks", of="bell-data"), 20)
+        assert json.loads(seen.prop("data-tasks", of="bell-data")) == []
+
+
+def task(number, user="root@pam", **more):
+    upid = f"UPID:pve1:0000A1B2:00C3D4E5:{number:08X}:qmstart:100:{user}:"
+    ended = {"status": "OK", "endtime": number + 1} | more
+    return Task(upid=upid, node="pve1", type="qmstart", user=user.partition("!")[0], starttime=number, **ended)
+
+
+def test_the_latest_of_a_person():
+    """Those that run come first, then the newest; a token's are its owner's too, and its owner's are not a token's."""
+    running = task(1, status="", endtime=None)
+    own, token, other = task(3), task(4, "root@pam!ci"), task(5, "alice@pve")
+    assert latest([other, own, running, token], "root@pam") == [running, token, own]
+    assert latest([other, own, running, token], "root@pam!ci") == [token]
+    assert len(latest([task(number) for number in range(40)], "root@pam")) == MOST_SHOWN
+
+
+LONG = f'''
+"""Proxgate with a page of its own: logs as long as its buttons say."""
+
+from nicegui import ui
+
+from ui.task_log import Log
+
+
+@ui.page("/lab")
+def lab():
+    log = Log()
+
+    def take(count, mark=""):
+        log.take(log.next, [f"line {{log.next + at}}{{mark}}" for at in range(count)])
+
+    presses = {{
+        "one": lambda: log.take(0, ["no content"]),
+        "few": lambda: take(3),
+        "again": lambda: take(1, " whole"),
+        "nothing": lambda: log.take(log.next, []),
+        "late": lambda: log.take(0, ["x"] * 5),
+        "many": lambda: [take({PAGE}) for _ in range(3)],
+    }}
+    for name, press in presses.items():
+        ui.element("button").props(f"data-name={{name}}").on("click", press, args=[])
+
+
+from ui.__main__ import main
+
+main()
+'''
+
+
+async def test_a_long_log_is_cut(valkey_url, pve):
+    """The last line is taken anew, since it may have grown; of a long log the newest are shown, and that is said."""
+    with laboratory(LONG, REDIS_URL=valkey_url, STORE_PREFIX="long:", **harness.for_proxmox(pve)) as lab:
+        with signed_in(lab) as client:
+            page = load(client)
+            async with tab(lab, client, page) as up:
+                seen = Seen(page, up)
+
+                async def shown(name, log):
+                    await up.emit("event", page.click(name))
+                    await up.until(lambda: seen.log() == log, 5)
+
+                await shown("one", "no content")
+                await shown("few", "line 0\nline 1\nline 2")
+                await shown("again", "line 0\nline 1\nline 2 whole")
+                await shown("nothing", "line 0\nline 1\nline 2 whole")
+                await shown("late", "line 0\nline 1\nline 2 whole")
+                await up.emit("event", page.click("many"))
+                await up.until(lambda: "line 2999" in str(up.frames), 5)
+                await up.until(lambda: seen.says(text.TASK_LOG_CUT.format(count="2,000")), 5)
+                ids = next(one for one in seen.elements().values() if "pg-log" in one.get("class", ()))["children"]
+                chunks = seen.elements()[str(ids[0])]["children"]
+                lines = [line for id in chunks for line in seen.elements()[str(id)]["text"].split("\n")]
+    assert MOST_LINES - 100 < len(lines) <= MOST_LINES
+    assert lines == [f"line {at}" for at in range(3000 - len(lines), 3000)]
