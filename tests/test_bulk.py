@@ -1,0 +1,117 @@
+"""Several guests at once: what the browser names is looked at, confirmed once, sent once each, told one by one."""
+
+import pytest
+
+from services.simulator.catalogue import vmid_of
+from tests import harness
+from tests.seen import looking
+from ui import text
+
+RUNNING, OTHER, STOPPED = vmid_of("nextcloud"), vmid_of("immich"), vmid_of("old-fileserver")
+DEAF = vmid_of("truenas")
+
+
+@pytest.fixture
+def pve():
+    """A Proxmox of each test's own."""
+    with harness.simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def lab(valkey_url, pve):
+    """The program on it."""
+    settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": f"bulk{pve.address.port}:", **harness.for_proxmox(pve)}
+    with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as up:
+        yield up
+
+
+class Table:
+    """The page of all guests, for somebody who has selected some of them."""
+
+    def __init__(self, seen):
+        self.seen = seen
+
+    async def act(self, action, vmids):
+        id, page = self.seen.find(lambda one: one.get("props", {}).get("id") == "guests")
+        listener = next(event["listener_id"] for event in page["events"] if event["type"] == "act")
+        await self.seen.send(id, {"events": [{"listener_id": listener}]}, {"action": action, "vmids": vmids})
+
+    async def act_confirmed(self, action, vmids, look="pg-primary"):
+        await self.act(action, vmids)
+        await self.seen.up.until(lambda: self.seen.says(text.order_what(action)), 20)
+        await self.seen.click(text.order(action), look)
+
+    def results(self):
+        """What is said of each guest, in the order of the list."""
+        lines = [one for one in self.seen.elements().values() if "pg-result" in one.get("class", ())]
+        elements = self.seen.elements()
+        return [elements[str(line["children"][-1])]["text"] for line in lines]
+
+
+def sent(pve):
+    """The guests about which something was told to Proxmox, and what."""
+    found = [(path.split("/"), count) for (method, path), count in pve.changes.items() if "/status/" in path]
+    return sorted((int(parts[4]), parts[6], count) for parts, count in found)
+
+
+async def test_each_has_its_result(lab, pve):
+    """Those that fit are confirmed together and sent once each; one that fails says why, and keeps no other from it."""
+    async with looking(lab, "/guests") as seen:
+        table = Table(seen)
+        await table.act_confirmed("shutdown", [RUNNING, DEAF, OTHER, STOPPED, RUNNING, 99999])
+        await seen.up.until(lambda: text.RESULT_DONE in table.results(), 30)
+        pve.advance(600)  # one of them hears nothing, and Proxmox waits for it in vain
+        timeout = "VM quit/powerdown failed - got timeout"
+        await seen.up.until(lambda: sorted(table.results()) == [timeout, text.RESULT_DONE, text.RESULT_DONE], 30)
+    assert sent(pve) == [(vmid, "shutdown", 1) for vmid in sorted((RUNNING, DEAF, OTHER))]
+
+
+async def test_a_second_press_sends_nothing(lab, pve):
+    """However often the buttons are pressed, each order leaves once; while some are on their way no others begin."""
+    pve.hold()
+    async with looking(lab, "/guests") as seen:
+        table = Table(seen)
+        await table.act("stop", [RUNNING])
+        await seen.up.until(lambda: seen.says(text.order_what("stop")), 20)
+        for _ in range(3):
+            await seen.click(text.order("stop"), "pg-danger")
+        await seen.up.until(lambda: text.RESULT_GOES_ON in table.results(), 20)
+        await table.act("stop", [OTHER])
+        await seen.click(text.order("stop"), "pg-danger")
+        pve.release()
+        await seen.up.until(lambda: table.results() == [text.RESULT_DONE], 20)
+    assert sent(pve) == [(RUNNING, "stop", 1)]
+
+
+@pytest.mark.parametrize(
+    ("action", "vmids"),
+    [("start", [RUNNING]), ("shutdown", []), ("shutdown", [99999]), ("shutdown", ["100", None, {}, 1.5])],
+)
+async def test_what_fits_none(action, vmids, lab, pve):
+    """Where it fits none of them that is said, and nothing is asked or sent."""
+    async with looking(lab, "/guests") as seen:
+        await Table(seen).act(action, vmids)
+        await seen.up.until(lambda: seen.says(text.NONE_FITS.format(order=text.order(action))), 20)
+    assert sent(pve) == []
+
+
+@pytest.mark.parametrize("args", [None, 7, "x", [], {}, {"action": "destroy", "vmids": [100]}, {"action": ["stop"]}])
+async def test_forged_orders(args, lab, pve):
+    """What no button sends does nothing."""
+    async with looking(lab, "/guests") as seen:
+        id, page = seen.find(lambda one: one.get("props", {}).get("id") == "guests")
+        listener = next(event["listener_id"] for event in page["events"] if event["type"] == "act")
+        await seen.send(id, {"events": [{"listener_id": listener}]}, args)
+        await Table(seen).act("start", [RUNNING])  # and the page still listens
+        await seen.up.until(lambda: seen.says(text.NONE_FITS.format(order=text.order("start"))), 20)
+    assert sent(pve) == []
+
+
+async def test_without_the_right(lab, pve):
+    """An account that may not do it is told which privilege it lacks, and nothing is sent."""
+    async with looking(lab, "/guests", "alice", "pve") as seen:
+        await Table(seen).act("shutdown", [RUNNING])
+        words = text.LACKS_NAMED_PRIVILEGE.format(privilege="VM.PowerMgmt", path=f"/vms/{RUNNING}")
+        await seen.up.until(lambda: seen.says(words), 20)
+    assert sent(pve) == []
