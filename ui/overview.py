@@ -7,6 +7,7 @@ from ui import text
 from ui.busiest import Busiest
 from ui.cluster_curves import Load
 from ui.facts import empty, section
+from ui.lacking import draw_grant
 from ui.layout import frame
 from ui.nodes import NodeCards
 from ui.sight import watch
@@ -14,6 +15,7 @@ from ui.theme import Tag
 from ui.tiles import Tiles
 from ui.trouble import Trouble
 from ui.unprotected import UnprotectedList
+from ui.visit import current_session
 
 
 def create(feed: Feed) -> None:
@@ -34,6 +36,8 @@ class Board:
         self._trouble = Trouble()
         self._loading = _skeleton()
         self._nothing = empty(text.NOTHING_VISIBLE_TITLE, text.NOTHING_VISIBLE)
+        with self._nothing:
+            draw_grant(current_session().principal, "/", "VM.Audit")
         with ui.element("div").classes("pg-board") as self._board:
             self._tiles = Tiles()
             self._unprotected = UnprotectedList()
