@@ -211,7 +211,7 @@ def test_names_are_text(inside, monkeypatch, pve):
     page = inside()
     opened(page)
     page.keyboard.type("constructor")
-    expect(page.locator(".pg-palette-name").first).to_have_text(HOSTILE)
+    expect(page.locator(".pg-palette-name").first).to_have_text(HOSTILE, timeout=20_000)  # with the next picture
     assert page.evaluate("window.pwned") is None
 
 
