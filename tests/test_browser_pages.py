@@ -338,7 +338,8 @@ def test_names_are_text_on_a_phone(visit):
         expect(fact(page, text.COLUMN_VMID)).to_have_text(str(vmid))
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
         page.goto(f"/tasks?guest={vmid}")
-        expect(page.locator("button bdi")).to_contain_text(name)
+        chosen = page.get_by_label(text.GUEST, exact=True).locator("option:checked")
+        expect(chosen).to_have_text(f"{name} ({vmid})")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.goto("/nodes/%3C%2Fscript%3E%7B%7B1%2B1%7D%7D%2F..%22")
     expect(page.get_by_text('There is no node </script>{{1+1}}/..", or')).to_be_visible()

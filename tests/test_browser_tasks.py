@@ -143,9 +143,9 @@ def test_a_task_is_opened_watched_and_stopped(visit, backup):
 def test_the_bell(visit, pve, backup):
     """It counts what runs, lists it first, leads to its log, and marks a failure until it is opened, also by reload."""
     page = visit("/storage")
-    expect(bell(page)).to_have_accessible_name(f"{text.BELL}: {text.BELL_ONE_RUNNING}")
-    expect(bell(page)).to_have_text("1")
-    failed = f"{text.BELL}: {text.BELL_ONE_FAILED}"
+    expect(bell(page)).to_have_accessible_name(re.compile(f"^{text.BELL}: [1-9] tasks? running$"))
+    expect(bell(page)).to_have_text(re.compile("^[1-9]$"))
+    failed = re.compile(f"^{text.BELL}: .*{text.BELL_ONE_FAILED}$")  # snapshots may be taken by the hour meanwhile
     with httpx.Client(base_url=f"https://{pve.address}/api2/json", verify=False, trust_env=False) as client:
         data = client.post("/access/ticket", data={"username": "root@pam", "password": "demo"}).json()["data"]
         client.cookies.set("PVEAuthCookie", data["ticket"])
@@ -158,10 +158,10 @@ def test_the_bell(visit, pve, backup):
     page.keyboard.press("Enter")
     first = page.locator("#bell-list a").filter(has_text="interrupted by signal").first
     expect(first).to_be_visible()
-    expect(bell(page)).to_have_accessible_name(text.BELL)
+    expect(bell(page)).not_to_have_accessible_name(failed)
     page.reload()
-    expect(page.locator("#bell-list a").first).to_be_attached()
-    expect(bell(page)).to_have_accessible_name(text.BELL)
+    expect(first).to_be_attached()
+    expect(bell(page)).not_to_have_accessible_name(failed)
     bell(page).click()
     first.click()
     expect(opened(page)).to_contain_text("TASK ERROR: interrupted by signal")
@@ -212,7 +212,7 @@ def test_filters_and_bell_on_a_phone(visit, backup):
 def test_all_of_it_in_german(visit, backup):
     """The dialog and the bell speak the language of who reads them."""
     with speaking("de"):
-        label, stop = f"{text.BELL}: {text.BELL_ONE_RUNNING}", text.TASK_STOP
+        label, stop = re.compile(f"^{text.BELL}: [1-9] Aufgaben? (läuft|laufen)"), text.TASK_STOP
     page = visit(f"/tasks?task={backup}", locale="de-DE")
     expect(opened(page).get_by_role("button", name=stop)).to_be_visible()
-    expect(bell(page)).to_have_attribute("aria-label", label)
+    expect(bell(page)).to_have_accessible_name(label)
