@@ -76,10 +76,11 @@ const guests = (() => {
   }
 
   function state(row) {
-    const dot = make("span", `pg-dot pg-${/^[a-z]+$/.test(row[STATE]) ? row[STATE] : "unknown"}`);
+    const known = Object.hasOwn(words.states, row[STATE]); // of QEMU's many words for how a machine is we know some
+    const dot = make("span", `pg-dot pg-${known ? row[STATE] : "unknown"}`);
     const lock = row[LOCK] && make("span", "pg-lock", row[LOCK]);
     if (lock) lock.title = words.locks.replace("{lock}", row[LOCK]);
-    return withChildren(make("span", "pg-cell-state"), dot, make("span", "", words.states[row[STATE]] || row[STATE]), lock);
+    return withChildren(make("span", "pg-cell-state"), dot, make("span", "", known ? words.states[row[STATE]] : row[STATE]), lock);
   }
 
   function address(row) {

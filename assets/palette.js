@@ -46,11 +46,11 @@
     return made;
   }
 
-  function drawn({ kind, name, detail, address, state }, place) {
+  function drawn({ kind, name, detail, address, dot }, place) {
     const hit = part("a", "pg-palette-hit", "");
     Object.assign(hit, { id: `palette-hit-${place}`, role: "option", href: address, tabIndex: -1 });
     const more = part("span", "pg-palette-more", detail);
-    if (state) more.prepend(part("span", `pg-dot pg-${/^[a-z]+$/.test(state) ? state : "unknown"}`, ""));
+    if (dot) more.prepend(part("span", dot, ""));
     hit.append(part("span", "pg-type", kind), part("span", "pg-palette-name", name), more);
     return hit;
   }

@@ -6,26 +6,29 @@ from dataclasses import dataclass
 from services.proxmox.rrd import Series
 
 LATE_SECONDS = 300
-"""A node that has told nothing for so long is away, and is waited for no longer."""
+"""What has told nothing for so long is away: nobody waits for it, and its last word is no longer how it is now."""
 
 Values = Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A curve in three figures."""
+    """A curve in three figures; `latest` is None where the curve has ended before its times do."""
 
-    latest: float
+    latest: float | None
     mean: float
     highest: float
 
 
-def figures(values: Values) -> Figures | None:
+def figures(times: Sequence[int], values: Values) -> Figures | None:
     """None of a curve that is a gap throughout."""
-    known = [value for value in values if value is not None]
-    if not known:
+    told = [(time, value) for time, value in zip(times, values, strict=True) if value is not None]
+    if not told:
         return None
-    return Figures(latest=known[-1], mean=sum(known) / len(known), highest=max(known))
+    known = [value for _, value in told]
+    last, latest = told[-1]
+    fresh = last >= times[-1] - _late(times)
+    return Figures(latest=latest if fresh else None, mean=sum(known) / len(known), highest=max(known))
 
 
 def thinned(series: Series, most: int) -> Series:
@@ -46,23 +49,27 @@ def thinned(series: Series, most: int) -> Series:
 def total(many: Iterable[Series], weights: Mapping[str, str] | None = None) -> Series:
     """The sum of many nodes' curves, at each time of those that were there.
 
-    A share of 0 to 1 is no sum: `weights` names the curve by which it is weighed, as `{"cpu": "maxcpu"}`. The last
-    moments, of which not every node has told yet, are left out.
+    A share of 0 to 1 is no sum: `weights` names the curve by which it is weighed, as `{"cpu": "maxcpu"}`; without that
+    one it is left out. The last moments, of which not every node has told yet, are left out too.
     """
+    weights = weights or {}
     known = [series for series in many if series.times]
     end = _told_by_all(known)
     times = sorted({time for series in known for time in series.times if time <= end})
-    names = sorted({name for series in known for name in series.curves})
-    columns = {name: [_by_time(series, name) for series in known] for name in names}
-    weighed = {name: by for name, by in (weights or {}).items() if by in columns}
+    names = {name for series in known for name in series.curves}
+    columns = {
+        name: [_by_time(series, name) for series in known]
+        for name in sorted(names)
+        if name not in weights or weights[name] in names
+    }
     return Series(
         times=tuple(times),
         curves={
             name: tuple(
-                _weighed(columns[name], columns[weighed[name]], time) if name in weighed else _sum(columns[name], time)
+                _weighed(column, columns[weights[name]], time) if name in weights else _sum(column, time)
                 for time in times
             )
-            for name in names
+            for name, column in columns.items()
         },
     )
 
@@ -72,10 +79,15 @@ def _mean(values: Values) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def _late(times: Sequence[int]) -> int:
+    """Over a long span two samples are further apart than that, and the last is often still to come."""
+    return max(LATE_SECONDS, times[-1] - times[-2]) if len(times) > 1 else LATE_SECONDS
+
+
 def _told_by_all(known: Sequence[Series]) -> int:
-    last = [max(_told(series), default=0) for series in known]
-    newest = max(last, default=0)
-    return min((time for time in last if time > newest - LATE_SECONDS), default=0)
+    last = [(max(_told(series), default=0), _late(series.times)) for series in known]
+    newest = max((time for time, _ in last), default=0)
+    return min((time for time, late in last if time >= newest - late), default=0)
 
 
 def _told(series: Series) -> Iterator[int]:

@@ -469,6 +469,19 @@ async def test_tasks_that_were_known_stay(feed, desk, monkeypatch, trouble):
     assert all((picture.error, picture.tasks, picture.busy) == (None, (TASK,), True) for picture in pictures[seen:])
 
 
+async def test_tasks_that_are_not_read_for_long_are_not_known(feed, desk, monkeypatch):
+    """Tasks that could not be read anew for a while are not taken for the latest any more, until they are read."""
+    monkeypatch.setattr(poller, "TASKS_KEPT", 10 * PERIOD)
+    desk.running, desk.tasks_trouble, pictures = (TASK,), None, []
+    feed.look(session(), pictures.append)
+    await until(lambda: pictures and pictures[-1].tasks)
+    desk.tasks_trouble = BadAnswer()
+    await until(lambda: pictures[-1].tasks is None)
+    assert (pictures[-1].error, pictures[-1].busy) == (None, False)
+    desk.tasks_trouble = None
+    await until(lambda: pictures[-1].tasks == (TASK,))
+
+
 async def test_tasks_stay_through_trouble(feed, desk):
     """The first picture after trouble, for which tasks are not asked, shows those last known."""
     desk.running, pictures = (TASK,), []

@@ -8,6 +8,7 @@ from services.proxmox import Guest
 from ui.guest_rows import MOST_ORDERS, SORTED_BY, Sorting, rows_of, sorting_of
 from ui.guest_search import understand
 from ui.language import speaking
+from ui.theme import dot
 from ui.words import UNKNOWN
 
 GIB = 1024**3
@@ -39,6 +40,21 @@ def test_what_is_not_known_is_a_dash():
     assert rows_of((stopped,)).row(stopped) == (
         101, "VM", "101", "pve1", "stopped", "", UNKNOWN, -1, UNKNOWN, -1, UNKNOWN, -1, UNKNOWN, "", "",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("status", ["paused", "io-error", "finish-migrate"])
+def test_what_stands_still_keeps_its_memory(status):
+    """A machine that is on but does not run has its figures all the same, and its state in Proxmox's word."""
+    still = guest(102, status=status, cpu=0.0, mem=GIB, maxmem=4 * GIB, uptime=60)
+    row = rows_of((still,)).row(still)
+    assert (row[4], row[6], row[8], row[9], row[12]) == (status, "0 %", "1.0 GiB", 25, "1 min")
+    assert ordered([guest(1, mem=2 * GIB), still, guest(3, status="unknown")], "memory") == [102, 1, 3]
+
+
+@pytest.mark.parametrize("state", ["part", "stale", "io-error x", "Running", ""])
+def test_a_state_that_we_do_not_know_is_no_class(state):
+    """A state is a class of its dot only if it is one of those that have a name here."""
+    assert (dot(state), dot("io-error")) == ("pg-dot pg-unknown", "pg-dot pg-io-error")
 
 
 def test_guests_are_sorted_by_value_and_not_by_text():

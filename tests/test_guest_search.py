@@ -80,6 +80,13 @@ def test_states_are_known_in_the_language_of_the_person(monkeypatch):
         assert found("aus") == found("state:aus") == found("stopped") == [101]
 
 
+@pytest.mark.parametrize("words", ["state:finish-migrate", "state:finish*", "finish"])
+def test_a_state_without_a_name_is_found_too(words):
+    """A state that has no name here is found by Proxmox's own, as it is shown."""
+    guest = Guest(type="qemu", vmid=1, node="pve1", status="finish-migrate")
+    assert understand(words)(guest)
+
+
 def test_every_term_has_to_match():
     """Terms narrow down what is found."""
     assert found("tag:web stopped") == [101]

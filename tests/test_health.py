@@ -91,6 +91,18 @@ def test_guests_are_counted_by_state():
     assert tile(picture(guests=guests[:2]), "paused") is None
 
 
+def test_guests_that_an_error_has_halted():
+    """A machine that QEMU has stopped for an error is bad, with the reason; whatever else stands still is paused."""
+    states = ("running", "io-error", "guest-panicked", "prelaunch", "paused", "unknown")
+    shown = picture(guests=tuple(guest(number, state) for number, state in enumerate(states)))
+    halted = tile(shown, "halted")
+    assert (halted.value, halted.level, halted.note) == ("2", Level.BAD, "I/O error, crashed")
+    assert halted.address == "/guests?q=state%3Aio-error%2Cguest-panicked"
+    paused = tile(shown, "paused")
+    assert (paused.value, paused.level, paused.address) == ("2", Level.PLAIN, "/guests?q=state%3Apaused%2Cprelaunch")
+    assert verdict(shown)[0] is Level.BAD
+
+
 def test_storages_that_fill_up():
     """From 85 % a storage needs a look, from 95 % it is bad; one that nodes share counts once."""
     assert tile(picture(storages=(storage("a", 84),)), "storage").level is Level.GOOD

@@ -58,7 +58,7 @@ class Chart:
 
     def show(self, series: Series | None) -> bool:
         """Draw the curves over those before; a series that knows none of them draws nothing, and takes no room."""
-        known = {name: figures(series.curve(name)) for name in self._labels} if series else {}
+        known = {name: figures(series.times, series.curve(name)) for name in self._labels} if series else {}
         shown = [name for name, found in known.items() if found]
         for name, legend in self._legends.items():
             legend.show(known.get(name), self._unit)
@@ -114,12 +114,12 @@ class Legend:
             self._more = Tag("span", "", classes="pg-legend-more")
 
     def show(self, found: Figures | None, unit: Unit) -> None:
-        """Say the figures; a curve that is a gap throughout has none."""
+        """Say the figures; a curve that is a gap throughout has none, and one that has ended none for now."""
         self._all.set_visibility(found is not None)
         if found is None:
             return
         written = _WRITTEN[unit]
-        self._latest.set_text(written(found.latest))
+        self._latest.set_text("" if found.latest is None else written(found.latest))
         more = text.CURVE_FIGURES.format(mean=written(found.mean), highest=written(found.highest))
         self._more.set_text("" if self._plain else more)
 

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Iterable
 
-from nicegui import ui
-
 from services.curves import total
 from services.errors import ProxmoxError
 from services.feed import Feed
@@ -58,7 +56,7 @@ class Load:
                 span,
                 lambda chosen: self._cluster.ask(current_session(), chosen),
                 node_charts,
-                when=lambda: bool(self._cluster.nodes),
+                about=lambda: self._cluster.nodes,
             )
         self._room.set_visibility(False)
 
@@ -69,6 +67,4 @@ class Load:
             return
         self._cluster.nodes = names
         self._room.set_visibility(bool(names))
-        if names:
-            with self._room:
-                ui.timer(0, self._curves.refresh, once=True)
+        self._curves.refresh_soon()

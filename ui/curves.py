@@ -28,7 +28,7 @@ Ask = Callable[[Timeframe], Awaitable[Series]]
 class Curves:
     """Charts over one span of time. `ask` gets their curves; `charts` draws them, and is called once.
 
-    While `paused` they stay as they are.
+    `about` and `of_node` are as those of a `Part`.
     """
 
     def __init__(
@@ -37,28 +37,24 @@ class Curves:
         ask: Ask,
         charts: Callable[[], Sequence[Chart]],
         *,
-        of_node: str = "",
-        when: Callable[[], bool] = lambda: True,
+        about: Callable[[], object] = lambda: True,
+        of_node: Callable[[], str] = lambda: "",
     ) -> None:
         self._ask = ask
         self._span: Timeframe = _span(span)
-        self._part = Part(self._show, lambda: self._ask(self._span), of_node=of_node, when=when)
-        with self._part:
+        self._part = Part(self._show, lambda: self._ask(self._span), about=about, of_node=of_node)
+        with self._part.head:
             self._buttons = self._switch()
+        with self._part:
             with ui.element("div").classes("pg-charts"):
                 self._charts = charts()
             self._nothing = Tag("p", text.NO_CURVES, classes="pg-hint")
         self._nothing.set_visibility(False)
-        self.paused = False
-        regularly(REFRESH_SECONDS, self._refresh)
+        self._refresh_soon = regularly(REFRESH_SECONDS, self._part.refresh)
 
-    async def _refresh(self) -> None:
-        if not self.paused:
-            await self.refresh()
-
-    async def refresh(self) -> None:
-        """Ask now."""
-        await self._part.refresh()
+    def refresh_soon(self) -> None:
+        """Ask anew, at once in a tab that is seen."""
+        self._refresh_soon()
 
     def _show(self, series: Series) -> None:
         drawn = [chart.show(series) for chart in self._charts]
@@ -76,11 +72,15 @@ class Curves:
         return button.on("click", partial(self._choose, span), js_handler=remember)
 
     async def _choose(self, span: Timeframe) -> None:
+        """The curves of another span are none for this one."""
+        if span == self._span:
+            return
         self._span = span
+        self._part.forget()
         for one, button in self._buttons.items():
             button.props["aria-pressed"] = str(one == span).lower()
             button.update()
-        await self.refresh()
+        await self._part.refresh()
 
 
 async def ask_node(feed: Feed, session: Session, node: str, span: Timeframe) -> Series:

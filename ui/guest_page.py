@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from nicegui import ui
 
@@ -49,8 +49,15 @@ MOST_TASKS, MOST_ADDRESSES = 10, 50
 VMID = re.compile(r"[1-9][0-9]{0,8}")
 
 T = TypeVar("T")
-At = tuple[str, GuestType, int]
-"""Where a guest is asked about: node, type, vmid."""
+
+
+class About(NamedTuple):
+    """A guest where and as it is: what was answered of it elsewhere, or in another state, is no answer any more."""
+
+    node: str
+    type: GuestType
+    vmid: int
+    status: str
 
 
 def create(feed: Feed, actions: Actions) -> None:
@@ -66,36 +73,43 @@ def create(feed: Feed, actions: Actions) -> None:
             if picture.taken and guest is None:
                 return stray(text.NO_SUCH_GUEST_TITLE, text.NO_SUCH_GUEST.format(vmid=vmid))
             with frame(guest.name or vmid if guest else vmid, "charts.js", "times.js", "tables.js"):
-                board = Board(Questions(feed, number, guest), actions, span)
+                board = Board(Questions(feed, number), actions, span)
             watch(feed, board.show)
         return None
 
 
 class Questions:
-    """What the page asks of one guest, for whoever is signed in; `guest` is how it was seen last."""
+    """What the page asks of one guest, for whoever is signed in; `about` is None while nobody can tell where it is."""
 
-    def __init__(self, feed: Feed, vmid: int, guest: Guest | None) -> None:
+    def __init__(self, feed: Feed, vmid: int) -> None:
         self._feed = feed
         self.vmid = vmid
-        self.guest = guest
+        self.about: About | None = None
+
+    @property
+    def node(self) -> str:
+        """Whose answer is waited for."""
+        return self.about.node if self.about else ""
 
     async def status(self) -> GuestStatus:
-        return await self._ask("status", lambda proxmox, at: proxmox.guest_status(*at), STATUS_SECONDS)
+        return await self._ask("status", lambda proxmox, at: proxmox.guest_status(*at[:3]), STATUS_SECONDS)
 
     async def interfaces(self) -> Interfaces | None:
-        return await self._ask("interfaces", lambda proxmox, at: proxmox.interfaces(*at), SLOW_SECONDS)
+        return await self._ask("interfaces", lambda proxmox, at: proxmox.interfaces(*at[:3]), SLOW_SECONDS)
 
     async def tasks(self) -> tuple[Task, ...]:
         wanted = TaskFilter(vmid=self.vmid, limit=MOST_TASKS, source="all")
-        return await self._ask("tasks", lambda proxmox, at: proxmox.node_tasks(at[0], wanted), SLOW_SECONDS)
+        return await self._ask("tasks", lambda proxmox, at: proxmox.node_tasks(at.node, wanted), SLOW_SECONDS)
 
     async def curves(self, span: Timeframe) -> Series:
-        return await self._ask(span, lambda proxmox, at: proxmox.guest_curves(*at, span), REFRESH_SECONDS)
+        return await self._ask(span, lambda proxmox, at: proxmox.guest_curves(*at[:3], span), REFRESH_SECONDS)
 
-    async def _ask(self, what: str, question: Callable[[ProxmoxClient, At], Awaitable[T]], period: float) -> T:
-        at = _at(self.guest)
+    async def _ask(self, what: str, question: Callable[[ProxmoxClient, About], Awaitable[T]], period: float) -> T:
+        at = self.about
+        if at is None:
+            raise RequestRefused(404)
         return await self._feed.ask(
-            current_session(), ("guest", *at, what), lambda proxmox: question(proxmox, at), FRESH * period
+            current_session(), ("guest", at, what), lambda proxmox: question(proxmox, at), FRESH * period
         )
 
 
@@ -104,79 +118,67 @@ class Board:
 
     def __init__(self, ask: Questions, actions: Actions, span: str) -> None:
         self._ask = ask
-        self._asks = True
-        self._moved = ""
+        self._guest: Guest | None = None
+        self._node = self._moved = ""
         self._head = Head(ask.vmid)
         self._trouble = Trouble()
         self._notice = Notice()
-        orders = Orders(actions, lambda: ask.guest)
+        orders = Orders(actions, lambda: self._guest)
         self._orders = OrderBar(orders)
         with ui.element("div").classes("pg-board") as self._room:
             self._gauges = Gauges()
-            self._curves = Curves(span, ask.curves, guest_charts, when=lambda: ask.guest is not None)
+            curves = Curves(span, ask.curves, guest_charts, about=lambda: ask.about, of_node=lambda: ask.node)
             with ui.element("div").classes("pg-columns"):
-                self._details = Details(ask, self._head)
-                self._addresses = AddressesPart(ask)
-            self._tasks = TasksPart(ask)
-        regularly(STATUS_SECONDS, self._refresh)
-        regularly(SLOW_SECONDS, self._refresh_slowly)
+                self._details = Details(ask)
+                self._addresses = AddressesPart(ask, after=self._details)
+            self._tasks = TasksPart(ask, after=self._details)
+        self._refresh_soon = (
+            regularly(STATUS_SECONDS, self._details.refresh),
+            regularly(SLOW_SECONDS, self._refresh_slowly),
+            curves.refresh_soon,
+        )
 
     def show(self, picture: Picture) -> None:
         """Draw what is new; keep, greyed, what could not be read anew. A guest that moves is followed."""
         self._trouble.show(picture)
-        guest, before = find_guest(picture, self._ask.vmid), self._ask.guest
+        guest = self._guest = find_guest(picture, self._ask.vmid)
         gone = guest is None and picture.taken > 0
         stale = gone or picture.error is not None
         self._room.set_visibility(picture.taken > 0 or picture.error is None)
         self._room.classes(**{"add" if stale else "remove": "pg-stale"})
-        self._notice.say(self._words(before, guest, gone=gone))
+        self._notice.say(text.GUEST_GONE if gone else self._whether_moved(guest))
         if guest is not None:
-            self._ask.guest = guest
             self._head.show(guest)
             self._orders.show(guest, picture)
             self._gauges.show(guest)
             self._details.show(guest)
-        self._mind(before, asks=not stale)
+        self._ask_about(None if stale else guest)
 
-    def _words(self, before: Guest | None, guest: Guest | None, *, gone: bool) -> str:
-        """What has become of it; that it has moved is said for as long as the page is open."""
-        if gone:
-            return text.GUEST_GONE
-        if before and guest and before.node != guest.node:
-            self._moved = text.GUEST_MOVED.format(before=before.node, now=guest.node)
+    def _whether_moved(self, guest: Guest | None) -> str:
+        """That it has is said for as long as the page is open."""
+        if guest is not None:
+            before, self._node = self._node, guest.node
+            if before not in {"", guest.node}:
+                self._moved = text.GUEST_MOVED.format(before=before, now=guest.node)
         return self._moved
 
-    def _mind(self, before: Guest | None, *, asks: bool) -> None:
+    def _ask_about(self, guest: Guest | None) -> None:
         """Nothing is asked in vain; what was asked in another state of it, or at another node, is asked anew."""
-        now, resumed = self._ask.guest, asks and not self._asks
-        self._asks, self._curves.paused = asks, not asks
-        if not asks or now is None:
-            return
-        if resumed or before is None or (before.node, before.status) != (now.node, now.status):
-            with self._room:
-                ui.timer(0, self._refresh_all, once=True)
-
-    async def _refresh(self) -> None:
-        if self._asks:
-            await self._details.refresh()
+        before, now = self._ask.about, guest and About(guest.node, guest.type, guest.vmid, guest.status)
+        self._ask.about = now
+        if now not in {None, before}:
+            for refresh_soon in self._refresh_soon:
+                refresh_soon()
 
     async def _refresh_slowly(self) -> None:
-        for part in (self._addresses, self._tasks):
-            if self._asks:
-                await part.refresh()
-
-    async def _refresh_all(self) -> None:
-        await self._refresh()
-        await self._refresh_slowly()
-        await self._curves.refresh()
+        for part in (self._details, self._addresses, self._tasks):
+            await part.refresh()
 
 
 class Head:
     """Whether it runs, since when, where, and the way to it in Proxmox."""
 
     def __init__(self, vmid: int) -> None:
-        self._vmid = vmid
-        self._paused = ""
         with ui.element("div").classes("pg-head"):
             with Tag("p", "", classes="pg-head-state") as self._place:
                 self._dot = Tag("span", "", {"aria-hidden": "true"}, classes="pg-dot")
@@ -192,7 +194,7 @@ class Head:
     def show(self, guest: Guest) -> None:
         """Draw what is known of it."""
         self._place.set_visibility(True)
-        state = self._paused if self._paused and guest.status == "running" else state_of(guest)
+        state = state_of(guest)
         self._dot.classes(replace=dot(state))
         self._state.set_text(text.state(state))
         self._uptime.set_text(_uptime(guest))
@@ -206,11 +208,6 @@ class Head:
             self._node.update()
         point(self._link, guest.type, str(guest.vmid))
 
-    def show_paused(self, guest: Guest, qmpstatus: str) -> None:
-        """Only the guest's node knows of a virtual machine that it is paused."""
-        self._paused = qmpstatus if qmpstatus in {"paused", "suspended", "prelaunch"} else ""
-        self.show(guest)
-
 
 class Gauges:
     """How much of what it has is in use."""
@@ -223,10 +220,9 @@ class Gauges:
         self._all.set_visibility(False)
 
     def show(self, guest: Guest) -> None:
-        """Draw them; of a guest that does not run, and where nobody can look inside, nothing is known."""
-        running = guest.status == "running"
+        """Draw them; of a guest that is off, and where nobody can look inside, nothing is known."""
         inside = guest.type == "lxc"
-        self._all.set_visibility(running and guest.cpu is not None)
+        self._all.set_visibility(guest.on and guest.cpu is not None)
         cpus = cpus_of(guest.cpu, guest.maxcpu)
         self._cpu.show(guest.cpu, cpus)
         self._memory.show(share(guest.mem, guest.maxmem), used_of(guest.mem, guest.maxmem))
@@ -236,35 +232,39 @@ class Gauges:
 class Details(Part[GuestStatus]):
     """What it is and to whom it belongs. Most is in a picture; a few things its node is asked for."""
 
-    def __init__(self, ask: Questions, head: Head) -> None:
-        super().__init__(self._draw_status, ask.status, when=lambda: ask.guest is not None)
-        self._ask = ask
-        self._head = head
-        self._status: GuestStatus | None = None
-        with self:
+    def __init__(self, ask: Questions) -> None:
+        super().__init__(self._draw_status, ask.status, about=lambda: ask.about, of_node=lambda: ask.node)
+        with self.head:
             section(text.DETAILS)
             self._facts = Facts(
                 text.KIND, text.COLUMN_VMID, text.CORES, text.CHART_MEMORY, text.CHART_DISK, text.TAGS, text.POOL,
-                text.LOCK, text.HIGH_AVAILABILITY, text.AGENT,
+                text.LOCK,
             )  # fmt: skip
+        with self:
+            self._told = Facts(text.HIGH_AVAILABILITY, text.AGENT)
 
     def show(self, guest: Guest) -> None:
-        """Draw what a picture tells."""
-        self._facts.show(_facts(guest, self._status))
+        """Draw what a picture tells, whether the node answers or not."""
+        self._facts.show(_facts(guest))
 
     def _draw_status(self, status: GuestStatus) -> None:
-        self._status = status
-        if self._ask.guest is not None:
-            self.show(self._ask.guest)
-            self._head.show_paused(self._ask.guest, status.qmpstatus)
+        self._told.show({
+            text.HIGH_AVAILABILITY: text.HA_MANAGED if status.ha.managed else "",
+            text.AGENT: text.AGENT_ON if status.agent else "",
+        })  # fmt: skip
 
 
 class AddressesPart(Part[Interfaces | None]):
-    """By which addresses it can be reached."""
+    """By which addresses it can be reached: one that is paused answers as little as one that is off."""
 
-    def __init__(self, ask: Questions) -> None:
-        super().__init__(self._draw_interfaces, ask.interfaces, when=lambda: _runs(ask.guest))
-        self._ask = ask
+    def __init__(self, ask: Questions, after: Details) -> None:
+        super().__init__(
+            self._draw_interfaces,
+            ask.interfaces,
+            about=lambda: ask.about and ask.about.status == "running" and ask.about,
+            of_node=lambda: ask.node,
+            after=after,
+        )
         self._drawn_interfaces: object = self
         with self:
             section(text.ADDRESSES)
@@ -292,8 +292,8 @@ class AddressesPart(Part[Interfaces | None]):
 class TasksPart(Part[tuple[Task, ...]]):
     """What was done with it lately."""
 
-    def __init__(self, ask: Questions) -> None:
-        super().__init__(self._draw_tasks, ask.tasks, when=lambda: ask.guest is not None)
+    def __init__(self, ask: Questions, after: Details) -> None:
+        super().__init__(self._draw_tasks, ask.tasks, about=lambda: ask.about, of_node=lambda: ask.node, after=after)
         with self:
             section(text.RECENT_TASKS)
             self._none = Tag("p", text.NO_TASKS, classes="pg-box")
@@ -314,21 +314,11 @@ def find_guest(picture: Picture, vmid: int) -> Guest | None:
     return next((guest for guest in picture.resources.guests if guest.vmid == vmid), None)
 
 
-def _at(guest: Guest | None) -> At:
-    if guest is None:
-        raise RequestRefused(404)
-    return guest.node, guest.type, guest.vmid
-
-
-def _runs(guest: Guest | None) -> bool:
-    return guest is not None and guest.status == "running"
-
-
 def _uptime(guest: Guest) -> str:
-    return text.UP_FOR.format(uptime=uptime(guest.uptime)) if guest.status == "running" and guest.uptime else ""
+    return text.UP_FOR.format(uptime=uptime(guest.uptime)) if guest.on and guest.uptime else ""
 
 
-def _facts(guest: Guest, status: GuestStatus | None) -> Mapping[str, str]:
+def _facts(guest: Guest) -> Mapping[str, str]:
     kind = text.kind(guest.type)
     return {
         text.KIND: text.TEMPLATE_OF.format(kind=kind) if guest.template else kind,
@@ -339,8 +329,6 @@ def _facts(guest: Guest, status: GuestStatus | None) -> Mapping[str, str]:
         text.TAGS: ", ".join(guest.tags),
         text.POOL: guest.pool,
         text.LOCK: guest.lock,
-        text.HIGH_AVAILABILITY: text.HA_MANAGED if status and status.ha.managed else "",
-        text.AGENT: text.AGENT_ON if status and status.agent else "",
     }
 
 

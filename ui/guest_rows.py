@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from services.proxmox import Guest
 from ui import text
-from ui.guest_search import Search, state_of
+from ui.guest_search import TROUBLED, Search, state_of
 from ui.language import language
 from ui.units import percent, share, size, uptime
 
@@ -31,7 +31,7 @@ Row = tuple[Cell, ...]
 What is not known is a dash, and -1 per cent. `assets/guests.js` reads them by their places.
 """
 
-_STATES = ("running", "paused", "suspended", "prelaunch", "unknown", "stopped", "template")
+_STATES = ("running", *TROUBLED, "paused", "suspended", "prelaunch", "unknown", "stopped", "template")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -134,7 +134,7 @@ def _state(guest: Guest) -> tuple[int, str]:
 
 def _while_running(guest: Guest, value: float | None) -> float | None:
     """A guest that is off uses nothing, which is no figure to be sorted by."""
-    return value if guest.status == "running" else None
+    return value if guest.on else None
 
 
 _VALUES: dict[str, Callable[[Guest], object]] = {
@@ -157,8 +157,7 @@ BIGGEST_FIRST = {"cpu", "memory", "disk", "uptime"}
 
 
 def _row(guest: Guest) -> Row:
-    running = guest.status == "running"
-    memory = share(guest.mem, guest.maxmem) if running else None
+    memory = share(guest.mem, guest.maxmem) if guest.on else None
     used = share(guest.disk or None, guest.maxdisk)  # of a virtual machine's disk Proxmox says 0
     return (
         guest.vmid,
@@ -167,13 +166,13 @@ def _row(guest: Guest) -> Row:
         guest.node,
         state_of(guest),
         guest.lock,
-        percent(guest.cpu) if running else text.UNKNOWN,
-        _bar(guest.cpu if running else None),
-        size(guest.mem) if running else text.UNKNOWN,
+        percent(guest.cpu) if guest.on else text.UNKNOWN,
+        _bar(guest.cpu if guest.on else None),
+        size(guest.mem) if guest.on else text.UNKNOWN,
         _bar(memory),
         size(guest.maxdisk or None),
         _bar(used),
-        uptime(guest.uptime) if running and guest.uptime else text.UNKNOWN,
+        uptime(guest.uptime) if guest.on and guest.uptime else text.UNKNOWN,
         ";".join(guest.tags),
         guest.pool,
     )

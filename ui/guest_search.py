@@ -17,6 +17,9 @@ from ui.language import language
 LONGEST, MOST_TERMS = 500, 20
 """Letters and terms of a search; what is more is not looked at."""
 
+TROUBLED = ("io-error", "internal-error", "guest-panicked")
+"""States in which QEMU has stopped a virtual machine because something is wrong with it."""
+
 _TERM = re.compile(r'(?P<no>-?)(?:(?P<key>[A-Za-z]+):)?(?P<value>"[^"]*"?|(?:[^\s"]|"[^"]*"?)*)')
 _NUMBERS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 _TYPES = {"qemu": "qemu", "vm": "qemu", "lxc": "lxc", "ct": "lxc"}
@@ -83,7 +86,8 @@ def _anywhere(word: str) -> Test:
     states = {state for state, ours in _states() if word and ours.startswith(word)}
 
     def test(guest: Guest) -> bool:
-        return word in guest.name.casefold() or state_of(guest) in states or _is_in_rest(word, guest)
+        state = state_of(guest)
+        return word in guest.name.casefold() or state in states or state.startswith(word) or _is_in_rest(word, guest)
 
     return test
 
@@ -124,8 +128,8 @@ def _pool(value: str) -> Test:
 
 
 def _state(value: str) -> Test:
-    states = {state for state, ours in _states() if _matches(value, ours)} | {value}
-    return lambda guest: state_of(guest) in states
+    states = {state for state, ours in _states() if _matches(value, ours)}
+    return lambda guest: state_of(guest) in states or _matches(value, state_of(guest))
 
 
 def _type(value: str) -> Test | None:

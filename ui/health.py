@@ -13,6 +13,7 @@ from services.proxmox import Guest, Node, Storage
 from services.storages import Place, places
 from ui import text
 from ui.guest_rows import rows_of
+from ui.guest_search import TROUBLED
 from ui.links import STORAGE, guests_address, node_address, storage_address, tasks_address
 from ui.units import guest_count, number, percent, share
 
@@ -118,15 +119,19 @@ def _guests(guests: tuple[Guest, ...]) -> Iterator[Tile]:
     if not guests:
         return
     states = rows_of(guests).states
-    for states_counted, title in (
-        (("running",), text.RUNNING),
-        (("stopped",), text.STOPPED),
-        (("paused", "suspended"), text.PAUSED),
+    troubled = [state for state in TROUBLED if states[state]]
+    still = sorted(set(states) - {"running", "stopped", "unknown", *troubled})
+    for name, title, counted, level in (
+        ("running", text.RUNNING, ["running"], Level.PLAIN),
+        ("stopped", text.STOPPED, ["stopped"], Level.PLAIN),
+        ("paused", text.PAUSED, still, Level.PLAIN),
+        ("halted", text.HALTED, troubled, Level.BAD),
     ):
-        count = sum(states[state] for state in states_counted)
-        if count or title != text.PAUSED:
-            searched = f"state:{','.join(states_counted)}"
-            yield Tile(name=states_counted[0], title=title, value=number(count), address=guests_address(searched))
+        if counted:
+            count = sum(states[state] for state in counted)
+            address = guests_address(f"state:{','.join(counted)}")
+            note = ", ".join(text.state(state) for state in counted) if level is Level.BAD else ""
+            yield Tile(name=name, title=title, value=number(count), address=address, level=level, note=note)
 
 
 def _storages(storages: tuple[Storage, ...]) -> Tile | None:

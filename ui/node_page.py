@@ -49,12 +49,20 @@ def create(feed: Feed) -> None:
 
 
 class Questions:
-    """What the page asks of one node, for whoever is signed in; what but it can tell only while it is `online`."""
+    """What the page asks of one node, for whoever is signed in.
+
+    What but it can tell only while it is `online`, which is None while nobody can tell.
+    """
 
     def __init__(self, feed: Feed, node: str) -> None:
         self._feed = feed
         self.node = node
-        self.online = True
+        self.online: bool | None = None
+
+    @property
+    def there(self) -> bool | None:
+        """Whether others can be asked about it; None while nobody can tell."""
+        return None if self.online is None else True
 
     async def status(self) -> NodeStatus:
         return await self._ask(("node_status",), lambda proxmox: proxmox.node_status(self.node), STATUS_SECONDS)
@@ -82,22 +90,24 @@ class Board:
 
     def __init__(self, ask: Questions, span: str) -> None:
         self._ask = ask
-        self._asks = True
         self._head = Head(ask.node)
         self._trouble = Trouble()
         self._notice = Notice()
         with ui.element("div").classes("pg-board") as self._room:
             self._gauges = Gauges()
-            self._curves = Curves(span, ask.curves, node_charts, of_node=ask.node)
+            curves = Curves(span, ask.curves, node_charts, about=lambda: ask.there, of_node=lambda: ask.node)
             with ui.element("div").classes("pg-columns"):
                 self._system = SystemPart(ask, self._gauges)
                 with ui.element("div"):
                     self._guests = GuestsCard(ask.node)
-                    self._services = ServicesPart(ask)
-                    self._updates = UpdatesPart(ask)
-            self._failed = FailedPart(ask, may_know=lambda: ask.online and self._system.known)
-        regularly(STATUS_SECONDS, self._refresh)
-        regularly(SLOW_SECONDS, self._refresh_slowly)
+                    self._services = ServicesPart(ask, after=self._system)
+                    self._updates = UpdatesPart(ask, after=self._system)
+            self._failed = FailedPart(ask, after=self._system)
+        self._refresh_soon = (
+            regularly(STATUS_SECONDS, self._system.refresh),
+            regularly(SLOW_SECONDS, self._refresh_slowly),
+            curves.refresh_soon,
+        )
 
     def show(self, picture: Picture) -> None:
         """Draw what is new; keep, greyed, what could not be read anew."""
@@ -113,33 +123,18 @@ class Board:
         if node is not None:
             self._gauges.show(node)
             self._guests.show(picture)
-        self._mind(asks=not stale, online=node is not None and node.status == "online")
+        self._ask_while(online=None if stale or node is None else node.status == "online")
 
-    def _mind(self, *, asks: bool, online: bool) -> None:
+    def _ask_while(self, *, online: bool | None) -> None:
         """Nothing is asked while it would be in vain, nor of a node that is away; once that is over, all at once."""
-        before = self._asks, self._ask.online
-        self._asks, self._curves.paused = asks, not asks
-        self._ask.online = online if asks else self._ask.online
-        if asks and (asks, online) != before:
-            with self._room:
-                ui.timer(0, self._refresh_all, once=True)
-
-    async def _refresh_all(self) -> None:
-        await self._refresh()
-        await self._refresh_slowly()
-        await self._curves.refresh()
-
-    async def _refresh(self) -> None:
-        if self._asks:
-            await self._system.refresh()
+        before, self._ask.online = self._ask.online, online
+        if online not in {None, before}:
+            for refresh_soon in self._refresh_soon:
+                refresh_soon()
 
     async def _refresh_slowly(self) -> None:
-        await self._refresh()
-        for part in (self._services, self._updates, self._failed):
-            if self._system.silent and not part.known:
-                part.leave_out()  # one sentence is enough
-            elif self._asks:
-                await part.refresh()
+        for part in (self._system, self._services, self._updates, self._failed):
+            await part.refresh()
 
 
 class Head:
@@ -195,7 +190,7 @@ class SystemPart(Part[NodeStatus]):
     """Load, processor, versions."""
 
     def __init__(self, ask: Questions, gauges: Gauges) -> None:
-        super().__init__(self._draw_status, ask.status, of_node=ask.node, when=lambda: ask.online)
+        super().__init__(self._draw_status, ask.status, about=lambda: ask.online, of_node=lambda: ask.node)
         self._gauges = gauges
         with self:
             section(text.SYSTEM)
@@ -235,8 +230,10 @@ class GuestsCard:
 class ServicesPart(Part[tuple[Service, ...]]):
     """The services that should run and do not."""
 
-    def __init__(self, ask: Questions) -> None:
-        super().__init__(self._draw_services, ask.services, of_node=ask.node, when=lambda: ask.online)
+    def __init__(self, ask: Questions, after: SystemPart) -> None:
+        super().__init__(
+            self._draw_services, ask.services, about=lambda: ask.online, of_node=lambda: ask.node, after=after
+        )
         with self:
             self._count = section(text.SERVICES)
             with ui.element("div").classes("pg-box"):
@@ -260,8 +257,10 @@ class ServicesPart(Part[tuple[Service, ...]]):
 class UpdatesPart(Part[tuple[Update, ...]]):
     """The packages that wait, behind a fold."""
 
-    def __init__(self, ask: Questions) -> None:
-        super().__init__(self._draw_updates, ask.updates, of_node=ask.node, when=lambda: ask.online)
+    def __init__(self, ask: Questions, after: SystemPart) -> None:
+        super().__init__(
+            self._draw_updates, ask.updates, about=lambda: ask.online, of_node=lambda: ask.node, after=after
+        )
         self._drawn_updates: tuple[Update, ...] | None = None
         with self:
             self._count = section(text.UPDATES)
@@ -291,8 +290,14 @@ class UpdatesPart(Part[tuple[Update, ...]]):
 class FailedPart(Part[tuple[Task, ...]]):
     """What went wrong there in the last day: with all of it known, and not one's own tasks alone."""
 
-    def __init__(self, ask: Questions, may_know: Callable[[], bool]) -> None:
-        super().__init__(self._draw_failed, ask.failed, of_node=ask.node, when=may_know)
+    def __init__(self, ask: Questions, after: SystemPart) -> None:
+        super().__init__(
+            self._draw_failed,
+            ask.failed,
+            about=lambda: ask.online and after.known,
+            of_node=lambda: ask.node,
+            after=after,
+        )
         self._picture = Picture()
         with self:
             self._count = section(text.NODE_FAILED_TASKS)

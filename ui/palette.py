@@ -13,7 +13,7 @@ from nicegui import ui
 from services.feed import Picture
 from ui import text
 from ui.finder import LONGEST, Finder, finder_of
-from ui.theme import Tag, icon
+from ui.theme import Tag, dot, icon
 
 _NAME = "palette"
 
@@ -51,7 +51,7 @@ class Palette:
 
     def _answer(self, typed: str) -> None:
         self._finder = self._finder or finder_of(self._picture.resources, self._pages)
-        hits = [asdict(hit) for hit in self._finder.find(typed)]
+        hits = [asdict(hit) | {"dot": hit.state and dot(hit.state)} for hit in self._finder.find(typed)]
         self._answers += 1  # so that the browser sees the same answer anew
         self._hits.props["data-hits"] = json.dumps({"answer": self._answers, "typed": typed, "hits": hits})
         self._hits.update()

@@ -2,12 +2,12 @@
 
 with Part(draw, question) as part:
     ...
-await part.refresh()
+regularly(30, part.refresh)
 """
 
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from nicegui import ui
 
@@ -19,7 +19,12 @@ T = TypeVar("T")
 
 
 class Part(Generic[T]):
-    """Waits, shows what came, and keeps it, greyed, while there is nothing newer; left out unless `when` holds.
+    """Waits, shows what came, and keeps it, greyed, while there is nothing newer.
+
+    `about` tells what the question is about just now. None is what nobody can tell: nothing is asked, and what is shown
+    stays. Whatever else is not true is nothing to ask about, and the part is left out. An answer about something else
+    than that is dropped. `of_node` is the node that has to answer. `after` is asked before: while that gets no answer,
+    what has never been told is left out, since one sentence is enough.
 
     What the account may not know from the start is left out; what it may know no longer is said to be so.
     """
@@ -29,19 +34,27 @@ class Part(Generic[T]):
         draw: Callable[[T], None],
         question: Callable[[], Awaitable[T]],
         *,
-        of_node: str = "",
-        when: Callable[[], bool] = lambda: True,
+        about: Callable[[], object] = lambda: True,
+        of_node: Callable[[], str] = lambda: "",
+        after: "Part[Any] | None" = None,
     ) -> None:
-        self._of_node = of_node
-        self._when = when
         self._draw = draw
         self._question = question
-        self._drawn = False
+        self._about = about
+        self._of_node = of_node
+        self._after = after
+        self._fits = False  # what is drawn, to the next question
         self._turn = 0
+        self.known = False
+        """Whether the account has ever been told."""
+
         self.silent = False
         """Whether its last question got no answer."""
 
         with Tag("section", "", classes="pg-part") as self._all:
+            self.head = ui.element("div").classes("pg-part-head")
+            """What stays though there is no answer."""
+
             self._trouble = Tag("p", "", {"role": "status"}, classes="pg-part-trouble")
             self._room = ui.element("div").classes("pg-part-room pg-waiting")
         self._trouble.set_visibility(False)
@@ -55,25 +68,23 @@ class Part(Generic[T]):
 
     async def refresh(self) -> None:
         """Ask, and show what came of it; of two questions at once the later one counts."""
-        if not self._when():
-            return self.leave_out()
+        about = self._about()
+        if about is None:
+            return
         self._turn = turn = self._turn + 1
+        if not about or (self._after and self._after.silent and not self.known):
+            self._all.set_visibility(False)
+            return
         try:
             answer = await self._question()
         except SessionEnded:
-            return None
+            return
         except (ProxmoxError, StoreError) as exc:
-            if self._counts(turn):
+            if self._counts(turn, about):
                 self._fail(exc)
         else:
-            if self._counts(turn):
+            if self._counts(turn, about):
                 self._show(answer)
-        return None
-
-    @property
-    def known(self) -> bool:
-        """Whether the account has been told."""
-        return self._drawn
 
     def take(self, answer: T) -> None:
         """Show what came of itself."""
@@ -81,28 +92,16 @@ class Part(Generic[T]):
         self._show(answer)
 
     def forget(self) -> None:
-        """What is shown answers another question than the next."""
-        self._drawn = False
+        """What is shown, or on its way, answers another question than the next."""
+        self._fits = False
+        self._turn += 1
         self._room.classes(add="pg-waiting")
 
-    def set_stale(self, *, stale: bool) -> None:
-        """Grey, or no more, what is shown."""
-        self._room.classes(**{"add" if stale else "remove": "pg-stale"})
-
-    def move(self, node: str) -> None:
-        """Be about this node from now on."""
-        self._of_node = node
-
-    def leave_out(self) -> None:
-        """Show nothing of it, until it is asked again."""
-        self._turn += 1
-        self._all.set_visibility(False)
-
-    def _counts(self, turn: int) -> bool:
-        return turn == self._turn and not self._all.is_deleted
+    def _counts(self, turn: int, about: object) -> bool:
+        return turn == self._turn and about == self._about() and not self._all.is_deleted
 
     def _show(self, answer: T) -> None:
-        self._drawn, self.silent = True, False
+        self.known, self._fits, self.silent = True, True, False
         self._all.set_visibility(True)
         self._say("")
         self._room.set_visibility(True)
@@ -112,8 +111,8 @@ class Part(Generic[T]):
     def _fail(self, error: ProxmoxError | StoreError) -> None:
         forbidden = isinstance(error, PrivilegeMissing)
         self.silent = not forbidden
-        self._all.set_visibility(self._drawn or not forbidden)
-        self._room.set_visibility(self._drawn and not forbidden)
+        self._all.set_visibility(self.known or not forbidden)
+        self._room.set_visibility(self._fits and not forbidden)
         self._room.classes(add="pg-stale", remove="pg-waiting")
         self._say(self._sentence(error))
 
@@ -123,7 +122,8 @@ class Part(Generic[T]):
 
     def _sentence(self, error: ProxmoxError | StoreError) -> str:
         """Proxmox may well answer where one of its nodes does not."""
-        if not self._of_node or not isinstance(error, Unreachable):
+        node = self._of_node()
+        if not node or not isinstance(error, Unreachable):
             return text.sentence(error)
         form = text.NODE_FAILED if error.outage is Outage.FAILED else text.NODE_SILENT
-        return form.format(node=self._of_node)
+        return form.format(node=node)

@@ -1,7 +1,7 @@
 """Whether the tab is in its person's sight: what works while nobody looks, works in vain.
 
     watch(feed, board.show)
-    regularly(60, board.refresh)
+    refresh_soon = regularly(60, board.refresh)
 
 `assets/page.js` tells of every tab that is hidden, and of its return.
 """
@@ -64,9 +64,12 @@ def watch(feed: Feed, listener: Callable[[Picture], None]) -> None:
     lasting(start)
 
 
-def regularly(seconds: float, work: Callable[[], Awaitable[None]]) -> ui.timer:
-    """Do it now and again every so many seconds; never while the tab is hidden, and once it is back if it is due."""
-    own, due = sight(), 0.0
+def regularly(seconds: float, work: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    """Do it now and again every so many seconds; never while the tab is hidden, and once it is back if it is due.
+
+    What comes back makes it due at once.
+    """
+    own, place, due = sight(), ui.context.slot, 0.0
 
     async def step() -> None:
         nonlocal due
@@ -75,4 +78,11 @@ def regularly(seconds: float, work: Callable[[], Awaitable[None]]) -> ui.timer:
         due = time.monotonic() + seconds
         await work()
 
-    return ui.timer(min(seconds, _STEP_SECONDS), step)
+    def soon() -> None:
+        nonlocal due
+        due = 0.0
+        with place:
+            ui.timer(0, step, once=True)  # what is under way may take its time
+
+    ui.timer(min(seconds, _STEP_SECONDS), step)
+    return soon

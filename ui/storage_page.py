@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from nicegui import ui
 
-from services.errors import ProxmoxError, SessionEnded, StoreError
+from services.errors import PrivilegeMissing, ProxmoxError, SessionEnded, StoreError
 from services.feed import Feed, Picture
 from services.proxmox import Permissions, ProxmoxClient
 from services.sessions import Session
@@ -45,28 +45,31 @@ def create(feed: Feed) -> None:
 
 
 class Questions:
-    """What the page asks about storages. None is what cannot be known just now."""
+    """What the page asks about storages."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self._gate = asyncio.Semaphore(AT_ONCE)
 
-    async def each(self, storages: Sequence[Place]) -> Sequence[Known]:
-        """Of each, a few at once."""
+    async def each(self, storages: Sequence[tuple[Place, Known]]) -> Sequence[Known]:
+        """What is known of each now, a few asked at once. Raises SessionEnded."""
         session = current_session()  # which is not to be had in what runs beside the page
-        return await asyncio.gather(*(self._known(session, place) for place in storages))
+        return await asyncio.gather(*(self._learn(session, place, known) for place, known in storages))
 
-    async def _known(self, session: Session, place: Place) -> Known:
-        return Known(counts=await self._counts(session, place), full_in=await self._full_in(session, place))
+    async def _learn(self, session: Session, place: Place, known: Known) -> Known:
+        return Known(
+            counts=await _unless_failed(self._counts(session, place), known.counts),
+            full_in=await _unless_failed(self._full_in(session, place), known.full_in),
+        )
 
-    async def _counts(self, session: Session, place: Place) -> Mapping[str, int] | None:
+    async def _counts(self, session: Session, place: Place) -> Mapping[str, int]:
         async def count(proxmox: ProxmoxClient) -> Mapping[str, int]:
             volumes = await proxmox.volumes(place.node, place.storage)
             return Counter(volume.content for volume in volumes)
 
         found = await self._ask(session, ("storage", place.node, place.storage, "content"), count, CONTENT_SECONDS)
         rights = await self._ask(session, ("permissions",), lambda proxmox: proxmox.permissions(), CONTENT_SECONDS)
-        return None if found is None else _seen(place, found, rights)
+        return _seen(place, found, rights)
 
     async def _full_in(self, session: Session, place: Place) -> float | None:
         async def pace(proxmox: ProxmoxClient) -> float | None:
@@ -80,12 +83,9 @@ class Questions:
         key: tuple[str, ...],
         question: Callable[[ProxmoxClient], Awaitable[T]],
         fresh_for: float,
-    ) -> T | None:
-        try:
-            async with self._gate:
-                return await self._feed.ask(session, key, question, fresh_for)
-        except (ProxmoxError, StoreError, SessionEnded):
-            return None
+    ) -> T:
+        async with self._gate:
+            return await self._feed.ask(session, key, question, fresh_for)
 
 
 class Board:
@@ -106,7 +106,7 @@ class Board:
         self._nothing.set_visibility(False)
         self._room.set_visibility(False)
         self._more.set_visibility(False)
-        regularly(LOOK_SECONDS, self._refresh)
+        self._refresh_soon = regularly(LOOK_SECONDS, self._refresh)
 
     def show(self, picture: Picture) -> None:
         """Draw what is new; keep, greyed, what could not be read anew."""
@@ -123,7 +123,7 @@ class Board:
     def _draw(self) -> None:
         self._total.set_text(_total(self._places))
         self._total.set_visibility(bool(self._places))
-        self._table.show([(place, self._known.get(_key(place), Known())) for place in self._places])
+        self._table.show([(place, self._known_of(place)) for place in self._places])
         hidden = len(self._places) - MOST_SHOWN
         self._more.set_text(text.STORAGES_MORE.format(count=hidden))
         self._more.set_visibility(hidden > 0)
@@ -132,21 +132,36 @@ class Board:
         """Others than before are asked about at once."""
         before, self._places = {_key(place) for place in self._places}, found
         if {_key(place) for place in found} - before:
-            with self._room:
-                ui.timer(0, self._refresh, once=True)
+            self._refresh_soon()
+
+    def _known_of(self, place: Place) -> Known:
+        return self._known.get(_key(place), Known())
 
     async def _refresh(self) -> None:
         """Ask about each, a few at once, and draw what is known so far; nothing while Proxmox does not answer."""
-        if self._picture.error:
-            return
         asked = [place for place in self._places if place.available][:MOST_ASKED]
         for start in range(0, len(asked), 2 * AT_ONCE):
             some = asked[start : start + 2 * AT_ONCE]
-            found = await self._ask.each(some)
+            if self._picture.error:
+                return
+            try:
+                found = await self._ask.each([(place, self._known_of(place)) for place in some])
+            except SessionEnded:
+                return
             if self._room.is_deleted:
                 return
-            self._known |= {_key(place): known for place, known in zip(some, found, strict=True) if known}
+            self._known |= {_key(place): known for place, known in zip(some, found, strict=True)}
             self._draw()
+
+
+async def _unless_failed(answer: Awaitable[T], known: T | None) -> T | None:
+    """As known where nobody can tell just now; None where it may not be known any more."""
+    try:
+        return await answer
+    except PrivilegeMissing:
+        return None
+    except (ProxmoxError, StoreError):
+        return known
 
 
 def _key(place: Place) -> tuple[str, str]:
@@ -160,8 +175,8 @@ def _total(shown: Sequence[Place]) -> str:
     return text.STORAGES_TOTAL.format(used=size(used), total=size(total)) if total else ""
 
 
-def _seen(place: Place, found: Mapping[str, int], rights: Permissions | None) -> Mapping[str, int]:
+def _seen(place: Place, found: Mapping[str, int], rights: Permissions) -> Mapping[str, int]:
     """How many of each kind; none of a kind is said only where this account would see one."""
-    everything = rights is not None and rights.allows(f"/storage/{place.storage}", "Datastore.Allocate")
+    everything = rights.allows(f"/storage/{place.storage}", "Datastore.Allocate")
     certain = place.content if everything else [kind for kind in place.content if kind in ALWAYS_SEEN]
     return {**dict.fromkeys(certain, 0), **found}

@@ -14,6 +14,7 @@ from nicegui import ui
 
 from services.errors import ProxmoxError, StoreError
 from services.feed import Feed, Picture
+from services.feed.checkup import MOST_FAILED
 from services.proxmox import Task, TaskFilter, failed_since
 from services.sessions import Session
 from ui import text
@@ -25,6 +26,7 @@ from ui.sight import regularly, watch
 from ui.task_table import TaskTable, by_vmid
 from ui.theme import Tag, icon
 from ui.trouble import Trouble
+from ui.units import number
 from ui.visit import current_session
 
 PERIOD_SECONDS = 10
@@ -56,11 +58,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """Tasks, newest first, and the nodes that could not be asked; `unread` where none could be asked for them."""
+    """Tasks, newest first, and the nodes that could not be asked; `unread` where none could be asked for them.
+
+    They are `cut` where Proxmox may have older ones.
+    """
 
     tasks: tuple[Task, ...] = ()
     silent: tuple[str, ...] = ()
     unread: bool = False
+    cut: bool = False
 
     @property
     def whole(self) -> bool:
@@ -85,12 +91,12 @@ class Board:
     def __init__(self, feed: Feed, wanted: Wanted) -> None:
         self._feed = feed
         self._wanted = wanted
-        self._shown: Wanted | None = None
         self._picture = Picture()
         self._trouble = Trouble()
         self._tools = Tools(self._choose)
         self._silent = Notice()
-        self._part = Part(self._draw, self._find, of_node=wanted.node)
+        with ui.element("div").classes("pg-board") as self._room:
+            self._part = Part(self._draw, self._find, about=self._asked, of_node=lambda: self._wanted.node)
         with self._part:
             self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
             self._table = TaskTable()
@@ -99,47 +105,41 @@ class Board:
             self._none_failed = empty(text.TASKS_NONE_FAILED, text.TASKS_NONE_FAILED_WHY)
         for room in (self._unread, self._none, self._none_failed):
             room.set_visibility(False)
-        regularly(PERIOD_SECONDS, self._refresh)
+        self._refresh_soon = regularly(PERIOD_SECONDS, self._part.refresh)
 
     def show(self, picture: Picture) -> None:
         """Draw what is new; keep, greyed, what could not be read anew."""
-        first, self._picture = not self._picture.taken, picture
+        before, self._picture = self._asked(), picture
         self._trouble.show(picture)
         self._tools.show(picture, self._wanted)
-        if not self._has_to_ask():
-            self._show_told()
-        elif first:
-            with self._tools.room:
-                ui.timer(0, self._refresh, once=True)
-        self._part.set_stale(stale=picture.error is not None)
+        self._room.classes(**{"add" if picture.error else "remove": "pg-stale"})
+        self._show_told()
+        if self._asked() not in {None, before}:
+            self._refresh_soon()
 
     async def _choose(self, **changed: Any) -> None:
         self._wanted = replace(self._wanted, **changed)
-        self._part.move(self._wanted.node)
         self._tools.show(self._picture, self._wanted)
         self._part.forget()
         self._show_told()
-        await self._refresh()
-
-    async def _refresh(self) -> None:
-        """Ask for what no picture has."""
-        if self._has_to_ask():
-            await self._part.refresh()
+        await self._part.refresh()
 
     def _show_told(self) -> None:
-        """Show what the picture has of them, if that is all; one without tasks leaves those shown before."""
+        """Show what the picture has of them, if that is all."""
         told = _told(self._picture, self._wanted)
-        if told is not None and self._picture.taken and not (told.unread and self._shown == self._wanted):
+        if told is not None and self._picture.taken:
             self._part.take(replace(told, tasks=_newest(filter(self._wanted.keeps, told.tasks))))
 
-    def _has_to_ask(self) -> bool:
-        """Whether no picture has them; nothing is asked while Proxmox does not answer."""
-        return self._picture.taken > 0 and not self._picture.error and _told(self._picture, self._wanted) is None
+    def _asked(self) -> Wanted | None:
+        """What no picture has, and has to be asked for; nothing while Proxmox does not answer."""
+        answers = self._picture.taken > 0 and not self._picture.error
+        return self._wanted if answers and _told(self._picture, self._wanted) is None else None
 
     async def _find(self) -> Found:
         session, wanted = current_session(), self._wanted
         if wanted.node:
-            return Found(tasks=await self._ask_node(session, wanted.node, wanted))
+            tasks = await self._ask_node(session, wanted.node, wanted)
+            return Found(tasks=tasks, cut=len(tasks) >= MOST_SHOWN)
         return await self._ask_nodes(session, wanted)
 
     async def _ask_nodes(self, session: Session, wanted: Wanted) -> Found:
@@ -156,7 +156,13 @@ class Board:
 
         answers = await asyncio.gather(*(ask(node) for node in nodes))
         silent = tuple(node for node, answer in zip(nodes, answers, strict=True) if answer is None)
-        return Found(tasks=_newest(task for answer in answers for task in answer or ()), silent=silent)
+        told = [answer for answer in answers if answer is not None]
+        return Found(
+            tasks=_newest(task for answer in told for task in answer),
+            silent=silent,
+            unread=not told,
+            cut=any(len(answer) >= MOST_SHOWN for answer in told),
+        )
 
     async def _ask_node(self, session: Session, node: str, wanted: Wanted) -> tuple[Task, ...]:
         question = wanted.of_node(time.time())
@@ -166,7 +172,7 @@ class Board:
         )
 
     def _draw(self, found: Found) -> None:
-        shown, self._shown = found.tasks[:MOST_SHOWN], self._wanted
+        shown = found.tasks[:MOST_SHOWN]
         self._loading.set_visibility(False)
         self._table.show(shown, by_vmid(self._picture.resources.guests))
         self._tools.count(found, self._wanted)
@@ -215,10 +221,9 @@ class Tools:
         _set(self._node, "value", wanted.node)
 
     def count(self, found: Found, wanted: Wanted) -> None:
-        """Say how many there are, or that there may be more."""
-        count = len(found.tasks)
-        form = text.TASKS_LAST_DAY if wanted.failed else text.TASKS_NEWEST
-        self._count.set_text(form.format(count=min(count, MOST_SHOWN)) if count else "")
+        """Say how many there are to see, or that these are the newest of them."""
+        total = len(found.tasks)
+        self._count.set_text(counted(total, cut=found.cut, of_last_day=wanted.failed) if total else "")
 
     async def _toggle(self, event: Any) -> None:
         await self._choose(failed=event.args == "1")
@@ -252,8 +257,22 @@ def _told(picture: Picture, wanted: Wanted) -> Found | None:
         return None
     if wanted.failed:
         failed = picture.health.failed
-        return None if failed is None or not picture.health.failed_whole else Found(tasks=failed)
-    return Found(unread=True) if picture.tasks is None else Found(tasks=picture.tasks)
+        if failed is None or not picture.health.failed_whole:
+            return None
+        return Found(tasks=failed, cut=len(failed) >= MOST_FAILED)
+    return Found(unread=True) if picture.tasks is None else Found(tasks=picture.tasks, cut=True)
+
+
+def counted(total: int, *, cut: bool, of_last_day: bool) -> str:
+    """How many tasks there are, or that these are the newest, and of how many where that is known."""
+    shown = min(total, MOST_SHOWN)
+    if shown < total and not cut:
+        form = text.TASKS_LAST_DAY_OF if of_last_day else text.TASKS_NEWEST_OF
+    elif of_last_day:
+        form = text.TASKS_LAST_DAY_NEWEST if cut else text.TASKS_LAST_DAY
+    else:
+        form = text.TASKS_NEWEST
+    return form.format(count=number(shown), total=number(total))
 
 
 def _newest(tasks: Iterable[Task]) -> tuple[Task, ...]:

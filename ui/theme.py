@@ -1,13 +1,14 @@
 """Design tokens and the small pieces that every page is made of. Colours and spacing live in `assets/proxgate.css`."""
 
 import hashlib
-import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
+
+from ui.words import STATES
 
 PRIMARY = "#c2410c"
 GOOD, WARNING, BAD = "#15803d", "#b45309", "#b91c1c"
@@ -39,9 +40,6 @@ _ICONS = {
 }
 
 
-_STATE = re.compile(r"[a-z]{1,20}")
-
-
 class Tag(TextElement):
     """An HTML element with a text and attributes: `Tag("label", "Name", {"for": "name"})`."""
 
@@ -55,7 +53,7 @@ class Tag(TextElement):
 
 def dot(state: str) -> str:
     """The classes of the dot before a state, which is Proxmox's word: one that we do not know has no colour."""
-    return f"pg-dot pg-{state if _STATE.fullmatch(state) else 'unknown'}"
+    return f"pg-dot pg-{state if state in STATES else 'unknown'}"
 
 
 def icon(name: str, *, size: int = 20) -> ui.html:

@@ -154,6 +154,9 @@ STATES = {
     "paused": N_("paused"),
     "suspended": N_("suspended"),
     "prelaunch": N_("prelaunch"),
+    "io-error": N_("I/O error"),
+    "internal-error": N_("internal error"),
+    "guest-panicked": N_("crashed"),
     "template": N_("template"),
     "unknown": N_("unknown"),
 }
@@ -197,6 +200,7 @@ NOT_QUORATE = N_("Lost")
 RUNNING = N_("Running")
 STOPPED = N_("Stopped")
 PAUSED = N_("Paused")
+HALTED = N_("Halted by an error")
 STORAGE = N_("Storage")
 FILLING_UP = N_("{count} nearly full")
 ROOM_LEFT = N_("Room left")
@@ -346,7 +350,10 @@ TASKS_NONE_WHY = N_("Those that you begin are shown here, and all with the privi
 TASKS_UNREAD = N_("The tasks could not be read")
 TASKS_UNREAD_WHY = N_("There may be some. They are asked for again and again.")
 TASKS_NEWEST = N_("The newest {count}")
+TASKS_NEWEST_OF = N_("The newest {count} of {total}")
 TASKS_LAST_DAY = N_("{count} in the last 24 hours")
+TASKS_LAST_DAY_NEWEST = N_("The newest {count} in the last 24 hours")
+TASKS_LAST_DAY_OF = N_("The newest {count} of {total} in the last 24 hours")
 BACKUP_JOB = N_("Backup job")
 TASKS = {
     "aptupdate": N_("Refresh of the package lists"),

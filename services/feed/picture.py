@@ -41,8 +41,8 @@ class Picture:
     """The cluster as last seen. `taken` is Unix seconds, 0 before the first; `error` why there is no newer one.
 
     `tasks` are the latest of each node, those that run among them, as far as this account may see them, as they were
-    last read; None where they are not known, which is not the same as none. `unreached` are the addresses that gave no
-    answer last time, and why; others may have answered in their place.
+    read within the last minutes; None where they are not known, which is not the same as none. `unreached` are the
+    addresses that gave no answer last time, and why; others may have answered in their place.
     """
 
     resources: Resources = field(default_factory=Resources)

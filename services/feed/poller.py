@@ -25,6 +25,9 @@ B = TypeVar("B")
 PATIENCE = 2.0
 """Seconds that a picture waits for the tasks."""
 
+TASKS_KEPT = 300.0
+"""Seconds after which tasks that cannot be read anew are known no longer."""
+
 
 class Look:
     """Somebody's look at the feed, from `Feed.look`."""
@@ -56,6 +59,7 @@ class Poller:
         self._picture = Picture()
         self._failures = 0
         self._hurried = False
+        self._tasks_read = 0.0  # by `time.monotonic()`
         self._lender = Lender(sessions, lambda: [look.session for look in self._looks])
         self._rest, self._rest_of_checkup = Rest(), Rest()
         self._well = asyncio.Event()
@@ -119,7 +123,7 @@ class Poller:
         if self._failures:  # one question is enough to see whether it answers again
             resources, tasks = await proxmox.resources(), self._picture.tasks
         else:
-            resources, tasks = await _both(proxmox.resources(), _latest_tasks(proxmox, self._picture.tasks))
+            resources, tasks = await _both(proxmox.resources(), self._latest_tasks(proxmox))
         return Picture(
             resources=resources,
             tasks=tasks,
@@ -127,6 +131,26 @@ class Poller:
             health=self._picture.health,
             unreached=self._unreached(),
         )
+
+    async def _latest_tasks(self, proxmox: ProxmoxClient) -> tuple[Task, ...] | None:
+        """As known, for a while, where they cannot be had soon: no picture waits long. None where they may not be had.
+
+        Raises TicketRejected.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                return await part(self._read_tasks(proxmox), self._known_tasks())
+        return self._known_tasks()
+
+    async def _read_tasks(self, proxmox: ProxmoxClient) -> tuple[Task, ...] | None:
+        with suppress(PrivilegeMissing):
+            tasks = await proxmox.tasks()
+            self._tasks_read = time.monotonic()
+            return tasks
+        return None
+
+    def _known_tasks(self) -> tuple[Task, ...] | None:
+        return self._picture.tasks if time.monotonic() - self._tasks_read < TASKS_KEPT else None
 
     def _period(self) -> float:
         usual = pace.period(hidden=self._hidden, busy=self._picture.busy, failures=self._failures)
@@ -174,21 +198,6 @@ class Poller:
             look.tell(self._picture)
         except Exception:  # one tab that fails must not keep the picture from the others
             logger.exception("a listener failed")
-
-
-async def _latest_tasks(proxmox: ProxmoxClient, known: tuple[Task, ...] | None) -> tuple[Task, ...] | None:
-    """As known where they cannot be had soon: no picture waits long for them. None where they may not be had."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            return await part(_unless_forbidden(proxmox.tasks()), known)
-    return known
-
-
-async def _unless_forbidden(answer: Awaitable[A]) -> A | None:
-    try:
-        return await answer
-    except PrivilegeMissing:
-        return None
 
 
 async def _both(first: Awaitable[A], second: Awaitable[B]) -> tuple[A, B]:

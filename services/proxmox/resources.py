@@ -48,6 +48,8 @@ class Node:
 class Guest:
     """A virtual machine (`qemu`) or container (`lxc`). Units as for `Node`; `netin`, `netout` count bytes since start.
 
+    `status` is running or stopped, unknown while its node is away, and of a virtual machine whatever QEMU says of it:
+    paused, prelaunch, io-error and many more (pve-manager, `PVE::Service::pvestatd`).
     `disk` is what a container uses of its root file system; into a virtual machine's Proxmox cannot look: 0.
     """
 
@@ -69,6 +71,11 @@ class Guest:
     tags: Words = ()
     pool: Text = ""
     lock: Text = ""
+
+    @property
+    def on(self) -> bool:
+        """Whether it takes memory on its node, though it may stand still."""
+        return self.status not in {"stopped", "unknown"}
 
 
 @with_config(ROW)
