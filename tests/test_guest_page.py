@@ -17,11 +17,11 @@ QUICK = '''
 """Proxgate that looks often, but asks seldom for what moves slowly."""
 
 from services.feed import pace
-from ui import guest_page, node_page
+from ui import guest_questions, node_page
 
 pace.QUICK = pace.IDLE = pace.SLOWEST = 0.2
-guest_page.STATUS_SECONDS = node_page.STATUS_SECONDS = 0.4
-guest_page.SLOW_SECONDS = node_page.SLOW_SECONDS = 3600
+guest_questions.STATUS_SECONDS = node_page.STATUS_SECONDS = 0.4
+guest_questions.SLOW_SECONDS = node_page.SLOW_SECONDS = 3600
 
 from ui.__main__ import main
 
