@@ -6,14 +6,16 @@ from nicegui import ui
 
 from services.actions import Actions
 from services.feed import Feed, Picture
-from services.proxmox import Guest
+from services.proxmox import Guest, Storage
 from ui import text
 from ui.curves import Curves, guest_charts
 from ui.facts import Notice
 from ui.first_picture import first_picture
+from ui.guest_backups import BackupsPart
 from ui.guest_head import Gauges, Head
-from ui.guest_parts import AddressesPart, Details, TasksPart
-from ui.guest_questions import SLOW_SECONDS, STATUS_SECONDS, About, Questions
+from ui.guest_parts import AddressesPart, ConfigPart, Details, TasksPart
+from ui.guest_questions import BACKUPS_SECONDS, SLOW_SECONDS, STATUS_SECONDS, About, Questions
+from ui.guest_snapshots import SnapshotsPart
 from ui.layout import frame
 from ui.order_bar import OrderBar
 from ui.orders import Orders
@@ -47,38 +49,43 @@ class Board:
 
     def __init__(self, ask: Questions, actions: Actions, span: str) -> None:
         self._ask = ask
-        self._guest: Guest | None = None
-        self._node = self._moved = ""
+        self._node = self._moved = self._ended = ""
         self._head = Head(ask.vmid)
         self._trouble = Trouble()
         self._notice = Notice()
-        orders = Orders(actions, lambda: self._guest)
-        self._orders = OrderBar(orders)
+        self._orders = Orders(actions)
+        OrderBar(self._orders)
         with ui.element("div").classes("pg-board") as self._room:
             self._gauges = Gauges()
             curves = Curves(span, ask.curves, guest_charts, about=lambda: ask.about, of_node=lambda: ask.node)
             with ui.element("div").classes("pg-columns"):
                 self._details = Details(ask)
                 self._addresses = AddressesPart(ask, after=self._details)
+            self._config = ConfigPart(ask, after=self._details)
+            self._snapshots = SnapshotsPart(ask, self._orders, after=self._details)
+            self._backups = BackupsPart(ask, self._orders, after=self._details)
             self._tasks = TasksPart(ask, after=self._details)
         self._refresh_soon = (
             regularly(STATUS_SECONDS, self._details.refresh),
             regularly(SLOW_SECONDS, self._refresh_slowly),
+            regularly(BACKUPS_SECONDS, self._backups.refresh),
             curves.refresh_soon,
         )
 
     def show(self, picture: Picture) -> None:
         """Draw what is new; keep, greyed, what could not be read anew. A guest that moves is followed."""
         self._trouble.show(picture)
-        guest = self._guest = find_guest(picture, self._ask.vmid)
+        guest = find_guest(picture, self._ask.vmid)
         gone = guest is None and picture.taken > 0
         stale = gone or picture.error is not None
         self._room.set_visibility(picture.taken > 0 or picture.error is None)
         self._room.classes(**{"add" if stale else "remove": "pg-stale"})
         self._notice.say(text.GUEST_GONE if gone else self._whether_moved(guest))
+        self._orders.show(guest, picture)
+        self._ended = _last_ended(picture, self._ask.vmid) or self._ended
         if guest is not None:
+            self._show_storages(picture, guest.node)
             self._head.show(guest)
-            self._orders.show(guest, picture)
             self._gauges.show(guest)
             self._details.show(guest)
         self._ask_about(None if stale else guest)
@@ -93,17 +100,37 @@ class Board:
 
     def _ask_about(self, guest: Guest | None) -> None:
         """Nothing is asked in vain; what was asked in another state of it, or at another node, is asked anew."""
-        before, now = self._ask.about, guest and About(guest.node, guest.type, guest.vmid, guest.status)
+        before, now = self._ask.about, guest and _about(guest, self._ended)
         self._ask.about = now
         if now not in {None, before}:
             for refresh_soon in self._refresh_soon:
                 refresh_soon()
 
     async def _refresh_slowly(self) -> None:
-        for part in (self._details, self._addresses, self._tasks):
+        for part in (self._details, self._addresses, self._config, self._snapshots, self._tasks):
             await part.refresh()
+
+    def _show_storages(self, picture: Picture, node: str) -> None:
+        """Where its node keeps backups, and is there."""
+        storages = tuple(one for one in picture.resources.storages if one.node == node and _keeps_backups(one))
+        self._ask.storages = tuple(one.storage for one in storages)
+        self._backups.show(storages)
 
 
 def find_guest(picture: Picture, vmid: int) -> Guest | None:
     """The guest as this account sees it, None where there is none for it."""
     return next((guest for guest in picture.resources.guests if guest.vmid == vmid), None)
+
+
+def _about(guest: Guest, ended: str) -> About:
+    return About(guest.node, guest.type, guest.vmid, guest.status, guest.template, ended)
+
+
+def _last_ended(picture: Picture, vmid: int) -> str:
+    """The task about it that has ended last; empty where none is known."""
+    ended = [task for task in picture.tasks or () if task.id == str(vmid) and not task.running]
+    return max(ended, key=lambda task: task.endtime or 0).upid if ended else ""
+
+
+def _keeps_backups(storage: Storage) -> bool:
+    return "backup" in storage.content and storage.status == "available"

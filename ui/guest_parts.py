@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from nicegui import ui
 
-from services.proxmox import Guest, GuestStatus, Interface, Interfaces, Task
+from services.proxmox import Config, Guest, GuestStatus, Interface, Interfaces, Task
 from ui import text
 from ui.facts import Facts, section
+from ui.guest_config import ConfigWords
 from ui.guest_questions import MOST_TASKS, Questions
 from ui.links import tasks_address
+from ui.notes import Notes
 from ui.part import Part
 from ui.task_table import TaskTable, by_vmid
 from ui.theme import Tag
@@ -40,6 +42,28 @@ class Details(Part[GuestStatus]):
             text.HIGH_AVAILABILITY: text.HA_MANAGED if status.ha.managed else "",
             text.AGENT: text.AGENT_ON if status.agent else "",
         })  # fmt: skip
+
+
+class ConfigPart(Part[Config]):
+    """How it is set up, in words, and what somebody has noted of it."""
+
+    def __init__(self, ask: Questions, after: Details) -> None:
+        super().__init__(self._draw_config, ask.config, about=lambda: ask.about, of_node=lambda: ask.node, after=after)
+        with self, ui.element("div").classes("pg-columns"):
+            with ui.element("div"):
+                section(text.CONFIGURATION)
+                self._words = ConfigWords()
+            with ui.element("div") as self._noted:
+                section(text.NOTES)
+                with ui.element("div").classes("pg-box"):
+                    self._notes = Notes()
+        self._noted.set_visibility(False)
+
+    def _draw_config(self, config: Config) -> None:
+        notes = config.get("description", "")
+        self._words.show(config)
+        self._noted.set_visibility(bool(notes.strip()))
+        self._notes.show(notes)
 
 
 class AddressesPart(Part[Interfaces | None]):
