@@ -1,27 +1,20 @@
-"""A tab as its person sees it, without a browser: words, buttons, and pressing them."""
+"""A tab in the hand of somebody who signs in for it, and what of its page tests look for by more than words."""
 
 import contextlib
-import json
 
+from tests.page_tab import Hand, elements_of
 from tests.socket_client import load, signed_in, tab
 
 
-class Seen:
+class Seen(Hand):
     """What a tab has been told of its page."""
 
-    def __init__(self, page, up):
-        self.page, self.up = page, up
-
     def elements(self):
-        elements = dict(self.page.elements)
-        for _, event in self.up.events():
-            if event[0] == "update":
-                elements.update(event[1])
-        return {id: one for id, one in elements.items() if isinstance(one, dict)}
+        return elements_of(self.page, self.up)
 
-    def find(self, condition):
-        """The first element of which this holds, with its id; of two dialogs the later."""
-        return next(((int(id), one) for id, one in self.elements().items() if condition(one)), (0, {}))
+    def first(self, condition):
+        """The first element of which this holds, with its id."""
+        return next(((id, one) for id, one in self.elements().items() if condition(one)), ("0", {}))
 
     def words(self, name):
         """What stands in the elements of this class."""
@@ -35,16 +28,7 @@ class Seen:
         return any(one.get("text") == words for one in shown)
 
     def prop(self, name, *, of):
-        return self.find(lambda one: one.get("props", {}).get("id") == of)[1].get("props", {}).get(name)
-
-    async def click(self, words, role="pg-button"):
-        id, one = self.find(lambda one: one.get("text") == words and role in one.get("class", ()))
-        await self.send(id, one)
-
-    async def send(self, id, one, *args):
-        listener = one["events"][0]["listener_id"]
-        message = {"id": id, "client_id": self.page.client_id, "listener_id": listener}
-        await self.up.emit("event", {**message, "args": [json.dumps(arg) for arg in args]})
+        return self.first(lambda one: one.get("props", {}).get("id") == of)[1].get("props", {}).get(name)
 
 
 @contextlib.asynccontextmanager

@@ -33,14 +33,14 @@ class Table:
         self.seen = seen
 
     async def act(self, action, vmids):
-        id, page = self.seen.find(lambda one: one.get("props", {}).get("id") == "guests")
+        id, page = self.seen.first(lambda one: one.get("props", {}).get("id") == "guests")
         listener = next(event["listener_id"] for event in page["events"] if event["type"] == "act")
-        await self.seen.send(id, {"events": [{"listener_id": listener}]}, {"action": action, "vmids": vmids})
+        await self.seen.fire(id, {"events": [{"listener_id": listener}]}, {"action": action, "vmids": vmids})
 
-    async def act_confirmed(self, action, vmids, look="pg-primary"):
+    async def act_confirmed(self, action, vmids):
         await self.act(action, vmids)
         await self.seen.up.until(lambda: self.seen.says(text.order_what(action)), 20)
-        await self.seen.click(text.order(action), look)
+        await self.seen.answer()
 
     def results(self):
         """What is said of each guest, in the order of the list."""
@@ -75,10 +75,10 @@ async def test_a_second_press_sends_nothing(lab, pve):
         await table.act("stop", [RUNNING])
         await seen.up.until(lambda: seen.says(text.order_what("stop")), 20)
         for _ in range(3):
-            await seen.click(text.order("stop"), "pg-danger")
+            await seen.answer()
         await seen.up.until(lambda: text.RESULT_GOES_ON in table.results(), 20)
         await table.act("stop", [OTHER])
-        await seen.click(text.order("stop"), "pg-danger")
+        await seen.answer()
         pve.release()
         await seen.up.until(lambda: table.results() == [text.RESULT_DONE], 20)
     assert sent(pve) == [(RUNNING, "stop", 1)]
@@ -100,9 +100,9 @@ async def test_what_fits_none(action, vmids, lab, pve):
 async def test_forged_orders(args, lab, pve):
     """What no button sends does nothing."""
     async with looking(lab, "/guests") as seen:
-        id, page = seen.find(lambda one: one.get("props", {}).get("id") == "guests")
+        id, page = seen.first(lambda one: one.get("props", {}).get("id") == "guests")
         listener = next(event["listener_id"] for event in page["events"] if event["type"] == "act")
-        await seen.send(id, {"events": [{"listener_id": listener}]}, args)
+        await seen.fire(id, {"events": [{"listener_id": listener}]}, args)
         await Table(seen).act("start", [RUNNING])  # and the page still listens
         await seen.up.until(lambda: seen.says(text.NONE_FITS.format(order=text.order("start"))), 20)
     assert sent(pve) == []

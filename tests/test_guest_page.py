@@ -1,7 +1,6 @@
 """The pages of one guest and one node as their tabs get them: what is asked of Proxmox, and when nothing is."""
 
 import asyncio
-import contextlib
 import re
 
 import httpx
@@ -10,18 +9,19 @@ import pytest
 from services.simulator.catalogue import vmid_of
 from services.simulator.simulator import Fault
 from tests import harness
-from tests.socket_client import laboratory, load, tab
+from tests.page_tab import asked, looking, visible
+from tests.socket_client import laboratory
 from ui import text
 
 QUICK = '''
 """Proxgate that looks often, but asks seldom for what moves slowly."""
 
 from services.feed import pace
-from ui import guest_page, node_page
+from ui import guest_questions, node_page
 
 pace.QUICK = pace.IDLE = pace.SLOWEST = 0.2
-guest_page.STATUS_SECONDS = node_page.STATUS_SECONDS = 0.4
-guest_page.SLOW_SECONDS = node_page.SLOW_SECONDS = 3600
+guest_questions.STATUS_SECONDS = node_page.STATUS_SECONDS = 0.4
+guest_questions.SLOW_SECONDS = node_page.SLOW_SECONDS = 3600
 
 from ui.__main__ import main
 
@@ -55,42 +55,6 @@ def lab(valkey_url, pve):
     settings = {"STORE_PREFIX": "guest-page:", **harness.for_proxmox(pve)}
     with laboratory(QUICK, REDIS_URL=valkey_url, **settings) as up:
         yield up
-
-
-@contextlib.asynccontextmanager
-async def looking(lab, client, path):
-    """A tab at a page."""
-    page = load(client, path)
-    async with tab(lab, client, page) as up:
-        yield page, up
-
-
-def visible(page, up):
-    """The texts of the page that are to be seen now, each with the classes that it stands under."""
-    elements = dict(page.elements)
-    for _, event in up.events():
-        if event[0] == "update":
-            elements.update({id: one for id, one in event[1].items() if one})
-    found = {}
-
-    def walk(id, above):
-        one = elements.get(str(id))
-        if one is None or "hidden" in one.get("class", ()):
-            return
-        classes = above | set(one.get("class", ()))
-        if one.get("text"):
-            found[one["text"]] = classes
-        for slot in (one, *one.get("slots", {}).values()):
-            for child in slot.get("children", slot.get("ids", ())):
-                walk(child, classes)
-
-    walk(0, set())
-    return found
-
-
-def asked(pve, *parts):
-    """How many questions have come whose path has all these parts."""
-    return sum(all(part in request.path for part in parts) for request in tuple(pve.requests))
 
 
 def stop(pve, vmid):

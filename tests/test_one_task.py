@@ -109,12 +109,12 @@ async def test_a_task_is_stopped_once(lab, pve, upid):
     """It is confirmed, told to Proxmox once however often one presses, and the page follows it to its end."""
     async with looking(lab, task_address(upid)) as seen:
         await seen.up.until(seen.log, 20)
-        await seen.click(text.TASK_STOP, "pg-order")
-        await seen.click(text.TASK_STOP, "pg-order")
+        await seen.press(text.TASK_STOP)
+        await seen.press(text.TASK_STOP)
         await seen.up.until(lambda: seen.says(text.TASK_STOP_TITLE), 5)
         assert stops(pve, upid) == 0
         for _ in range(3):
-            await seen.click(text.TASK_STOP, "pg-danger")
+            await seen.answer()
         await seen.up.until(lambda: "interrupted by signal" in seen.log(), 20)
         await seen.up.until(lambda: seen.says(text.TASK_FAILED), 20)
     assert stops(pve, upid) == 1
@@ -125,14 +125,14 @@ async def test_nobody_stops_what_is_not_theirs(lab, pve, upid):
     async with looking(lab, task_address(upid), "alice", "pve") as seen:
 
         def button():
-            return seen.find(lambda one: one.get("text") == text.TASK_STOP and "pg-order" in one.get("class", ()))
+            return seen.first(lambda one: one.get("text") == text.TASK_STOP and "pg-order" in one.get("class", ()))
 
         await seen.up.until(lambda: button()[1] and button()[1]["props"].get("aria-disabled") == "true", 20)
         await seen.up.until(lambda: any("Sys.Modify" in str(one.get("text")) for one in seen.elements().values()), 5)
-        await seen.send(*button())
+        await seen.fire(*button())
         for id, one in seen.elements().items():  # that of the dialog which would confirm it among them
             if "pg-button" in one.get("class", ()) and one.get("events") and not one.get("text"):
-                await seen.send(int(id), one)
+                await seen.fire(id, one)
         await seen.up.until(seen.log, 20)
         assert not seen.says(text.TASK_STOP_TITLE)
     assert stops(pve, upid) == 0

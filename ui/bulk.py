@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from nicegui import ui
@@ -74,7 +75,7 @@ class Bulk:
         left = len(guests) - len(allowed)
         if not await self._confirm.ask(
             title, text.order_what(action), text.order(action), danger=action in DANGEROUS,
-            fields=lambda: _named(allowed, left),
+            fields=Named(allowed, left),
         ):  # fmt: skip
             return None
         self._results.begin(text.order(action), allowed)
@@ -155,14 +156,25 @@ def _why_none(order: Power, guests: Sequence[Guest], fitting: Sequence[Guest], p
     return text.LACKS_NAMED_PRIVILEGE.format(privilege=need.privileges[0], path=need.path) if need else ""
 
 
-def _named(guests: Sequence[Guest], left: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Named:
     """Who is meant, and how many of those selected are not."""
-    with Tag("ul", "", {"role": "list"}, classes="pg-plain-list pg-named"):
-        for guest in guests[:MOST_NAMED]:
-            with Tag("li"):
-                Tag("bdi", guest.name or str(guest.vmid))
-                Tag("span", str(guest.vmid), classes="pg-count")
-    if len(guests) > MOST_NAMED:
-        Tag("p", text.AND_MORE.format(count=len(guests) - MOST_NAMED))
-    if left:
-        Tag("p", text.LEFT_OUT.format(count=left), classes="pg-hint")
+
+    guests: Sequence[Guest]
+    left: int
+
+    def draw(self) -> None:
+        """The first of them by name, and how many more there are."""
+        with Tag("ul", "", {"role": "list"}, classes="pg-plain-list pg-named"):
+            for guest in self.guests[:MOST_NAMED]:
+                with Tag("li"):
+                    Tag("bdi", guest.name or str(guest.vmid))
+                    Tag("span", str(guest.vmid), classes="pg-count")
+        if len(self.guests) > MOST_NAMED:
+            Tag("p", text.AND_MORE.format(count=len(self.guests) - MOST_NAMED))
+        if self.left:
+            Tag("p", text.LEFT_OUT.format(count=self.left), classes="pg-hint")
+
+    def check(self) -> bool:
+        """There is nothing to fill in."""
+        return True

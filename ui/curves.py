@@ -20,7 +20,7 @@ REFRESH_SECONDS = 60
 FRESH = 0.8
 """The share of a period for which an answer is as good as new: the next time it is asked anew."""
 
-SPANS: tuple[Timeframe, ...] = ("hour", "day", "week")
+SPANS: tuple[Timeframe, ...] = ("hour", "day", "week", "month", "year")
 
 Ask = Callable[[Timeframe], Awaitable[Series]]
 

@@ -6,6 +6,8 @@ from nicegui import ui
 
 from ui.theme import Tag
 
+LONG, LINES = 160, 4
+
 
 def section(title: str, name: str = "") -> Tag:
     """A heading; returns the place for the count beside it."""
@@ -21,6 +23,18 @@ def empty(title: str, sentence: str = "") -> ui.element:
         if sentence:
             Tag("p", sentence)
     return room
+
+
+def long_words(words: str) -> None:
+    """What somebody has written, with its lines; more than a few of them fold themselves up."""
+    if len(words) <= LONG and words.count("\n") < LINES:
+        if words.strip():
+            Tag("p", words, {"dir": "auto"}, classes="pg-written")
+        return
+    with Tag("details", "", classes="pg-fold"):
+        with Tag("summary"):
+            Tag("bdi", f"{' '.join(words[:LONG].split())}…")
+        Tag("p", words, {"dir": "auto"}, classes="pg-written")
 
 
 class Facts:

@@ -49,4 +49,5 @@ class Failure:
             with Tag("button", "", close, classes="pg-icon-button") as button:
                 icon("cross", size=18)
             button.on("click", self.clear, args=[])
+        self._place.run_method("scrollIntoView", {"block": "nearest"})
         return room

@@ -36,25 +36,29 @@ class Lacking:
     """A popover that explains why something is grey; the browser opens and closes it."""
 
     def __init__(self) -> None:
-        self.name = f"lacking-{next(_numbers)}"
-        self._told: Need | None = None
-        self._place = Tag("div", "", {"id": self.name, "popover": "auto"}, classes="pg-popover pg-lacking")
+        self._name = f"lacking-{next(_numbers)}"
+        self._told = ("", "")
+        self._place = Tag("div", "", {"id": self._name, "popover": "auto"}, classes="pg-popover pg-lacking")
 
-    def mark(self, button: Tag, need: Need | None, principal: str) -> None:
-        """Grey is what one may not do; it can be reached and pressed all the same, and then says why."""
+    def mark(self, button: Tag, need: Need | None, principal: str, *, waits: bool = False) -> None:
+        """Grey is what one may not do; it can be reached and pressed all the same, and then says why.
+
+        What only `waits` for something to end is grey, too, and says nothing.
+        """
         if need is not None:
-            self._show(need, principal)
-        marks = {"aria-disabled": "true", "popovertarget": self.name} if need else {}
+            self._explain(need, principal)
+        marks = {"aria-disabled": "true"} if need or waits else {}
+        marks |= {"popovertarget": self._name} if need else {}
         if {name: button.props[name] for name in _MARKS if name in button.props} != marks:
             for name in _MARKS:
                 button.props.pop(name, None)
             button.props.update(marks)
             button.update()
 
-    def _show(self, need: Need, principal: str) -> None:
-        if need == self._told:
+    def _explain(self, need: Need, principal: str) -> None:
+        if self._told == (need.path, need.privileges[0]):
             return
-        self._told = need
+        self._told = need.path, need.privileges[0]
         self._place.clear()
         with self._place:
             with ui.element("p").classes("pg-lacking-title"):

@@ -1,13 +1,17 @@
 """Orders of one page about one guest: confirmed, sent once, followed to the end, and told what came of them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
+
+from nicegui import ui
 
 from services.actions import Actions, Need, Order, missing
 from services.errors import ProxgateError, ProxmoxError, SessionEnded, StoreError
-from services.proxmox import Guest, Permissions
+from services.feed import Picture
+from services.proxmox import Guest, Permissions, Task
 from ui import text
-from ui.confirm import Confirm
+from ui.confirm import Confirm, Fields
 from ui.failure import Failure
 from ui.sight import regularly
 from ui.toast import Toast
@@ -17,62 +21,80 @@ RIGHTS_SECONDS = 30
 """How often a page asks what its account may do."""
 
 
-class Orders:
-    """Those about the guest that `guest` names just now; drawn where the page's dialog and failures belong."""
+class Form(Fields, Protocol):
+    """Fields that make an order."""
 
-    def __init__(self, actions: Actions, guest: Callable[[], Guest | None]) -> None:
+    def order(self) -> Order:
+        """What has been filled in."""
+        ...
+
+
+class Orders:
+    """Those about the guest that a page shows; drawn where the page's dialog and failures belong."""
+
+    def __init__(self, actions: Actions) -> None:
         self._actions = actions
-        self._guest = guest
+        self.principal = current_session().principal
+        """Who acts; a page that was kept comes back to nobody else."""
+
         self._permissions: Permissions | None = None
         self._listeners: list[Callable[[], None]] = []
-        self._confirm = Confirm()
-        self._failure = Failure()
-        self._toast = Toast()
-        self.principal = current_session().principal
-        """Who acts."""
+        self.guest: Guest | None = None
+        """As it is in the last picture; None where it is not."""
+
+        self.task: Task | None = None
+        """What Proxmox is known to do with it just now, whoever began it."""
 
         self.sent: Order | None = None
         """What was sent from here and has not ended yet."""
 
+        with ui.element("div") as self._place:
+            self._confirm = Confirm()
+            self._failure = Failure()
+            self._toast = Toast()
         regularly(RIGHTS_SECONDS, self._learn)
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is done with the guest: until that has ended no other order is given from here."""
+        return self.task is not None or self.sent is not None
+
     def on_news(self, listener: Callable[[], None]) -> None:
-        """Call it whenever rights are known anew, an order is sent, or one has ended."""
+        """Call it whenever a picture came, rights are known anew, an order is sent, or one has ended."""
         self._listeners.append(listener)
+
+    def show(self, guest: Guest | None, picture: Picture) -> None:
+        """The guest is now as this picture has it."""
+        self.guest = guest
+        running = (task for task in picture.tasks or () if guest and task.running and task.id == str(guest.vmid))
+        self.task = next(running, None)
+        self._tell()
 
     def lacking(self, order: Order) -> Need | None:
         """What this account lacks for it; nothing while that is not known, since Proxmox has the last word."""
-        guest = self._guest()
-        if self._permissions is None or guest is None:
+        if self._permissions is None or self.guest is None:
             return None
-        return missing(self._permissions, order.needs(guest))
+        return missing(self._permissions, order.needs(self.guest))
 
     async def ask_and_give(
-        self,
-        order: Callable[[], Order],
-        *,
-        danger: bool = False,
-        fields: Callable[[], None] | None = None,
-        about: str = "",
-        then: Callable[[], Awaitable[None]] | None = None,
+        self, order: Order, *, danger: bool = False, form: Form | None = None, about: str = ""
     ) -> None:
-        """Have it confirmed; then give what `order` makes of the dialog's fields, and call `then` when it has ended.
+        """Have it confirmed; then give it, or what `form` makes of it, and follow it to the end.
 
         `about` is what of the guest it is about, as a snapshot's name.
         """
-        guest = self._guest()
-        if guest is None or self.sent is not None or self.lacking(order()) is not None:
+        guest = self.guest
+        if guest is None or self.busy or self.lacking(order) is not None:
             return
-        name, called = order().name, about or guest.name or str(guest.vmid)
-        title, what = text.order_title(name, called), text.order_what(name)
-        if await self._confirm.ask(title, what, text.order(name), danger=danger, fields=fields):
-            await self.give(order())
-            if then is not None:
-                await then()
+        called = about or guest.name or str(guest.vmid)
+        title, what = text.order_title(order.name, called), text.order_what(order.name)
+        with self._place:  # the button that was pressed may be gone before there is an answer
+            if await self._confirm.ask(title, what, text.order(order.name), danger=danger, fields=form):
+                await self.give(form.order() if form else order)
 
     async def give(self, order: Order) -> None:
         """Give it, and follow it to the end."""
-        guest = self._guest()
+        guest = self.guest
         if guest is None or self.sent is not None:
             return
         self._failure.clear()

@@ -35,6 +35,7 @@ from services.errors import (
 )
 from services.proxmox import Task
 from services.sessions.device import Device
+from services.snapshots import NameFault
 from ui import words
 from ui.language import translate
 from ui.words import Mend
@@ -128,6 +129,11 @@ def config(name: str) -> str:
 def os_type(name: str) -> str:
     """An operating system, by Proxmox's word for it."""
     return translate(words.OS_TYPES[name]) if name in words.OS_TYPES else name
+
+
+def name_fault(fault: NameFault) -> str:
+    """Why a snapshot cannot be called so."""
+    return translate(words.NAME_FAULTS[fault])
 
 
 def order(name: str) -> str:

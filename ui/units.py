@@ -83,13 +83,16 @@ def lasted(seconds: float) -> str:
 
 
 def ago(seconds: float) -> str:
-    """A short time past in one unit, in steps that do not flicker."""
+    """A time past in one unit, in steps that do not flicker."""
     if seconds < 60:
         return text.SECONDS_AGO.format(count=max(5, int(seconds // 5 * 5)))
     minutes = int(seconds // 60)
     if minutes < 2:
         return text.MINUTE_AGO
-    return text.MINUTES_AGO.format(count=minutes) if minutes < 120 else text.HOURS_AGO.format(count=minutes // 60)
+    if minutes < 120:
+        return text.MINUTES_AGO.format(count=minutes)
+    hours = minutes // 60
+    return text.HOURS_AGO.format(count=hours) if hours < 48 else text.DAYS_AGO.format(count=number(hours // 24))
 
 
 def countdown(seconds: float) -> str:

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from services.audit import Kind
 from services.errors import Distrust, EndReason, Hint, InvalidCredentials, Outage, ProviderError
+from services.snapshots import NameFault
 from ui.language import N_
 
 PRODUCT = "Proxgate"
@@ -144,6 +145,7 @@ SECONDS_AGO = N_("{count} seconds ago")
 MINUTE_AGO = N_("a minute ago")
 MINUTES_AGO = N_("{count} minutes ago")
 HOURS_AGO = N_("{count} hours ago")
+DAYS_AGO = N_("{count} days ago")
 JUST_NOW = N_("just now")
 UTC = "{moment} UTC"
 
@@ -226,7 +228,7 @@ MORE = N_("{count} more")
 # Charts
 CURVE_FIGURES = N_("mean {mean}, highest {highest}")
 SPAN = N_("How far back")
-SPANS = {"hour": N_("Hour"), "day": N_("Day"), "week": N_("Week")}
+SPANS = {"hour": N_("Hour"), "day": N_("Day"), "week": N_("Week"), "month": N_("Month"), "year": N_("Year")}
 CHART_CPU = N_("CPU")
 CHART_MEMORY = N_("Memory")
 CHART_NETWORK = N_("Network")
@@ -712,6 +714,35 @@ MAY_NOT = N_("Your account may not do this")
 GRANT = N_("An administrator gives it on a node of the cluster with this line:")
 COPY = N_("Copy")
 COPIED = N_("Copied")
+
+# A guest's snapshots and backups
+SNAPSHOTS = N_("Snapshots")
+NO_SNAPSHOTS = N_("None yet. With one the guest can be brought back to the moment at which it was taken.")
+OLDER_SNAPSHOTS = N_("And {count} before these.")
+SNAPSHOT_NOW = N_("Now")
+SNAPSHOT_NOW_WHAT = N_("where the guest stands")
+SNAPSHOT_NAME = N_("Name")
+SNAPSHOT_NAME_HINT = N_("Two to forty letters, digits, - and _, a letter first.")
+SNAPSHOT_DESCRIPTION = N_("Description")
+SNAPSHOT_MEMORY = N_("With memory")
+SNAPSHOT_MEMORY_HINT = N_("It goes on where it was after a rollback. Takes longer, and as much room as its memory.")
+NAME_FAULTS = {
+    NameFault.MISSPELT: N_("That name will not do: two to forty letters, digits, - and _, a letter first."),
+    NameFault.RESERVED: N_("Proxmox keeps that name for itself."),
+    NameFault.TAKEN: N_("There is a snapshot of that name already."),
+}
+WITH_MEMORY = N_("with memory")
+ROLL_BACK = N_("Roll back")
+DELETE = N_("Delete")
+BUTTON_ABOUT = N_("{button}: {what}")
+BACKUPS = N_("Backups")
+NO_BACKUPS = N_("None that this node can see.")
+STORAGES_SILENT = N_("Could not be read, so there may be more: {storages}")
+BACKUPS_UNSEEN = N_("Your account may not see its backups.")
+PROTECTED = N_("protected")
+PROTECT = N_("Protect it")
+PROTECT_HINT = N_("It is neither pruned nor deleted until somebody takes the protection away.")
+STORAGE_ROOM = N_("{storage} ({room} free)")
 
 # A guest's configuration
 CONFIGURATION = N_("Configuration")

@@ -182,7 +182,11 @@ class ProxmoxClient:
         return await self._order("DELETE", node, type, str(vmid), "snapshot", name)
 
     async def back_up(self, node: str, vmid: int, storage: str, *, notes: str = "", protected: bool = False) -> str:
-        """Now, while it runs, and without pruning older ones. Needs VM.Backup, and Datastore.AllocateSpace there."""
+        """Now, while it runs, and without pruning older ones. Needs VM.Backup, and Datastore.AllocateSpace there.
+
+        In `notes` Proxmox puts in what it knows for `{{guestname}}`, `{{node}}`, `{{vmid}}` and `{{cluster}}`.
+        """
+        notes = notes.replace("\\", r"\\").replace("\n", r"\n")  # as `notes-template` wants them
         fields = {"vmid": str(vmid), "storage": storage, "mode": "snapshot", "compress": "zstd", "remove": "0"}
         fields |= {"notes-template": notes, "protected": "1" if protected else ""}
         return await self._order("POST", node, "vzdump", **fields)
@@ -204,12 +208,13 @@ class ProxmoxClient:
 
     # a storage, as a node has it; needs Datastore.Audit or Datastore.AllocateSpace
 
-    async def volumes(self, node: str, storage: str, content: str = "") -> tuple[Volume, ...]:
-        """What lies there; of one kind of content, e.g. backup, where it is named.
+    async def volumes(self, node: str, storage: str, content: str = "", vmid: int | None = None) -> tuple[Volume, ...]:
+        """What lies there; of one kind of content, e.g. backup, and of one guest, where they are named.
 
         A backup is told only with Datastore.Allocate there, or Datastore.AllocateSpace and VM.Backup on the guest.
         """
-        query = urlencode({"content": content}) if content else ""
+        wanted = {"content": content, "vmid": vmid}
+        query = urlencode({name: value for name, value in wanted.items() if value})
         return volumes.volumes(await self._ask_node(node, "storage", storage, "content", query=query, cap=_LISTS))
 
     async def storage_curves(self, node: str, storage: str, timeframe: Timeframe) -> Series:

@@ -11,6 +11,9 @@ from services.proxmox.shapes import ROW, Flag, Moment, Omit, Text, Word, shaped
 NAME = r"[A-Za-z][A-Za-z0-9_\-]{1,39}"
 """How a snapshot may be called (pve-common, the format pve-configid, of at most 40 letters)."""
 
+RESERVED = frozenset({"current", "pending", "vzdump"})
+"""Names that Proxmox keeps for itself, for a virtual machine or a container."""
+
 _CURRENT = "current"
 
 
