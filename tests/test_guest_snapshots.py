@@ -266,3 +266,11 @@ async def test_a_storage_that_cannot_be_read(lab, root, pve, guest, status, said
     asks = [one for one in pve.requests if "/content" in one.path]
     assert {one.path.split("/storage/")[1] for one in asks} == {"local/content", "nas/content"}
     assert all(f"{vmid}" in str(one.parameters) for one in asks)
+
+
+async def test_backups_that_may_not_be_seen_any_more_are_not_none(lab, root, pve):
+    """Where every storage refuses, nobody says that there are no backups."""
+    pve.fault = Fault(path=f"/nodes/{pve._world.machines[vmid_of('jellyfin')].node}/storage/", status=403)
+    async with person(lab, root, path("jellyfin")) as hand:
+        await hand.until_sees("Your account may not see its backups.")
+        assert not hand.sees("None that this node can see.")

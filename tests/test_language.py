@@ -15,7 +15,7 @@ from tests import harness
 from tests.socket_client import laboratory, load, signed_in, tab
 from ui import language, lasting, text, words
 from ui.language import LANGUAGES, best_language, speaking, translate
-from ui.units import size
+from ui.units import ago, size
 from ui.visit import Visit, put_visit
 
 GERMAN = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}
@@ -236,3 +236,11 @@ def said_to(page, up):
 def test_every_language_has_its_catalogue():
     """A language that can be chosen can be spoken."""
     assert all((files("ui") / "locale" / one).is_dir() for one in LANGUAGES if one != language.ENGLISH)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(3600 * 47, "47 hours ago"), (3600 * 48, "2 days ago"), (86400 * 1234, "1,234 days ago")]
+)
+def test_what_is_long_ago_is_told_in_days(seconds, words):
+    """From two days on."""
+    assert ago(seconds) == words

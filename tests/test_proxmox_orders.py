@@ -45,6 +45,12 @@ ORDERS: dict[str, tuple[str, str, dict[str, str], Order]] = {
          "notes-template": "{{guestname}}", "protected": "1"},
         lambda client: client.back_up("pve1", 100, "nas", notes="{{guestname}}", protected=True),
     ),
+    "back up with lines in the notes": (
+        "POST", "/nodes/pve1/vzdump",
+        {"vmid": "100", "storage": "nas", "mode": "snapshot", "compress": "zstd", "remove": "0",
+         "notes-template": r"C:\\old\nand more"},
+        lambda client: client.back_up("pve1", 100, "nas", notes="C:\\old\nand more"),
+    ),
     "stop task": ("DELETE", f"/nodes/pve1/tasks/{BEGUN}", {}, lambda client: client.stop_task(BEGUN)),
 }  # fmt: skip
 

@@ -106,6 +106,10 @@ QUESTIONS: dict[str, tuple[str, Ask]] = {
         "/nodes/pve1/storage/nas/content?content=backup",
         lambda client: client.volumes("pve1", "nas", "backup"),
     ),
+    "backups of one guest": (
+        "/nodes/pve1/storage/nas/content?content=backup&vmid=100",
+        lambda client: client.volumes("pve1", "nas", "backup", 100),
+    ),
     "storage curves": (
         "/nodes/pve1/storage/nas/rrddata?timeframe=year&cf=AVERAGE",
         lambda client: client.storage_curves("pve1", "nas", "year"),

@@ -92,30 +92,31 @@ class Questions:
         session = current_session()  # which is not to be had in what runs beside the page
         permissions = await self._feed.ask(session, "permissions", lambda proxmox: proxmox.permissions(), SLOW_SECONDS)
         asked = [storage for storage in self.storages if may_see_backups(permissions, storage, self.vmid)]
-        if not asked:
-            return None
         answers = await asyncio.gather(*(self._backups_on(storage, session) for storage in asked))
+        told = [answer for answer in answers if answer is not None]
+        if not told:
+            return None
+        every = chain.from_iterable(one.all for one in told)
         return Backups(
-            all=tuple(sorted(chain(*filter(None, answers)), key=lambda one: one.ctime or 0, reverse=True)),
-            silent=tuple(storage for storage, answer in zip(asked, answers, strict=True) if answer is None),
+            all=tuple(sorted(every, key=lambda one: one.ctime or 0, reverse=True)),
+            silent=tuple(chain.from_iterable(one.silent for one in told)),
         )
 
     async def curves(self, span: Timeframe) -> Series:
         return await self._ask(span, lambda proxmox, at: proxmox.guest_curves(*at[:3], span), REFRESH_SECONDS)
 
-    async def _backups_on(self, storage: str, session: Session) -> tuple[Backup, ...] | None:
-        """None where it gives no answer; one that may not be looked at has none to show."""
+    async def _backups_on(self, storage: str, session: Session) -> Backups | None:
+        """Those on one storage; None where they may not be seen."""
+
+        async def volumes(proxmox: ProxmoxClient, at: About) -> tuple[Backup, ...]:
+            return await proxmox.volumes(at.node, storage, "backup", at.vmid)
+
         try:
-            return await self._ask(
-                f"backups on {storage}",
-                lambda proxmox, at: proxmox.volumes(at.node, storage, "backup", at.vmid),
-                BACKUPS_SECONDS,
-                session,
-            )
+            return Backups(all=await self._ask(f"backups on {storage}", volumes, BACKUPS_SECONDS, session))
         except PrivilegeMissing:
-            return ()
-        except (ProxmoxError, StoreError):
             return None
+        except (ProxmoxError, StoreError):
+            return Backups(silent=(storage,))
 
     async def _ask(
         self,

@@ -1,0 +1,107 @@
+"""What is done with a guest from its page, in a real browser: started, stopped, frozen and backed up."""
+
+import pytest
+from playwright.sync_api import expect
+
+from services.simulator.catalogue import vmid_of
+from tests import browser, harness
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 360, "height": 740}
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.launched() as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def site(valkey_url):
+    """The program on a Proxmox of this module's own."""
+    with harness.simulator() as pve:
+        settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "browser-actions:", **harness.for_proxmox(pve)}
+        with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as up:
+            yield up
+
+
+@pytest.fixture(scope="module")
+def cookies(site):
+    """Of somebody who has signed in once for all these tests."""
+    with site.client() as client:
+        assert harness.sign_in(client).status_code == 200
+        return [{"name": name, "value": value, "url": site.url} for name, value in client.cookies.items()]
+
+
+@pytest.fixture
+def watched(chromium, site, cookies):
+    """A page that says nothing wrong, and has asked no other site."""
+    context = chromium.new_context(base_url=site.url)
+    context.add_cookies(cookies)
+    context.set_default_timeout(20_000)
+    expect.set_options(timeout=20_000)
+    one = browser.Watched(context)
+    yield one
+    expect.set_options(timeout=5_000)
+    assert one.mistakes() == []
+    context.close()
+
+
+def open_guest(watched, name):
+    watched.page.goto(f"/guests/{vmid_of(name)}")
+    expect(watched.page.get_by_role("heading", name="Backups")).to_be_visible()
+    return watched.page
+
+
+def test_a_snapshot_is_taken_by_keyboard(watched):
+    """The name has the focus, what is wrong with it stands below, and Enter sends it; the list has it then."""
+    page = open_guest(watched, "nextcloud")
+    page.get_by_role("button", name="Take snapshot").press("Enter")
+    dialog = page.get_by_role("alertdialog", name="Take a snapshot of nextcloud")
+    name = dialog.get_by_label("Name")
+    expect(name).to_be_focused()
+    name.press_sequentially("hub_25")
+    expect(name).to_have_value("hub_25")
+    page.keyboard.press("Enter")
+    expect(dialog).to_contain_text("There is a snapshot of that name already.")
+    page.mouse.move(0, 0)
+    assert browser.serious(page) == []
+    name.press_sequentially("_and_more")
+    expect(dialog).not_to_contain_text("There is a snapshot of that name already.")
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("heading", name="hub_25_and_more")).to_be_visible()
+    assert browser.serious(page) == []
+
+
+@pytest.mark.slow
+def test_on_a_phone_nothing_goes_past_the_edge(watched):
+    """Neither the switch of the charts, nor the list of snapshots, nor a dialog with fields scrolls sideways."""
+    watched.page.set_viewport_size(PHONE)
+    page = open_guest(watched, "homeassistant")
+    expect(page.get_by_role("heading", name="zigbee_moved")).to_be_visible()
+    page.get_by_role("button", name="Year").click()
+    expect(page.get_by_role("button", name="Year")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Take snapshot").click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    places = "[...document.querySelectorAll('.pg-spans, .pg-spans button, .pg-dialog, .pg-row-buttons button')]"
+    right = page.evaluate(f"Math.max(...{places}.map((one) => one.getBoundingClientRect().right))")
+    assert right <= PHONE["width"]
+
+
+@pytest.mark.slow
+def test_started_stopped_and_backed_up(watched):
+    """Each is confirmed, and said to be done."""
+    page = open_guest(watched, "vaultwarden")
+    for press, yes, done in (
+        ("Stop", "Stop", "vaultwarden has been stopped."),
+        ("Start", "Start", "vaultwarden has been started."),
+        ("Back up now", "Back up now", "vaultwarden has been backed up."),
+    ):
+        page.get_by_role("button", name=press, exact=True).click()
+        page.get_by_role("alertdialog").get_by_role("button", name=yes, exact=True).click()
+        expect(page.get_by_text(done)).to_be_visible()
+        expect(page.get_by_role("alertdialog")).to_be_hidden()
+        expect(page.get_by_text("is going on…").first).to_be_hidden()
