@@ -9,6 +9,8 @@ from tests import browser, harness
 pytestmark = pytest.mark.browser
 
 PHONE = {"width": 360, "height": 740}
+FIRST_LABEL = """(({ xAxis, series }) => xAxis[0].axisLabel.formatter(series[0].data[0][0]))(
+  getElement(Number(document.querySelector('.nicegui-echart').id.slice(1))).chart.getOption())"""
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,7 @@ def test_on_a_phone_nothing_goes_past_the_edge(watched):
     expect(page.get_by_role("heading", name="zigbee_moved")).to_be_visible()
     page.get_by_role("button", name="Year").click()
     expect(page.get_by_role("button", name="Year")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function(f"/^[A-Z][a-z]+ 20\\d\\d$/.test({FIRST_LABEL})")  # of a year only its months are told
     page.get_by_role("button", name="Take snapshot").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
