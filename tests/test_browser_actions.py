@@ -67,7 +67,7 @@ def test_a_snapshot_is_taken_by_keyboard(watched):
     expect(name).to_have_value("hub_25")
     page.keyboard.press("Enter")
     expect(dialog).to_contain_text("There is a snapshot of that name already.")
-    page.mouse.move(0, 0)
+    expect(dialog.get_by_text("Two to forty letters")).to_have_count(0)  # both are pale while they change places
     assert browser.serious(page) == []
     name.press_sequentially("_and_more")
     expect(dialog).not_to_contain_text("There is a snapshot of that name already.")
