@@ -6,6 +6,8 @@ const charts = (() => {
   const locale = navigator.languages.find((one) => one.split("-")[0] === language) || language;
   const format = (options) => new Intl.DateTimeFormat(locale, options);
   const clock = format({ hour: "numeric", minute: "2-digit" });
+  const month = format({ month: "short", year: "numeric" });
+  const date = format({ day: "numeric", month: "short" });
   const day = format({ weekday: "short", day: "numeric" });
   const exact = format({ weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
   const SIZES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -51,6 +53,8 @@ const charts = (() => {
   function time(first, last) {
     const formatter = (value) => {
       const at = new Date(value);
+      if (last - first > 90 * DAY_S) return month.format(at);
+      if (last - first > 10 * DAY_S) return date.format(at);
       return last - first > 2 * DAY_S || (!at.getHours() && !at.getMinutes()) ? day.format(at) : clock.format(at);
     };
     const narrow = window.innerWidth < 640;

@@ -9,6 +9,8 @@ from tests import browser, harness
 pytestmark = pytest.mark.browser
 
 PHONE = {"width": 360, "height": 740}
+FIRST_LABEL = """(({ xAxis, series }) => xAxis[0].axisLabel.formatter(series[0].data[0][0]))(
+  getElement(Number(document.querySelector('.nicegui-echart').id.slice(1))).chart.getOption())"""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def test_a_snapshot_is_taken_by_keyboard(watched):
     expect(name).to_have_value("hub_25")
     page.keyboard.press("Enter")
     expect(dialog).to_contain_text("There is a snapshot of that name already.")
-    page.mouse.move(0, 0)
+    expect(dialog.get_by_text("Two to forty letters")).to_have_count(0)  # both are pale while they change places
     assert browser.serious(page) == []
     name.press_sequentially("_and_more")
     expect(dialog).not_to_contain_text("There is a snapshot of that name already.")
@@ -83,6 +85,7 @@ def test_on_a_phone_nothing_goes_past_the_edge(watched):
     expect(page.get_by_role("heading", name="zigbee_moved")).to_be_visible()
     page.get_by_role("button", name="Year").click()
     expect(page.get_by_role("button", name="Year")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function(f"/^[A-Z][a-z]+ 20\\d\\d$/.test({FIRST_LABEL})")  # of a year only its months are told
     page.get_by_role("button", name="Take snapshot").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
