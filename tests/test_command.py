@@ -131,7 +131,7 @@ def refusals(tmp_path_factory):
         if dotenv := settings.pop("dotenv", ""):
             (directory / ".env").write_bytes(dotenv.encode("utf-8", "surrogateescape"))
         try:
-            return command(cwd=directory, seconds=10, **settings)
+            return command(cwd=directory, seconds=harness.START_SECONDS, **settings)
         except subprocess.TimeoutExpired:
             return None
 
