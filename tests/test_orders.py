@@ -7,7 +7,7 @@ import pytest
 from services.simulator.catalogue import vmid_of
 from services.simulator.simulator import Fault
 from tests import harness
-from tests.page_tab import person
+from tests.page_tab import elements_of, person
 from tests.socket_client import laboratory, signed_in
 
 QUICK = '''
@@ -145,7 +145,9 @@ async def test_a_grey_button_explains_itself_and_sends_nothing(lab, alice, pve):
     """Without the right a button is grey and says which line gives it; an event that a browser forges sends nothing."""
     pve.requests.clear()
     async with person(lab, alice, path("homeassistant")) as hand:
-        await hand.until_sees("VM.PowerMgmt on /vms/100", "pveum acl modify /vms/100 --users alice@pve")
+        await hand.until_sees("VM.PowerMgmt on /vms/100")
+        lines = [one["props"].get("value", "") for one in elements_of(hand.page, hand.up).values() if one.get("props")]
+        assert "pveum acl modify /vms/100 --users alice@pve --roles PVEVMUser" in lines
         assert hand.grey("Stop")
         await hand.press("Stop")
         await hand.press("Start")  # which is not even to be seen

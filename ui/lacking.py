@@ -12,10 +12,10 @@ _numbers = count(1)
 _MARKS = ("aria-disabled", "popovertarget")
 _COPY = """(event) => {
   const button = event.currentTarget;
-  navigator.clipboard?.writeText(button.previousElementSibling.textContent).then(() => {
-    button.lastElementChild.textContent = button.dataset.done;
-  });
+  button.previousElementSibling.select();
+  if (document.execCommand("copy")) button.lastElementChild.textContent = button.dataset.done;
 }"""
+"""The newer way is not to be had over plain http."""
 
 
 def draw_grant(principal: str, path: str, privilege: str) -> None:
@@ -25,7 +25,7 @@ def draw_grant(principal: str, path: str, privilege: str) -> None:
         return
     Tag("p", text.GRANT, classes="pg-hint")
     with ui.element("div").classes("pg-command"):
-        Tag("code", command)
+        Tag("input", "", {"readonly": "", "value": command, "aria-label": text.GRANT, "spellcheck": "false"})
         attributes = {"type": "button", "data-done": text.COPIED}
         with Tag("button", "", attributes, classes="pg-button pg-quiet pg-inline") as button:
             Tag("span", text.COPY)
