@@ -147,7 +147,8 @@ def _log(event: Event) -> None:
         "outcome": event.outcome,
     }
     line = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items() if value)
-    logger.log(logging.INFO if event.kind in _GOOD else logging.WARNING, "%s", line, extra={"fields": fields})
+    well = event.kind in _GOOD and (event.kind is not Kind.ACTION or event.outcome.startswith(("ok", "UPID:")))
+    logger.log(logging.INFO if well else logging.WARNING, "%s", line, extra={"fields": fields})
 
 
 def _quoted(value: str) -> str:

@@ -77,7 +77,6 @@ async def test_a_second_press_sends_nothing(lab, pve):
         for _ in range(3):
             await seen.answer()
         await seen.up.until(lambda: text.RESULT_GOES_ON in table.results(), 20)
-        await table.act("stop", [OTHER])
         await seen.answer()
         pve.release()
         await seen.up.until(lambda: table.results() == [text.RESULT_DONE], 20)

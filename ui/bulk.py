@@ -1,7 +1,8 @@
 """Several guests at once, from the table: confirmed once, each sent by itself, with a result for each."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -40,68 +41,111 @@ class Bulk:
 
     async def act(self, event: Any) -> None:
         """What the browser asks for: an action and numbers of guests, each of which is looked at here."""
-        action, guests = self._read(event.args)
-        if action is None or self._busy:
+        action, guests, left = self._read(event.args)
+        if action is None:
+            return
+        if self._busy:
+            self._results.refuse(text.ONE_AFTER_THE_OTHER)
             return
         self._busy = True
         try:
-            await self._act(action, guests)
+            following = await self._act(action, guests, left)
         except SessionEnded:  # the page says so by itself
             return
         finally:
             self._busy = False
+        await asyncio.gather(*following)
 
-    def _read(self, args: object) -> tuple[PowerAction | None, Sequence[Guest]]:
+    def _read(self, args: object) -> tuple[PowerAction | None, Sequence[Guest], int]:
+        """What is meant, and how many of those that were named are beyond counting."""
         told = cast(dict[str, object], args) if isinstance(args, dict) else {}
         actions: dict[object, PowerAction] = {action: action for action in ACTIONS}
         vmids = told.get("vmids")
         numbers = [one for one in cast(list[object], vmids) if isinstance(one, int)] if isinstance(vmids, list) else []
-        known, wanted = self._guests(), list(dict.fromkeys(numbers))[:MOST]
-        return actions.get(str(told.get("action"))), [known[number] for number in wanted if number in known]
+        known, wanted = self._guests(), list(dict.fromkeys(numbers))
+        guests = [known[number] for number in wanted if number in known]
+        return actions.get(str(told.get("action"))), guests[:MOST], len(guests[MOST:])
 
-    async def _act(self, action: PowerAction, guests: Sequence[Guest]) -> None:
-        session, order = current_session(), Power(action)
+    async def _act(self, action: PowerAction, guests: Sequence[Guest], left: int) -> Sequence[Awaitable[None]]:
+        """Have it confirmed, and send it to each; what comes back follows them to their ends."""
+        order = Power(action)
         try:
-            permissions = await self._actions.permissions(session)
+            permissions = await self._actions.permissions(current_session())
         except SessionEnded:
             raise
         except ProxgateError as exc:
-            return self._results.refuse(text.sentence(exc))
+            self._results.refuse(text.sentence(exc))
+            return ()
         fitting = [guest for guest in guests if order in orders_for(guest)]
         allowed = [guest for guest in fitting if missing(permissions, order.needs(guest)) is None]
         if not allowed:
-            return self._results.refuse(_why_none(order, guests, fitting, permissions))
-        title = text.bulk_title(action, len(allowed))
-        left = len(guests) - len(allowed)
-        if not await self._confirm.ask(
-            title, text.order_what(action), text.order(action), danger=action in DANGEROUS,
-            fields=Named(allowed, left),
-        ):  # fmt: skip
-            return None
-        self._results.begin(text.order(action), allowed)
-        gate = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._one(session, order, guest, gate, address_of_person()) for guest in allowed))
-        return None
+            self._results.refuse(_why_none(order, guests, fitting, permissions))
+            return ()
+        meant = Named(allowed, left + len(guests) - len(allowed))
+        title, danger = text.bulk_title(action, len(allowed)), action in DANGEROUS
+        if not await self._confirm.ask(title, text.order_what(action), text.order(action), danger=danger, fields=meant):
+            return ()
+        session, address = current_session(), address_of_person()  # a page that was kept may have come back meanwhile
+        lines, gate = self._results.begin(text.order(action), allowed), asyncio.Semaphore(AT_ONCE)
+        sent = await asyncio.gather(*(self._send(session, order, line, gate, address) for line in lines))
+        return [self._follow(session, line, upid) for line, upid in zip(lines, sent, strict=True) if upid]
 
-    async def _one(self, session: Session, order: Power, guest: Guest, gate: asyncio.Semaphore, address: str) -> None:
+    async def _send(self, session: Session, order: Power, line: "Line", gate: asyncio.Semaphore, address: str) -> str:
+        """The task; empty where none came of it."""
         try:
             async with gate:
-                upid = await self._actions.do(session, order, guest, address)
-            self._results.sent(guest)
-            task = await self._actions.followed(session, upid)
+                upid = await self._actions.do(session, order, line.guest, address)
         except SessionEnded:
-            return
+            line.end(text.RESULT_NOT_SENT, well=False)
         except ProxgateError as exc:
-            self._results.end(guest, text.refusal_of(exc), well=False)
+            line.end(text.refusal_of(exc), well=False)
         else:
-            self._results.end(guest, task.status if task.failed else text.RESULT_DONE, well=not task.failed)
+            line.say(text.RESULT_GOES_ON)
+            return upid
+        return ""
+
+    async def _follow(self, session: Session, line: "Line", upid: str) -> None:
+        task = None
+        with suppress(ProxgateError):
+            task = await self._actions.followed(session, upid, lambda: not line.gone)
+        if task is None:
+            line.end(text.RESULT_BEGUN, well=False)
+        else:
+            line.end(task.status if task.failed else text.RESULT_DONE, well=not task.failed)
+
+
+class Line:
+    """What comes of one guest: on its way, done, or why not."""
+
+    def __init__(self, guest: Guest) -> None:
+        self.guest = guest
+        with Tag("li", "", classes="pg-result") as self._line:
+            Tag("span", "", {"aria-hidden": "true"}, classes="pg-spinner")
+            with Tag("a", "", {"href": guest_address(guest.vmid)}, classes="pg-name pg-target"):
+                Tag("bdi", guest.name or str(guest.vmid))
+            self._words = Tag("span", text.RESULT_WAITS, classes="pg-count")
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody sees it any more."""
+        return self._line.is_deleted
+
+    def say(self, words: str) -> None:
+        """How it stands."""
+        if not self.gone:
+            self._words.set_text(words)
+
+    def end(self, words: str, *, well: bool) -> None:
+        """It has come to an end."""
+        self.say(words)
+        if not self.gone:
+            self._line.classes(add="pg-result-well" if well else "pg-result-bad")
 
 
 class Results:
-    """A line for each guest: on its way, done, or why not."""
+    """A line for each guest of the last orders."""
 
     def __init__(self) -> None:
-        self._lines: dict[int, tuple[Tag, Tag]] = {}
         with Tag("section", "", {"aria-live": "polite"}, classes="pg-results") as self._place:
             with ui.element("div").classes("pg-results-head"):
                 self._title = Tag("h2", "")
@@ -116,37 +160,16 @@ class Results:
         """Nothing is done, and this is why."""
         self._open(why)
 
-    def begin(self, title: str, guests: Sequence[Guest]) -> None:
+    def begin(self, title: str, guests: Sequence[Guest]) -> Sequence[Line]:
         """Wait for what comes of each."""
         self._open(title)
+        self._list.clear()
         with self._list:
-            for guest in guests:
-                with Tag("li", "", classes="pg-result") as line:
-                    Tag("span", "", {"aria-hidden": "true"}, classes="pg-spinner")
-                    with Tag("a", "", {"href": guest_address(guest.vmid)}, classes="pg-name pg-target"):
-                        Tag("bdi", guest.name or str(guest.vmid))
-                    words = Tag("span", text.RESULT_WAITS, classes="pg-count")
-                self._lines[guest.vmid] = line, words
-
-    def sent(self, guest: Guest) -> None:
-        """It has reached Proxmox."""
-        self._say(guest, text.RESULT_GOES_ON)
-
-    def end(self, guest: Guest, words: str, *, well: bool) -> None:
-        """It has come to an end."""
-        self._say(guest, words)
-        if guest.vmid in self._lines:
-            self._lines[guest.vmid][0].classes(add="pg-result-well" if well else "pg-result-bad")
+            return [Line(guest) for guest in guests]
 
     def _open(self, title: str) -> None:
-        self._lines.clear()
-        self._list.clear()
         self._title.set_text(title)
         self._place.set_visibility(True)
-
-    def _say(self, guest: Guest, words: str) -> None:
-        if guest.vmid in self._lines:
-            self._lines[guest.vmid][1].set_text(words)
 
 
 def _why_none(order: Power, guests: Sequence[Guest], fitting: Sequence[Guest], permissions: Permissions) -> str:

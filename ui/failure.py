@@ -30,8 +30,11 @@ class Failure:
 
     def show_task(self, what: str, task: Task) -> None:
         """Say that a task has failed, in its own words."""
-        with self._anew(what, task.status):
-            pass
+        self.show(what, task.status)
+
+    def show(self, what: str, why: str) -> None:
+        """Say what could not be done, and why."""
+        self._anew(what, why)
 
     def _anew(self, what: str, why: str, own: str = "") -> ui.element:
         self._place.clear()

@@ -90,7 +90,7 @@ class Questions:
     async def backups(self) -> Backups | None:
         """None where they may be seen on no storage, which is not the same as none."""
         session = current_session()  # which is not to be had in what runs beside the page
-        permissions = await self._feed.ask(session, "permissions", lambda proxmox: proxmox.permissions(), SLOW_SECONDS)
+        permissions = await self._feed.permissions(session)
         asked = [storage for storage in self.storages if may_see_backups(permissions, storage, self.vmid)]
         answers = await asyncio.gather(*(self._backups_on(storage, session) for storage in asked))
         told = [answer for answer in answers if answer is not None]

@@ -32,13 +32,18 @@ class OrderBar:
         guest, busy = self._orders.guest, self._orders.busy
         possible = {order.action for order in orders_for(guest)} if guest else set[PowerAction]()
         self._all.set_visibility(bool(possible) or busy)
+        self._all.classes(**{"add" if self._orders.old else "remove": "pg-stale"})
         for action in ACTIONS:
             button = self._buttons[action]
-            button.set_visibility(action in possible and not busy)
+            waits = busy and not (action == "stop" and self._orders.shuts_down)
+            button.set_visibility(action in possible and not waits)
             self._lacking.mark(button, self._orders.lacking(Power(action)), self._orders.principal)
 
     def _button(self, action: PowerAction) -> Tag:
         look = "pg-primary" if action in _FIRST else "pg-quiet"
         button = Tag("button", text.order(action), {"type": "button"}, classes=f"pg-button {look} pg-order")
-        give = partial(self._orders.ask_and_give, Power(action), danger=action in DANGEROUS)
-        return button.on("click", give, args=[])
+        return button.on("click", partial(self._give, action), args=[])
+
+    async def _give(self, action: PowerAction) -> None:
+        order = Power(action, overrule=action == "stop" and self._orders.shuts_down)
+        await self._orders.ask_and_give(order, danger=action in DANGEROUS)

@@ -13,6 +13,7 @@ from services.sessions.watch import Watch
 from ui import text
 from ui.answers import STORE_RETRY, store_down_page
 from ui.cookies import SESSION, STEP, Cookies
+from ui.theme import asset
 from ui.visit import visit_of
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -50,17 +51,19 @@ def create(app: FastAPI, sessions: Sessions, watch: Watch, cookies: Cookies) -> 
         return JSONResponse({"status": "ok"})
 
     @app.api_route("/assets/{name}", methods=["GET", "HEAD"])
-    async def asset(name: str, v: str = "") -> Response:
-        return _file(name, FOR_EVER if v else FOR_NOW)
+    async def file(name: str, v: str = "") -> Response:
+        return _file(name, v)
 
     @app.api_route("/favicon.ico", methods=["GET", "HEAD"])
     async def favicon() -> Response:
-        return _file("icon.svg", FOR_NOW)
+        return _file("icon.svg")
 
 
-def _file(name: str, cache: str) -> Response:
+def _file(name: str, digest: str = "") -> Response:
+    """To be kept for ever under its own digest alone: in an upgrade another replica may have a newer one."""
     file = files("assets") / name
     kind = guess_type(name)[0]
     if kind is None or name.startswith((".", "_")) or not file.is_file():
         return PlainTextResponse(text.NOTHING_HERE, 404)
+    cache = FOR_EVER if digest and asset(name).endswith(f"?v={digest}") else FOR_NOW
     return Response(file.read_bytes(), media_type=kind, headers={"cache-control": cache})

@@ -68,7 +68,7 @@ class Questions:
             return Counter(volume.content for volume in volumes)
 
         found = await self._ask(session, ("storage", place.node, place.storage, "content"), count, CONTENT_SECONDS)
-        rights = await self._ask(session, ("permissions",), lambda proxmox: proxmox.permissions(), CONTENT_SECONDS)
+        rights = await self._feed.permissions(session)
         return _seen(place, found, rights)
 
     async def _full_in(self, session: Session, place: Place) -> float | None:

@@ -40,6 +40,7 @@ from ui import words
 from ui.language import translate
 from ui.words import Mend
 
+_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 _LOCKED = re.compile(r"is locked \(([\w-]{1,40})\)")
 
 
@@ -136,6 +137,11 @@ def name_fault(fault: NameFault) -> str:
     return translate(words.NAME_FAULTS[fault])
 
 
+def isolated(name: str) -> str:
+    """A name in a sentence, whose writing direction ends with it; one that changes none stands as it is."""
+    return name if _TURNS.isdisjoint(name) and name.isascii() else f"\u2068{name}\u2069"
+
+
 def order(name: str) -> str:
     """What the button of an order says."""
     return translate(words.ORDERS[name])
@@ -143,7 +149,7 @@ def order(name: str) -> str:
 
 def order_title(name: str, what: str) -> str:
     """The question whether that shall be done with it."""
-    return translate(words.ORDER_TITLES[name]).format(what=what)
+    return translate(words.ORDER_TITLES[name]).format(what=isolated(what))
 
 
 def bulk_title(name: str, count: int) -> str:
@@ -158,12 +164,17 @@ def order_what(name: str) -> str:
 
 def order_done(name: str, guest: str) -> str:
     """That it has been done."""
-    return translate(words.ORDERS_DONE[name]).format(guest=guest)
+    return translate(words.ORDERS_DONE[name]).format(guest=isolated(guest))
+
+
+def order_begun(name: str, guest: str) -> str:
+    """That it was begun, and nobody here can tell how it goes on."""
+    return translate(words.ORDER_BEGUN).format(guest=isolated(guest), order=order(name))
 
 
 def order_failed(name: str, guest: str) -> str:
     """That it did not succeed."""
-    return translate(words.ORDER_FAILED).format(guest=guest, order=order(name))
+    return translate(words.ORDER_FAILED).format(guest=isolated(guest), order=order(name))
 
 
 def refusal_of(error: ProxgateError) -> str:
@@ -173,7 +184,7 @@ def refusal_of(error: ProxgateError) -> str:
             return translate(words.LOCKED_BY).format(lock=lock[1])
         case Unreachable(outage=Outage.FAILED):
             return translate(words.NOT_DONE)
-        case Unreachable(sent=True):
+        case Unreachable(sent=True) | BadAnswer():
             return translate(words.NOBODY_KNOWS)
         case Unreachable() | NotTrusted():
             return translate(words.NOTHING_SENT).format(sentence=sentence(error).rstrip("."))
@@ -229,7 +240,7 @@ def sentence(error: ProxgateError) -> str:
             return translate(words.PROVIDER[error.reason])
         case PrivilegeMissing():
             form = words.LACKS_NAMED_PRIVILEGE if error.privilege and error.path else words.LACKS_PRIVILEGE
-            return translate(form).format(privilege=error.privilege, path=error.path)
+            return translate(form).format(privilege=error.privilege, path=isolated(error.path))
         case RequestRefused():
             return translate(words.REFUSED_WITH if error.status else words.REFUSED).format(status=error.status)
         case TooManyAttempts():

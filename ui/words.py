@@ -687,7 +687,7 @@ ORDER_WHATS = {
     "snapshot": N_("Its disks are kept as they are now, so that it can be brought back to this moment."),
     "rollback": N_("All that has changed since this snapshot is lost, on its disks and in its configuration."),
     "delete-snapshot": N_("The guest stays as it is; only the way back to this moment is lost."),
-    "backup": N_("It goes on running meanwhile. Older backups stay."),
+    "backup": N_("A guest that runs goes on running meanwhile. Older backups stay."),
 }
 ORDERS_DONE = {
     "start": N_("{guest} has been started."),
@@ -701,6 +701,8 @@ ORDERS_DONE = {
     "delete-snapshot": N_("The snapshot of {guest} has been deleted."),
     "backup": N_("{guest} has been backed up."),
 }
+ORDER_BEGUN = N_("{guest}: “{order}” was begun. How it goes on cannot be seen just now.")
+GUEST_CHANGED = N_("It is not the guest any more that you were asked about. Nothing was done.")
 ORDER_FAILED = N_("{guest}: “{order}” did not succeed.")
 SENT = N_("{order}: sent to Proxmox…")
 GOES_ON = N_("{task} is going on…")
@@ -802,3 +804,6 @@ NONE_FITS = N_("“{order}” fits none of the selected guests as they are now."
 RESULT_WAITS = N_("waits")
 RESULT_GOES_ON = N_("going on…")
 RESULT_DONE = N_("done")
+RESULT_BEGUN = N_("begun; how it goes on cannot be seen just now")
+RESULT_NOT_SENT = N_("not sent: the session ended")
+ONE_AFTER_THE_OTHER = N_("The last orders are still being sent.")

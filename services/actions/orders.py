@@ -30,9 +30,10 @@ class Order(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """Start, shut down, stop, reboot, suspend or resume."""
+    """Start, shut down, stop, reboot, suspend or resume; to stop may `overrule` a shutdown that goes on."""
 
     action: PowerAction
+    overrule: bool = False
 
     @property
     def name(self) -> str:
@@ -42,7 +43,7 @@ class Power:
         return (Need(_of(guest), ("VM.PowerMgmt",)),)
 
     async def send(self, proxmox: ProxmoxClient, guest: Guest) -> str:
-        return await proxmox.power(guest.node, guest.type, guest.vmid, self.action)
+        return await proxmox.power(guest.node, guest.type, guest.vmid, self.action, overrule=self.overrule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,8 @@ def orders_for(guest: Guest) -> Sequence[Power]:
             actions = ("resume", "shutdown", "reboot", "stop")
         case "running":
             actions = ("shutdown", "reboot", "suspend", "stop")
+        case "unknown":  # its node is away
+            return ()
         case _:
             actions = ("resume", "stop") if guest.type == "qemu" else ("stop",)
     return [Power(action) for action in actions]

@@ -9,10 +9,13 @@ from services.feed.desk import Desk
 from services.feed.lender import Question, put
 from services.feed.picture import Picture
 from services.feed.poller import Look, Poller
-from services.proxmox import Proxmox
+from services.proxmox import Permissions, Proxmox
 from services.sessions import Session, Sessions
 
 T = TypeVar("T")
+
+RIGHTS_SECONDS = 20
+"""For so long it is not asked anew what an account may do: Proxmox has the last word anyway."""
 
 Listener = Callable[[Picture], None]
 
@@ -43,6 +46,15 @@ class Feed:
         Raises SessionEnded, ProxmoxError and StoreError.
         """
         return await self._desk.ask(session, key, question, fresh_for)
+
+    def picture(self, session: Session) -> Picture:
+        """The latest for its principal, without a question; an empty one where nobody looks."""
+        poller = self._pollers.get(session.principal)
+        return poller.picture if poller else Picture()
+
+    async def permissions(self, session: Session) -> Permissions:
+        """What its principal may do, as it was a moment ago. Raises SessionEnded, ProxmoxError and StoreError."""
+        return await self.ask(session, ("permissions",), lambda proxmox: proxmox.permissions(), RIGHTS_SECONDS)
 
     async def put(self, session: Session, question: Question[T]) -> T:
         """Ask for this session alone, and once: what changes something. Raises SessionEnded, ProxmoxError, StoreError.

@@ -66,6 +66,11 @@ class Poller:
         self._checkup = Checkup(self._lender, forget_members=self._forget_members)
         self._tasks = [asyncio.create_task(work) for work in (self._run(), self._run_checkup())]
 
+    @property
+    def picture(self) -> Picture:
+        """The latest."""
+        return self._picture
+
     def add(self, session: Session, listener: Callable[[Picture], None]) -> Look:
         """Show it the present picture, if there is one, and every new one."""
         look = Look(session, listener, self)

@@ -162,9 +162,13 @@ class ProxmoxClient:
 
     # orders: each begins a task, and its UPID comes back; nothing of them is ever sent twice
 
-    async def power(self, node: str, type: GuestType, vmid: int, action: PowerAction) -> str:
-        """Start it, have it shut down or reboot, stop it at once, pause it or go on. Needs VM.PowerMgmt."""
-        return await self._order("POST", node, type, str(vmid), "status", action)
+    async def power(self, node: str, type: GuestType, vmid: int, action: PowerAction, *, overrule: bool = False) -> str:
+        """Start it, have it shut down or reboot, stop it at once, pause it or go on. Needs VM.PowerMgmt.
+
+        To stop it may `overrule` a shutdown that goes on (from 8.1 on).
+        """
+        fields = {"overrule-shutdown": "1"} if overrule else {}
+        return await self._order("POST", node, type, str(vmid), "status", action, **fields)
 
     async def take_snapshot(
         self, node: str, type: GuestType, vmid: int, name: str, *, description: str = "", memory: bool = False

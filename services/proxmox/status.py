@@ -17,7 +17,7 @@ from services.errors import (
     Unreachable,
 )
 
-_PERMISSION = re.compile(r"Permission check failed \((/[^\s,()\"]{0,256}), ([A-Za-z.,| ]{1,256})\)")
+_PERMISSION = re.compile(r"Permission check failed \((/[^\s,()\"\x00-\x1f\x7f]{0,256}), ([A-Za-z.,| ]{1,256})\)")
 
 
 _MOST_WORDS = 2000
