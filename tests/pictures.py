@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
+from services.simulator.catalogue import vmid_of
 from tests import browser, harness
 
 PICTURES = Path(__file__).parent.parent / "assets" / "pictures"
@@ -40,20 +41,41 @@ def main() -> None:
             settle(page)
             page.screenshot(path=PICTURES / f"{name}.png")
             context.close()
-        palette(chromium, site)
+        for name, act in (("palette", palette), ("selected", selected), ("task", task)):
+            context = chromium.new_context(base_url=site.url, color_scheme="light", viewport=DESKTOP)
+            page = browser.card(context.new_page())
+            browser.sign_in(page)
+            settle(page)
+            act(page)
+            page.screenshot(path=PICTURES / f"{name}.png")
+            context.close()
 
 
-def palette(chromium: Browser, site: harness.Running) -> None:
+def palette(page: Page) -> None:
     """The command palette, over the overview."""
-    context = chromium.new_context(base_url=site.url, color_scheme="light", viewport=DESKTOP)
-    page = browser.card(context.new_page())
-    browser.sign_in(page)
-    settle(page)
     page.keyboard.press("Control+k")
     page.get_by_role("combobox").fill("home")
     page.get_by_role("option").first.wait_for()
-    page.screenshot(path=PICTURES / "palette.png")
-    context.close()
+
+
+def selected(page: Page) -> None:
+    """Several guests, with what can be done with them."""
+    page.goto("/guests")
+    settle(page)
+    for name in ("pihole", "jellyfin", "truenas"):
+        page.get_by_role("row").filter(has_text=name).get_by_role("checkbox").click()
+    page.locator("#guests-selected").get_by_role("button", name="Shut down").wait_for()
+
+
+def task(page: Page) -> None:
+    """A backup that was made just now, with its log."""
+    page.goto(f"/guests/{vmid_of('nextcloud')}")
+    settle(page)
+    page.get_by_role("button", name="Back up now").click()
+    page.get_by_role("alertdialog").get_by_role("button", name="Back up now").click()
+    page.get_by_role("link", name="Show its log").first.click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop task").wait_for()
+    page.wait_for_timeout(2 * SETTLED_MS)
 
 
 def settle(page: Page) -> None:

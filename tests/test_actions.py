@@ -340,7 +340,7 @@ def test_a_privilege_that_no_role_is_known_for():
     [
         ({"status": "stopped"}, ["start"]),
         ({"status": "running"}, ["shutdown", "reboot", "suspend", "stop"]),
-        ({"status": "paused"}, ["resume", "shutdown", "reboot", "stop"]),
+        ({"status": "paused"}, ["resume", "stop"]),
         ({"status": "io-error"}, ["resume", "stop"]),
         ({"status": "unknown", "type": "lxc"}, []),
         ({"status": "stopped", "template": True}, []),

@@ -242,7 +242,7 @@ async def test_a_backup_is_made_now(lab, root, pve):
     async with person(lab, root, path("vaultwarden")) as hand:
         await hand.until_sees("nas", "Back up now")
         await hand.press("Back up now")
-        await hand.until_sees("Back up vaultwarden now", "It goes on running meanwhile.")
+        await hand.until_sees("Back up vaultwarden now", "A guest that runs goes on running meanwhile.")
         await hand.type("Notes", "before \\ the </b> move")
         await hand.type("Protect it", True)
         await hand.answer()

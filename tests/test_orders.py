@@ -69,7 +69,7 @@ def path(name):
     [
         ("old-fileserver", {"Start"}),
         ("homeassistant", {"Shut down", "Reboot", "Suspend", "Stop"}),
-        ("windows11", {"Resume", "Shut down", "Reboot", "Stop"}),
+        ("windows11", {"Resume", "Stop"}),
         ("debian-13-template", set()),
     ],
 )

@@ -28,6 +28,9 @@ class Desk:
             raise answer
         return answer
 
+    async def permissions(self, session):
+        return await self.ask(session, ("permissions",), None, 0)
+
 
 @pytest.fixture(autouse=True)
 def visit(monkeypatch):

@@ -8,12 +8,14 @@ from typing import Any, cast
 
 from nicegui import ui
 
-from services.actions import Actions, Power, missing, orders_for
-from services.errors import ProxgateError, SessionEnded
+from services.actions import Actions, Need, Power, missing, orders_for
+from services.errors import ProxgateError, ProxmoxError, SessionEnded
 from services.proxmox import Guest, Permissions, PowerAction
 from services.sessions import Session
 from ui import text
 from ui.confirm import Confirm
+from ui.failure import draw_own_words
+from ui.lacking import draw_grant
 from ui.links import guest_address
 from ui.order_bar import ACTIONS, DANGEROUS
 from ui.theme import Tag, icon
@@ -41,7 +43,7 @@ class Bulk:
 
     async def act(self, event: Any) -> None:
         """What the browser asks for: an action and numbers of guests, each of which is looked at here."""
-        action, guests, left = self._read(event.args)
+        action, guests = self._read(event.args)
         if action is None:
             return
         if self._busy:
@@ -49,24 +51,22 @@ class Bulk:
             return
         self._busy = True
         try:
-            following = await self._act(action, guests, left)
+            following = await self._act(action, guests)
         except SessionEnded:  # the page says so by itself
             return
         finally:
             self._busy = False
         await asyncio.gather(*following)
 
-    def _read(self, args: object) -> tuple[PowerAction | None, Sequence[Guest], int]:
-        """What is meant, and how many of those that were named are beyond counting."""
+    def _read(self, args: object) -> tuple[PowerAction | None, Sequence[Guest]]:
         told = cast(dict[str, object], args) if isinstance(args, dict) else {}
         actions: dict[object, PowerAction] = {action: action for action in ACTIONS}
         vmids = told.get("vmids")
         numbers = [one for one in cast(list[object], vmids) if isinstance(one, int)] if isinstance(vmids, list) else []
-        known, wanted = self._guests(), list(dict.fromkeys(numbers))
-        guests = [known[number] for number in wanted if number in known]
-        return actions.get(str(told.get("action"))), guests[:MOST], len(guests[MOST:])
+        known = self._guests()
+        return actions.get(str(told.get("action"))), [known[one] for one in dict.fromkeys(numbers) if one in known]
 
-    async def _act(self, action: PowerAction, guests: Sequence[Guest], left: int) -> Sequence[Awaitable[None]]:
+    async def _act(self, action: PowerAction, guests: Sequence[Guest]) -> Sequence[Awaitable[None]]:
         """Have it confirmed, and send it to each; what comes back follows them to their ends."""
         order = Power(action)
         try:
@@ -79,16 +79,27 @@ class Bulk:
         fitting = [guest for guest in guests if order in orders_for(guest)]
         allowed = [guest for guest in fitting if missing(permissions, order.needs(guest)) is None]
         if not allowed:
-            self._results.refuse(_why_none(order, guests, fitting, permissions))
+            self._refuse(order, fitting, permissions)
             return ()
-        meant = Named(allowed, left + len(guests) - len(allowed))
-        title, danger = text.bulk_title(action, len(allowed)), action in DANGEROUS
-        if not await self._confirm.ask(title, text.order_what(action), text.order(action), danger=danger, fields=meant):
+        meant = Meant(allowed[:MOST], {
+            text.LEFT_OUT: [guest for guest in guests if guest not in fitting],
+            text.LEFT_OUT_FOR_RIGHTS: [guest for guest in fitting if guest not in allowed],
+            text.LEFT_OUT_AS_TOO_MANY: allowed[MOST:],
+        })  # fmt: skip
+        title, danger = text.bulk_title(action, len(meant.guests)), action in DANGEROUS
+        if not await self._confirm.ask(title, text.bulk_what(action), text.order(action), danger=danger, fields=meant):
             return ()
         session, address = current_session(), address_of_person()  # a page that was kept may have come back meanwhile
-        lines, gate = self._results.begin(text.order(action), allowed), asyncio.Semaphore(AT_ONCE)
+        lines, gate = self._results.begin(text.order(action), meant.guests), asyncio.Semaphore(AT_ONCE)
         sent = await asyncio.gather(*(self._send(session, order, line, gate, address) for line in lines))
         return [self._follow(session, line, upid) for line, upid in zip(lines, sent, strict=True) if upid]
+
+    def _refuse(self, order: Power, fitting: Sequence[Guest], permissions: Permissions) -> None:
+        need = missing(permissions, order.needs(fitting[0])) if fitting else None
+        if need is None:
+            return self._results.refuse(text.NONE_FITS.format(order=text.order(order.name)))
+        words = text.LACKS_NAMED_PRIVILEGE.format(privilege=need.privileges[0], path=need.path)
+        return self._results.refuse(words, need, current_session().principal)
 
     async def _send(self, session: Session, order: Power, line: "Line", gate: asyncio.Semaphore, address: str) -> str:
         """The task; empty where none came of it."""
@@ -98,7 +109,7 @@ class Bulk:
         except SessionEnded:
             line.end(text.RESULT_NOT_SENT, well=False)
         except ProxgateError as exc:
-            line.end(text.refusal_of(exc), well=False)
+            line.end(text.refusal_of(exc), well=False, own=exc.words if isinstance(exc, ProxmoxError) else "")
         else:
             line.say(text.RESULT_GOES_ON)
             return upid
@@ -111,7 +122,8 @@ class Bulk:
         if task is None:
             line.end(text.RESULT_BEGUN, well=False)
         else:
-            line.end(task.status if task.failed else text.RESULT_DONE, well=not task.failed)
+            words = text.why_failed(task.status) if task.failed else text.RESULT_DONE
+            line.end(words, well=not task.failed, own=task.status if task.failed else "")
 
 
 class Line:
@@ -122,7 +134,7 @@ class Line:
         with Tag("li", "", classes="pg-result") as self._line:
             Tag("span", "", {"aria-hidden": "true"}, classes="pg-spinner")
             with Tag("a", "", {"href": guest_address(guest.vmid)}, classes="pg-name pg-target"):
-                Tag("bdi", guest.name or str(guest.vmid))
+                Tag("bdi", _called(guest))
             self._words = Tag("span", text.RESULT_WAITS, classes="pg-count")
 
     @property
@@ -135,11 +147,13 @@ class Line:
         if not self.gone:
             self._words.set_text(words)
 
-    def end(self, words: str, *, well: bool) -> None:
-        """It has come to an end."""
+    def end(self, words: str, *, well: bool, own: str = "") -> None:
+        """It has come to an end; `own` are Proxmox's words."""
         self.say(words)
         if not self.gone:
             self._line.classes(add="pg-result-well" if well else "pg-result-bad")
+            with self._line:
+                draw_own_words(own)
 
 
 class Results:
@@ -148,7 +162,7 @@ class Results:
     def __init__(self) -> None:
         with Tag("section", "", {"aria-live": "polite"}, classes="pg-results") as self._place:
             with ui.element("div").classes("pg-results-head"):
-                self._title = Tag("h2", "")
+                self._title = Tag("p", "", classes="pg-results-title")
                 close = {"type": "button", "aria-label": text.CLOSE}
                 with Tag("button", "", close, classes="pg-icon-button") as button:
                     icon("cross", size=18)
@@ -156,9 +170,13 @@ class Results:
         button.on("click", lambda: self._place.set_visibility(False), args=[])
         self._place.set_visibility(False)
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str, need: Need | None = None, principal: str = "") -> None:
         """Nothing is done, and this is why."""
         self._open(why)
+        self._list.clear()
+        if need is not None:
+            with self._list, Tag("li"):
+                draw_grant(principal, need.path, need.privileges[0])
 
     def begin(self, title: str, guests: Sequence[Guest]) -> Sequence[Line]:
         """Wait for what comes of each."""
@@ -172,32 +190,30 @@ class Results:
         self._place.set_visibility(True)
 
 
-def _why_none(order: Power, guests: Sequence[Guest], fitting: Sequence[Guest], permissions: Permissions) -> str:
-    if not guests or not fitting:
-        return text.NONE_FITS.format(order=text.order(order.name))
-    need = missing(permissions, order.needs(fitting[0]))
-    return text.LACKS_NAMED_PRIVILEGE.format(privilege=need.privileges[0], path=need.path) if need else ""
-
-
 @dataclass(frozen=True, slots=True)
-class Named:
-    """Who is meant, and how many of those selected are not."""
+class Meant:
+    """Who is meant, and who of those selected is not, by why."""
 
     guests: Sequence[Guest]
-    left: int
+    left: Mapping[str, Sequence[Guest]]
 
     def draw(self) -> None:
-        """The first of them by name, and how many more there are."""
-        with Tag("ul", "", {"role": "list"}, classes="pg-plain-list pg-named"):
-            for guest in self.guests[:MOST_NAMED]:
+        """All by name; of those left out the first."""
+        with Tag("ul", "", {"role": "list", "tabindex": "0"}, classes="pg-plain-list pg-named"):
+            for guest in self.guests:
                 with Tag("li"):
-                    Tag("bdi", guest.name or str(guest.vmid))
+                    Tag("bdi", _called(guest))
                     Tag("span", str(guest.vmid), classes="pg-count")
-        if len(self.guests) > MOST_NAMED:
-            Tag("p", text.AND_MORE.format(count=len(self.guests) - MOST_NAMED))
-        if self.left:
-            Tag("p", text.LEFT_OUT.format(count=self.left), classes="pg-hint")
+        for words, guests in self.left.items():
+            if guests:
+                names = text.LIST_COMMA.join(text.isolated(_called(guest)) for guest in guests[:MOST_NAMED])
+                more = " …" if len(guests) > MOST_NAMED else ""
+                Tag("p", words.format(names=names + more, most=MOST), classes="pg-hint")
 
     def check(self) -> bool:
         """There is nothing to fill in."""
         return True
+
+
+def _called(guest: Guest) -> str:
+    return guest.name or str(guest.vmid)

@@ -29,8 +29,8 @@ class Failure:
                 draw_grant(principal, error.path, error.privilege)
 
     def show_task(self, what: str, task: Task) -> None:
-        """Say that a task has failed, in its own words."""
-        self.show(what, task.status)
+        """Say that a task has failed, and its own words."""
+        self._anew(what, text.why_failed(task.status), task.status)
 
     def show(self, what: str, why: str) -> None:
         """Say what could not be done, and why."""
@@ -44,13 +44,18 @@ class Failure:
             with ui.element("div").classes("pg-failure-words") as room:
                 Tag("b", what)
                 Tag("p", why)
-                if own and own != why:
-                    with Tag("details", "", classes="pg-fold"):
-                        Tag("summary", text.PROXMOX_SAID)
-                        Tag("pre", own)
+                draw_own_words(own)
             close = {"type": "button", "aria-label": text.CLOSE}
             with Tag("button", "", close, classes="pg-icon-button") as button:
                 icon("cross", size=18)
             button.on("click", self.clear, args=[])
         self._place.run_method("scrollIntoView", {"block": "nearest"})
         return room
+
+
+def draw_own_words(own: str) -> None:
+    """What Proxmox said, behind a fold; nothing where it said nothing."""
+    if own:
+        with Tag("details", "", classes="pg-fold"):
+            Tag("summary", text.PROXMOX_SAID)
+            Tag("pre", own)

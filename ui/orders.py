@@ -105,8 +105,8 @@ class Orders:
         guest = self.guest
         if guest is None or self._waits(order) or self.lacking(order) is not None:
             return
-        called = about or guest.name or str(guest.vmid)
-        title, what = text.order_title(order.name, called), text.order_what(order.name)
+        called = guest.name or str(guest.vmid)
+        title, what = text.order_title(order.name, about or called, called), text.order_what(order.name)
         with self._place:  # the button that was pressed may be gone before there is an answer
             if not await self._confirm.ask(title, what, text.order(order.name), danger=danger, fields=form):
                 return

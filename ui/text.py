@@ -147,14 +147,19 @@ def order(name: str) -> str:
     return translate(words.ORDERS[name])
 
 
-def order_title(name: str, what: str) -> str:
-    """The question whether that shall be done with it."""
-    return translate(words.ORDER_TITLES[name]).format(what=isolated(what))
+def order_title(name: str, what: str, guest: str) -> str:
+    """The question whether that shall be done with it, or with a part of a guest."""
+    return translate(words.ORDER_TITLES[name]).format(what=isolated(what), guest=isolated(guest))
 
 
 def bulk_title(name: str, count: int) -> str:
     """The question whether that shall be done with so many guests."""
     return translate(words.BULK_TITLES[name]).format(count=count)
+
+
+def bulk_what(name: str) -> str:
+    """What an order does to several guests."""
+    return translate(words.BULK_WHATS[name])
 
 
 def order_what(name: str) -> str:
@@ -177,11 +182,17 @@ def order_failed(name: str, guest: str) -> str:
     return translate(words.ORDER_FAILED).format(guest=isolated(guest), order=order(name))
 
 
+def why_failed(own: str) -> str:
+    """A sentence for what Proxmox says of something that failed."""
+    lock = _LOCKED.search(own)
+    return translate(words.LOCKED_BY).format(lock=lock[1]) if lock else translate(words.NOT_DONE)
+
+
 def refusal_of(error: ProxgateError) -> str:
     """Why an order was not carried out, as far as anybody knows."""
     match error:
-        case ProxmoxError() if lock := _LOCKED.search(error.words):
-            return translate(words.LOCKED_BY).format(lock=lock[1])
+        case ProxmoxError() if _LOCKED.search(error.words):
+            return why_failed(error.words)
         case Unreachable(outage=Outage.FAILED):
             return translate(words.NOT_DONE)
         case Unreachable(sent=True) | BadAnswer():

@@ -188,7 +188,7 @@ COLUMN_NODE = N_("Node")
 COLUMN_STATE = N_("State")
 COLUMN_CPU = N_("CPU")
 COLUMN_MEMORY = N_("Memory")
-CPU_OF = N_("{share} of {count} CPUs")
+CPU_OF, CPU_OF_ONE = N_("{share} of {count} CPUs"), N_("{share} of 1 CPU")
 UNKNOWN = "–"
 
 # Health
@@ -673,8 +673,8 @@ ORDER_TITLES = {
     "suspend": N_("Suspend {what}?"),
     "resume": N_("Resume {what}?"),
     "snapshot": N_("Take a snapshot of {what}"),
-    "rollback": N_("Roll back to {what}?"),
-    "delete-snapshot": N_("Delete the snapshot {what}?"),
+    "rollback": N_("Roll {guest} back to {what}?"),
+    "delete-snapshot": N_("Delete the snapshot {what} of {guest}?"),
     "backup": N_("Back up {what} now"),
 }
 ORDER_WHATS = {
@@ -685,7 +685,10 @@ ORDER_WHATS = {
     "suspend": N_("It stands still, with all that it has in memory, and answers nobody until it is resumed."),
     "resume": N_("It goes on where it stood still."),
     "snapshot": N_("Its disks are kept as they are now, so that it can be brought back to this moment."),
-    "rollback": N_("All that has changed since this snapshot is lost, on its disks and in its configuration."),
+    "rollback": N_(
+        "All that has changed since this snapshot is lost, on its disks and in its configuration. "
+        "A guest that runs is switched off for it, and stays off unless the snapshot has its memory."
+    ),
     "delete-snapshot": N_("The guest stays as it is; only the way back to this moment is lost."),
     "backup": N_("A guest that runs goes on running meanwhile. Older backups stay."),
 }
@@ -791,6 +794,14 @@ SELECT = N_("Select")
 SELECTED_GUESTS = N_("Selected guests")
 SELECTED = N_("{count} selected")
 CLEAR_SELECTION = N_("Clear selection")
+BULK_WHATS = {
+    "start": N_("They boot with their present configuration."),
+    "resume": N_("They go on where they stood still."),
+    "shutdown": N_("Their systems are asked to shut down by themselves. That may take minutes, or be in vain."),
+    "reboot": N_("Their systems are asked to shut down by themselves, then they start again with what has changed."),
+    "suspend": N_("They stand still, with all that they have in memory, and answer nobody until they are resumed."),
+    "stop": N_("Their power is cut. What they have not written to their disks is lost."),
+}
 BULK_TITLES = {
     "start": N_("Start these? ({count})"),
     "resume": N_("Resume these? ({count})"),
@@ -799,7 +810,9 @@ BULK_TITLES = {
     "suspend": N_("Suspend these? ({count})"),
     "stop": N_("Stop these at once? ({count})"),
 }
-LEFT_OUT = N_("{count} of those selected are left out: it does not fit their state, or your account may not do it.")
+LEFT_OUT = N_("Left out, since it does not fit their state: {names}")
+LEFT_OUT_FOR_RIGHTS = N_("Left out, since your account may not do it: {names}")
+LEFT_OUT_AS_TOO_MANY = N_("Left out, since these are more than {most} at once: {names}")
 NONE_FITS = N_("“{order}” fits none of the selected guests as they are now.")
 RESULT_WAITS = N_("waits")
 RESULT_GOES_ON = N_("going on…")

@@ -140,7 +140,8 @@ class Actions:
         try:
             yield noted
         except BaseException as exc:
-            noted.outcome = type(exc).__name__
+            refused = isinstance(exc, Unreachable) and exc.outage is Outage.FAILED
+            noted.outcome = "refused" if refused else type(exc).__name__
             raise
         finally:
             await self._audit.note(Event(

@@ -119,7 +119,7 @@ def orders_for(guest: Guest) -> Sequence[Power]:
         case "stopped":
             actions: Sequence[PowerAction] = ("start",)
         case "paused" | "suspended" | "prelaunch":
-            actions = ("resume", "shutdown", "reboot", "stop")
+            actions = ("resume", "stop")
         case "running":
             actions = ("shutdown", "reboot", "suspend", "stop")
         case "unknown":  # its node is away
