@@ -43,8 +43,8 @@ class Confirm:
                 no = Tag("button", text.CANCEL, {"type": "button", "data-autofocus": ""}, classes="pg-button pg-quiet")
                 self._yes = Tag("button", "", {"type": "submit"}, classes="pg-button")
         no.on("click", lambda: self._dialog.submit(False), args=[])
-        form.on("keydown.escape", lambda: self._dialog.submit(False), args=[])
         form.on("submit.prevent", self._say_yes, args=[])
+        form.on("keydown.escape", lambda: self._dialog.submit(False), args=[])
 
     async def ask(self, title: str, what: str, yes: str, *, danger: bool = False, fields: Fields | None = None) -> bool:
         """Whether the person said yes. A second question meanwhile is answered no: one dialog, one answer."""

@@ -59,7 +59,7 @@ def used_of(used: float | None, total: float | None) -> str:
 
 def cpus_of(part: float | None, count: float | None) -> str:
     """A share of so many CPUs; the share alone where nobody tells how many."""
-    form = text.CPU_OF_ONE if count == "1" else text.CPU_OF
+    form = text.CPU_OF_ONE if count == 1 else text.CPU_OF
     return form.format(share=percent(part), count=count) if count else percent(part)
 
 
