@@ -500,7 +500,6 @@ EVENTS = {
     Kind.RENEWAL_FAILED: N_("Proxmox did not renew the sign-in"),
     Kind.SIGN_OUT: N_("Signed out"),
     Kind.END: N_("Session ended"),
-    Kind.ACTION: N_("Order given to Proxmox"),
     Kind.REFUSAL: N_("Request from another site refused"),
 }
 FAILURES = {
