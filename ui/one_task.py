@@ -12,7 +12,7 @@ from nicegui import ui
 from services.actions import Actions, missing, needs_to_stop
 from services.errors import PrivilegeMissing, ProxgateError, ProxmoxError, RequestRefused, SessionEnded, StoreError
 from services.feed import Feed, Picture
-from services.proxmox import Permissions, ProxmoxClient, Task, is_upid, node_of
+from services.proxmox import Permissions, ProxmoxClient, Task, is_upid, node_of, user_of
 from ui import text
 from ui.confirm import Confirm
 from ui.facts import Notice
@@ -266,7 +266,7 @@ class TaskFacts:
         self._state.set_text(text.TASK_FAILED if task.failed else text.task_state(task))
         self._show_about(task, picture)
         _lead(self._node, task.node, node_address(node_of(task.upid)))
-        self._user.set_text(task.upid.split(":")[7])
+        self._user.set_text(user_of(task.upid))
         if self._at.props.get("datetime") != iso(task.starttime):
             self._at.props["datetime"] = iso(task.starttime)
             self._at.set_text(text.UTC.format(moment=utc(task.starttime)))
