@@ -161,7 +161,7 @@ class Panel:
             self._reading = False
 
     async def _read(self) -> None:
-        """The log after the status: of a task that has ended it is whole then."""
+        """The log after the status: of a task that has ended it is whole then, if nobody asked for it before the end."""
         upid = self._upid
         task = await self._ask(("task", upid), lambda proxmox: proxmox.task_status(upid))
         self._trouble.say("")
@@ -171,7 +171,8 @@ class Panel:
         whole = False
         while not whole and not self._body.is_deleted:
             start = self._log.next
-            lines = await self._ask(("log", upid, start), lambda proxmox, at=start: proxmox.task_log(upid, at, PAGE))
+            key = ("log", upid, start, task.running)
+            lines = await self._ask(key, lambda proxmox, at=start: proxmox.task_log(upid, at, PAGE))
             self._log.take(start, lines)
             whole = len(lines) < PAGE
         self._over = whole and not task.running
