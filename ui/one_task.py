@@ -161,7 +161,7 @@ class Panel:
             self._reading = False
 
     async def _read(self) -> None:
-        """The log after the status: of a task that has ended it is whole then, if nobody asked for it before the end."""
+        """The log after the status, and not as it was before the end: of a task that has ended it is whole then."""
         upid = self._upid
         task = await self._ask(("task", upid), lambda proxmox: proxmox.task_status(upid))
         self._trouble.say("")
