@@ -5,19 +5,19 @@
   const place = () => `proxgate-bell-${find("bell-data").dataset.account}`;
   const tasks = () => JSON.parse(find("bell-data").dataset.tasks ?? "[]");
   const failures = (all, since) => (all || []).filter(({ state, ended }) => state === "failed" && ended > since);
-  const newest = (all) => Math.max(0, ...(all || []).map(({ ended }) => ended));
   let seen = 0; // when the newest task ended that this browser has shown; what follows is for one without storage
 
   function seenUntil(all) {
     try {
-      if (localStorage.getItem(place()) === null) keep(newest(all)); // what failed before anybody looked is old
+      if (localStorage.getItem(place()) === null) keep(all); // what failed before anybody looked is old
       seen = Math.max(seen, Number(localStorage.getItem(place())) || 0);
     } catch {}
     return seen;
   }
 
-  function keep(moment) {
-    seen = Math.max(seen, moment);
+  function keep(all) {
+    if (!all) return; // nobody could tell
+    seen = Math.max(seen, ...all.map(({ ended }) => ended));
     try {
       localStorage.setItem(place(), String(seen));
     } catch {}
@@ -67,13 +67,13 @@
   function draw() {
     const all = tasks();
     drawList(all);
-    if (find("bell").matches(":popover-open")) keep(newest(all));
+    if (find("bell").matches(":popover-open")) keep(all);
     drawButton(all);
   }
 
   document.addEventListener("toggle", ({ target, newState }) => {
     if (target.id !== "bell" || newState !== "open") return;
-    keep(newest(tasks()));
+    keep(tasks());
     drawButton(tasks());
   }, true);
   window.addEventListener("storage", () => drawnIn && draw()); // seen in another tab

@@ -1,7 +1,9 @@
 """One task, its log and the bell in a real browser: by keyboard, on a phone, by light and in the dark."""
 
 import contextlib
+import json
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -165,6 +167,32 @@ def test_the_bell(visit, pve, backup):
     bell(page).click()
     first.click()
     expect(opened(page)).to_contain_text("TASK ERROR: interrupted by signal")
+
+
+WORDS = json.dumps(dict.fromkeys(("title", "none", "unread", "oneFailed"), "x"))
+BELL = f"""
+<button id="bell-button"></button><span id="bell-count"></span>
+<div id="bell" popover><div id="bell-list"></div></div>
+<div id="bell-data" data-account="a" data-words='{WORDS}'></div>
+<script>{(Path(__file__).parents[1] / "assets" / "bell.js").read_text()}</script>
+"""
+TELL = """async (tasks) => {
+  document.getElementById("bell-data").dataset.tasks = JSON.stringify(tasks);
+  await new Promise((done) => setTimeout(done));
+  return document.getElementById("bell-button").classList.contains("pg-bell-marked");
+}"""
+
+
+def test_failures_from_before_anybody_looked_are_old(chromium):
+    """They do not mark the bell, though at first nobody could tell of any; what fails later does."""
+    old, new = (
+        {"key": str(ended), "what": "", "about": "", "href": "/", "state": "failed", "words": "", "ended": ended}
+        for ended in (5, 6)
+    )
+    with contextlib.closing(chromium.new_page()) as page:
+        page.route("**/*", lambda route: route.fulfill(body=BELL, content_type="text/html"))
+        page.goto("http://bell.test/")
+        assert [page.evaluate(TELL, tasks) for tasks in (None, [old], [new, old])] == [False, False, True]
 
 
 @pytest.mark.slow

@@ -63,6 +63,47 @@ def test_the_rest_is_as_proxmox_has_it():
     assert the_rest(MACHINE) == (Row("agent", "1"), Row("vmgenid", "1-2"))
 
 
+@pytest.mark.parametrize(
+    "untold",
+    [
+        {"startup": "order=2,up=30"},
+        {"bios": "seabios"},
+        {"balloon": "0"},
+        {"memory": "512", "balloon": "512"},
+        {"swap": "0"},
+        {"cpulimit": "0"},
+        {"boot": "legacy=cdn"},
+        {"features": "nesting=1"},
+    ],
+)
+def test_what_no_line_tells_is_among_the_rest(untold):
+    """A setting for which there would be words, and which they do not tell as it is, is not lost."""
+    name, value = list(untold.items())[-1]
+    assert the_rest(untold) == (Row(name, value),)
+
+
+def test_cores_that_nobody_has_set():
+    """A machine with sockets or a kind of processor has one core where none is named, as Proxmox has it."""
+    assert in_words({"sockets": "2", "cpu": "host"})[0] == Row("Processors", "1 core on each of 2 sockets · host")
+    assert in_words({"cpu": "host"})[0] == Row("Processors", "1 core · host")
+    assert in_words({"cpulimit": "2"})[0] == Row("Processors", "at most 2")
+    assert the_rest({"sockets": "2", "cpu": "host", "cpulimit": "2"}) == ()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("e1000-82545em=bc:24:11:00:00:04,bridge=vmbr0", "vmbr0 · e1000-82545em · bc:24:11:00:00:04"),
+        ("virtio,bridge=vmbr0", "vmbr0 · virtio"),
+        ("", ""),
+        ("mtu=9000", "mtu=9000"),
+    ],
+)
+def test_network_cards(value, words):
+    """A card of any model keeps its model and its MAC, and what cannot be told in words is as Proxmox has it."""
+    assert in_words({"net0": value})[-1] == Row("Network net0", words)
+
+
 @pytest.mark.parametrize("odd", ["", ",", "=", "a,=,b", "size=", "x,size=9Z", "virtio", "=x,ip", "none", "🦆" * 99])
 def test_odd_settings(odd):
     """Settings that make no sense are no crash."""

@@ -9,7 +9,7 @@ import pytest
 from services.simulator.catalogue import vmid_of
 from services.simulator.simulator import Fault
 from tests import harness
-from tests.page_tab import asked, looking, visible
+from tests.page_tab import asked, elements_of, looking, person, visible
 from tests.socket_client import laboratory
 from ui import text
 
@@ -27,8 +27,8 @@ from ui.__main__ import main
 
 main()
 '''
-SILENT_GUEST, GONE, TROUBLED, STOPPED, SPANNED = map(
-    vmid_of, ("vaultwarden", "traefik", "pihole", "jellyfin", "nextcloud")
+SILENT_GUEST, GONE, TROUBLED, STOPPED, SPANNED, STORED = map(
+    vmid_of, ("vaultwarden", "traefik", "pihole", "jellyfin", "nextcloud", "gitea")
 )
 """A guest for each test: what was answered of one stays for the next."""
 
@@ -139,3 +139,33 @@ async def test_an_answer_of_another_state_is_none(lab, root, pve):
         await up.until(lambda: "stopped" in visible(page, up), 20)
         await up.until(lambda: asked(pve, f"/lxc/{STOPPED}/rrddata"), 5)
         await up.until(lambda: text.ADDRESSES not in visible(page, up), 5)
+
+
+async def test_a_storage_that_comes_up_is_asked_about_at_once(lab, root, pve, monkeypatch):
+    """Though backups are asked for seldom; and whatever Proxmox's order is, storages stand in that of their names."""
+    every, down = pve._world.storages, {"nas"}
+
+    def storages(at):
+        rows = [row | {"status": "unknown"} if row["storage"] in down else row for row in every(at)]
+        return sorted(rows, key=lambda row: row["storage"], reverse=True)
+
+    monkeypatch.setattr(pve._world, "storages", storages)
+
+    def asked_about(storage):  # the health of the cluster asks for the backups of all guests
+        asks = [one for one in tuple(pve.requests) if f"/storage/{storage}/content" in one.path]
+        return any(str(STORED) in str(one.parameters) for one in asks)
+
+    async with person(lab, root, f"/guests/{STORED}") as hand:
+        await hand.up.until(lambda: asked_about("local"), 20)
+        await asyncio.sleep(1.2)  # for what the page asks at first
+        assert not asked_about("nas")
+        down.clear()
+        await hand.up.until(lambda: asked_about("nas"), 5)
+        await hand.press("Back up now")
+        await hand.until_sees("Back up gitea now")
+        radios = [one["props"]["options"] for one in elements_of(hand.page, hand.up).values() if _is_choice(one)]
+        assert [option["label"].split()[0] for option in radios[-1]] == ["local", "nas"]
+
+
+def _is_choice(one):
+    return any("label" in option for option in one.get("props", {}).get("options", ()) if isinstance(option, dict))

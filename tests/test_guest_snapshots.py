@@ -260,8 +260,9 @@ async def test_a_storage_that_cannot_be_read(lab, root, pve, guest, status, said
     node = pve._world.machines[vmid].node
     pve.fault = Fault(path=f"/nodes/{node}/storage/local/", status=status)
     async with person(lab, root, path(guest)) as hand:
-        await hand.until_sees("Backups", "nas", guest)
-        await asyncio.sleep(0.3)
+        await hand.up.until(
+            lambda: "nas" in hand.seen(), 20
+        )  # where a backup is, which is drawn along with the sentence
         assert hand.sees("Could not be read, so there may be more: local") is said
     asks = [one for one in pve.requests if "/content" in one.path]
     assert {one.path.split("/storage/")[1] for one in asks} == {"local/content", "nas/content"}

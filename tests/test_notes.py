@@ -69,6 +69,13 @@ def test_an_image_is_a_link():
     )
 
 
+def test_an_image_within_a_link_is_words():
+    """A logo that leads to its project is one link, named by the logo; an image after it is a link of its own."""
+    html = rendered("[![logo](https://a.example/l.png) home](https://b.example) ![cat](https://c.example)")
+    assert Seen(html).addresses == ["https://b.example", "https://c.example"]
+    assert re.sub("<[^>]*>", "", html) == "logo home cat\n"
+
+
 def test_what_notes_are_written_with():
     """Headings stand below the page's own, and lists, tables, code and emphasis are what they are."""
     html = rendered("# One\n\n- *a*\n- `b`\n\n| x |\n|---|\n| 1 |\n\n~~no~~ **yes**")
@@ -79,3 +86,10 @@ def test_what_notes_are_written_with():
 def test_a_note_without_end_is_cut():
     """No note holds the page up."""
     assert len(rendered("x " * LONGEST)) < LONGEST + 100
+    assert LONGEST == 8 * 1024
+
+
+def test_a_note_is_formatted_once():
+    """Odd notes take their time: it is not taken again for each who looks."""
+    note = '!["*' * 100
+    assert rendered(note) is rendered(note)

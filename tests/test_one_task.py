@@ -233,3 +233,59 @@ async def test_a_long_log_is_cut(valkey_url, pve):
                 lines = [line for id in chunks for line in seen.elements()[str(id)]["text"].split("\n")]
     assert MOST_LINES - 100 < len(lines) <= MOST_LINES
     assert lines == [f"line {at}" for at in range(3000 - len(lines), 3000)]
+
+
+SHARED = '''
+"""Proxgate with a page of its own: a task of which another tab has asked just before."""
+
+from nicegui import ui
+
+from services.proxmox import Task
+from ui.confirm import Confirm
+from ui.one_task import Panel
+
+
+class Fresh:
+    """A feed whose answers stay fresh."""
+
+    status = ""
+
+    def __init__(self):
+        self.answers = {}
+
+    async def ask(self, session, key, question, fresh_for):
+        if key[0] == "task":
+            return Task(upid=key[1], node="pve1", type="qmstart", user="root@pam", status=self.status)
+        return self.answers.setdefault(key, ("one", "TASK OK") if self.status else ("one",))
+
+
+@ui.page("/lab")
+def lab():
+    feed = Fresh()
+    panel = Panel("UPID", feed, None, Confirm(), lambda: None)
+
+    async def end():
+        feed.status = "OK"
+        await panel.refresh()
+
+    for name, press in {"look": panel.refresh, "end": end}.items():
+        ui.element("button").props(f"data-name={name}").on("click", press, args=[])
+
+
+from ui.__main__ import main
+
+main()
+'''.replace("UPID", STRANGE, 1)
+
+
+async def test_the_last_lines_are_not_those_of_another_tab(valkey_url, pve):
+    """What another tab was told of the log before the task's end is not taken for its end."""
+    with laboratory(SHARED, REDIS_URL=valkey_url, STORE_PREFIX="shared:", **harness.for_proxmox(pve)) as lab:
+        with signed_in(lab) as client:
+            page = load(client)
+            async with tab(lab, client, page) as up:
+                seen = Seen(page, up)
+                await up.emit("event", page.click("look"))
+                await up.until(lambda: seen.log() == "one", 5)
+                await up.emit("event", page.click("end"))
+                await up.until(lambda: seen.log() == "one\nTASK OK", 5)

@@ -127,7 +127,7 @@ async def test_a_failure_is_told_in_proxmox_s_words(lab, root):
         await hand.press("Start")
         await hand.until_sees("Start old-fileserver?")
         await hand.answer()
-        await hand.until_sees("old-fileserver: “Start” did not succeed.")
+        await hand.until_sees("old-fileserver: “Start” did not succeed.", "start failed: QEMU exited with code 1")
 
 
 async def test_a_right_taken_away_meanwhile_is_named(lab, root, pve):

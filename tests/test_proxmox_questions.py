@@ -34,6 +34,8 @@ from services.proxmox import (
     Trust,
     Update,
     Volume,
+    is_of,
+    user_of,
 )
 from services.proxmox.network import reachable
 from services.proxmox.nodes import BootInfo, CpuInfo, Kernel, Space
@@ -283,7 +285,7 @@ async def test_a_node_alone_has_no_quorum(api: respx.MockRouter, client: Proxmox
 
 # ---------------------------------------------------------------------------------------------------------------- tasks
 
-UPID = "UPID:pve1:0002:0003:65000000:vzdump:100:root@pam:"
+UPID = "UPID:pve1:00000002:00000003:65000000:vzdump:100:root@pam:"
 
 
 async def test_tasks_are_read(api: respx.MockRouter, client: ProxmoxClient) -> None:
@@ -293,6 +295,17 @@ async def test_tasks_are_read(api: respx.MockRouter, client: ProxmoxClient) -> N
     api.get("/cluster/tasks").mock(of(rows))
     done = Task(upid=UPID, node="pve1", type="vzdump", user="root@pam", starttime=5, id="100", endtime=9, status="OK")
     assert await client.tasks() == (done, Task(upid=UPID, node="pve1", type="vzdump", user="root@pam", starttime=5))
+
+
+@pytest.mark.parametrize(
+    "odd", ["x", "UPID", "UPID:pve1:1:2:3:qmstart:100:", UPID + "x", UPID.replace("pve1", "../x"), 7]
+)
+async def test_a_task_without_a_upid_is_none(odd: object, api: respx.MockRouter, client: ProxmoxClient) -> None:
+    """A row whose UPID tells no node and no person is left out, and takes no other with it."""
+    base = {"node": "pve1", "type": "vzdump", "user": "root@pam", "starttime": 5}
+    api.get("/cluster/tasks").mock(of([base | {"upid": odd}, base | {"upid": UPID}]))
+    [task] = await client.tasks()
+    assert (task.upid, is_of(task.upid, "root@pam"), user_of(task.upid)) == (UPID, True, "root@pam")
 
 
 @pytest.mark.parametrize(

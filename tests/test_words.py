@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.audit import Kind
 from ui import text, words
 
 SOURCES = sorted((Path(__file__).parents[1] / "ui").rglob("*.py"))
@@ -73,3 +74,8 @@ def test_a_name_that_is_no_word_is_an_error():
 def test_a_state_that_proxmox_has_new_is_left_as_it_is():
     """A state that we have no word for is shown as Proxmox has it."""
     assert (text.state("running"), text.state("hibernating")) == (words.STATES["running"], "hibernating")
+
+
+def test_every_event_that_is_shown_has_its_word():
+    """Each kind of event has a word, but for orders: Proxmox's own list of tasks tells of them, and no list of ours."""
+    assert set(words.EVENTS) == set(Kind) - {Kind.ACTION}

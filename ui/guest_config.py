@@ -13,10 +13,10 @@ from ui.units import size
 
 _DISK = re.compile(r"(scsi|virtio|sata|ide|mp)\d+|rootfs|efidisk0|tpmstate0")
 _NET = re.compile(r"net\d+")
+_MAC = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_MODELS = ("virtio", "e1000", "e1000e", "rtl8139", "vmxnet3")
-_SHOWN_ELSEWHERE = {"description", "name", "hostname", "tags", "lock", "parent", "digest"}
+_SHOWN_ELSEWHERE = {"description", "name", "hostname", "tags", "lock", "parent"}
 _HIDDEN = {"cipassword"}
 _MIB = 1024 * 1024
 
@@ -27,6 +27,13 @@ class Row:
 
     label: str
     words: str
+
+
+class _Part:
+    """A part of a line, and the settings that it tells."""
+
+    def __init__(self, words: str, *names: str) -> None:
+        self.words, self.names = words, names
 
 
 class ConfigWords:
@@ -53,14 +60,13 @@ class ConfigWords:
 
 def in_words(config: Config) -> tuple[Row, ...]:
     """What people ask for first."""
-    rows = (Row(text.config(name), words) for name, word in _WORDS.items() if (words := word(config)))
-    return (*rows, *_devices(config))
+    rows = ((name, " · ".join(part.words for part in word(config))) for name, word in _WORDS.items())
+    return (*(Row(text.config(name), words) for name, words in rows if words), *_devices(config))
 
 
 def the_rest(config: Config) -> tuple[Row, ...]:
-    """All other settings, by Proxmox's own names."""
-    told = {"cores", "sockets", "cpu", "cpulimit", "memory", "balloon", "swap", "ostype", "bios", "machine", "boot",
-            "onboot", "startup", "unprivileged", "features"}  # fmt: skip
+    """All that is not told in words, by Proxmox's own names."""
+    told = {name for word in _WORDS.values() for part in word(config) for name in part.names}
     return tuple(
         Row(name, value)
         for name, value in sorted(config.items())
@@ -80,10 +86,10 @@ def _list(rows: tuple[Row, ...]) -> None:
 def _devices(config: Config) -> Iterator[Row]:
     for name, value in sorted(config.items(), key=lambda item: _natural(item[0])):
         if _DISK.fullmatch(name):
-            yield Row(text.DISK.format(name=name), _disk(value))
+            yield Row(text.DISK.format(name=name), _disk(value) or value)
     for name, value in sorted(config.items(), key=lambda item: _natural(item[0])):
         if _NET.fullmatch(name):
-            yield Row(text.NETWORK_CARD.format(name=name), _network(value))
+            yield Row(text.NETWORK_CARD.format(name=name), _network(value) or value)
 
 
 def _disk(value: str) -> str:
@@ -101,15 +107,15 @@ def _network(value: str) -> str:
     """`virtio=BC:24:11:00:00:01,bridge=vmbr0,tag=20` as the bridge, VLAN, addresses and card."""
     first, options = _parted(value)
     model, _, mac = first.partition("=")
-    options = options if model in _MODELS else {**options, **dict([first.split("=", 1)] if "=" in first else [])}
-    mac = mac if model in _MODELS else options.get("hwaddr", "")
+    if mac and not _MAC.fullmatch(mac):  # a container's: it begins with an option like any other
+        options, model, mac = {model: mac, **options}, "", options.get("hwaddr", "")
     said = [
         options.get("name", ""),
         options.get("bridge", ""),
         text.VLAN.format(tag=options["tag"]) if options.get("tag") else "",
         options.get("ip", ""),
         options.get("ip6", ""),
-        model if model in _MODELS else "",
+        model,
         mac,
         text.FIREWALL if options.get("firewall") == "1" else "",
         text.LINK_DOWN if options.get("link_down") == "1" else "",
@@ -117,52 +123,62 @@ def _network(value: str) -> str:
     return " · ".join(word for word in said if word)
 
 
-def _processors(config: Config) -> str:
-    cores, sockets = config.get("cores", ""), config.get("sockets", "1")
-    if not cores:
-        return ""
-    form = text.CORES_ON_SOCKETS if sockets != "1" else text.ONE_CORE if cores == "1" else text.CORES_OF
-    said = [form.format(cores=cores, sockets=sockets), _parted(config.get("cpu", ""))[0]]
-    said.append(text.CPU_LIMIT.format(limit=config["cpulimit"]) if config.get("cpulimit", "0") != "0" else "")
-    return " · ".join(word for word in said if word)
+def _processors(config: Config) -> Iterator[_Part]:
+    sockets, cpu, limit = config.get("sockets", "1"), _parted(config.get("cpu", ""))[0], config.get("cpulimit", "0")
+    cores = config.get("cores") or ("1" if "sockets" in config or cpu else "")  # Proxmox's own default
+    if cores:
+        one, several = (
+            (text.ONE_CORE, text.CORES_OF) if sockets == "1" else (text.ONE_CORE_ON_SOCKETS, text.CORES_ON_SOCKETS)
+        )
+        form = one if cores == "1" else several
+        yield _Part(form.format(cores=cores, sockets=sockets), "cores", "sockets")
+    if cpu:
+        yield _Part(cpu, "cpu")
+    if limit != "0":
+        yield _Part(text.CPU_LIMIT.format(limit=limit), "cpulimit")
 
 
-def _memory(config: Config) -> str:
-    said = [_mib(config.get("memory", ""))]
-    balloon = config.get("balloon", "")
-    said.append(text.AT_LEAST.format(size=_mib(balloon)) if balloon not in ("", "0", config.get("memory")) else "")
-    said.append(text.SWAP_OF.format(size=_mib(config["swap"])) if config.get("swap", "0") != "0" else "")
-    return " · ".join(word for word in said if word)
+def _memory(config: Config) -> Iterator[_Part]:
+    memory, balloon, swap = config.get("memory", ""), config.get("balloon", ""), config.get("swap", "0")
+    if memory:
+        yield _Part(_mib(memory), "memory")
+    if balloon not in ("", "0", memory):
+        yield _Part(text.AT_LEAST.format(size=_mib(balloon)), "balloon")
+    if swap != "0":
+        yield _Part(text.SWAP_OF.format(size=_mib(swap)), "swap")
 
 
-def _system(config: Config) -> str:
-    return text.os_type(config["ostype"]) if config.get("ostype") else ""
+def _system(config: Config) -> Iterator[_Part]:
+    if config.get("ostype"):
+        yield _Part(text.os_type(config["ostype"]), "ostype")
 
 
-def _firmware(config: Config) -> str:
+def _firmware(config: Config) -> Iterator[_Part]:
     if config.get("bios") == "ovmf":
-        return " · ".join(filter(None, ("UEFI", config.get("machine", ""))))
-    return config.get("machine", "")
+        yield _Part("UEFI", "bios")
+    if config.get("machine"):
+        yield _Part(config["machine"], "machine")
 
 
-def _boot(config: Config) -> str:
+def _boot(config: Config) -> Iterator[_Part]:
     order = _parted(config.get("boot", ""))
     wanted = order[0].removeprefix("order=") if order[0].startswith("order=") else order[1].get("order", "")
-    return wanted.replace(";", ", ")
+    if wanted:
+        yield _Part(wanted.replace(";", ", "), "boot")
 
 
-def _at_start(config: Config) -> str:
-    return text.YES if config.get("onboot") == "1" else text.NO
+def _at_start(config: Config) -> Iterator[_Part]:
+    yield _Part(text.YES if config.get("onboot") == "1" else text.NO, "onboot")
 
 
-def _privileges(config: Config) -> str:
-    if "rootfs" not in config:
-        return ""
-    said = [text.UNPRIVILEGED if config.get("unprivileged") == "1" else text.PRIVILEGED, config.get("features", "")]
-    return " · ".join(word for word in said if word)
+def _privileges(config: Config) -> Iterator[_Part]:
+    if "rootfs" in config:
+        yield _Part(text.UNPRIVILEGED if config.get("unprivileged") == "1" else text.PRIVILEGED, "unprivileged")
+        if config.get("features"):
+            yield _Part(config["features"], "features")
 
 
-_WORDS: Mapping[str, Callable[[Config], str]] = {
+_WORDS: Mapping[str, Callable[[Config], Iterator[_Part]]] = {
     "processors": _processors,
     "memory": _memory,
     "system": _system,

@@ -62,10 +62,11 @@ class Board:
             self._snapshots = SnapshotsPart(ask, self._orders, after=self._details)
             self._backups = BackupsPart(ask, self._orders, after=self._details)
             self._tasks = TasksPart(ask, after=self._details)
+        self._refresh_backups_soon = regularly(BACKUPS_SECONDS, self._backups.refresh)
         self._refresh_soon = (
             regularly(STATUS_SECONDS, self._details.refresh),
             regularly(SLOW_SECONDS, self._refresh_slowly),
-            regularly(BACKUPS_SECONDS, self._backups.refresh),
+            self._refresh_backups_soon,
             curves.refresh_soon,
         )
 
@@ -108,9 +109,12 @@ class Board:
             await part.refresh()
 
     def _show_storages(self, picture: Picture, node: str) -> None:
-        """Where its node keeps backups, and is there."""
-        storages = tuple(one for one in picture.resources.storages if one.node == node and _keeps_backups(one))
-        self._ask.storages = tuple(one.storage for one in storages)
+        """Where its node keeps backups, and is there; one that comes up is asked about at once."""
+        there = (one for one in picture.resources.storages if one.node == node and _keeps_backups(one))
+        storages = tuple(sorted(there, key=lambda one: one.storage))
+        before, self._ask.storages = self._ask.storages, tuple(one.storage for one in storages)
+        if self._ask.storages != before:
+            self._refresh_backups_soon()
         self._backups.show(storages)
 
 

@@ -1,7 +1,6 @@
 """My sessions: where one's account is signed in, to be ended from here, and what happened to it lately."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 
 from nicegui import ui
@@ -14,10 +13,10 @@ from ui.activity import Activity
 from ui.layout import frame
 from ui.session_list import SessionList
 from ui.theme import Tag
+from ui.toast import Toast
 from ui.visit import address_of_person, current_session
 
 REFRESH_SECONDS = 3
-SAID_SECONDS = 6
 MOST_EVENTS = 20
 
 
@@ -37,14 +36,13 @@ class Board:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._drawn = False
-        self._said = 0.0
         self._turn = asyncio.Lock()  # one at a time: a list from before an end is never drawn after it
         self._trouble = Tag("p", "", {"role": "status"}, classes="pg-trouble")
         self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
         with ui.element("div").classes("pg-board") as self._room:
             self._list = SessionList(current_session().principal, end=self._end, end_others=self._end_others)
             self._activity = Activity()
-        self._toast = Tag("div", "", {"role": "status"}, classes="pg-said")
+        self._toast = Toast()
         self._trouble.set_visibility(False)
         self._room.set_visibility(False)
 
@@ -55,8 +53,6 @@ class Board:
 
     async def _refresh(self) -> None:
         own = current_session()
-        if self._said < time.monotonic() - SAID_SECONDS:
-            self._toast.set_text("")
         try:
             listed = await self._sessions.list(own.principal)
             events = await self._sessions.audit.recent(own.principal, MOST_EVENTS)
@@ -94,7 +90,7 @@ class Board:
     async def _act(self, end: Callable[[Session], Awaitable[int]]) -> None:
         """End some of the other sessions, say how many, and draw anew."""
         async with self._turn:
-            self._toast.set_text("")  # so that the same words are read aloud a second time
+            self._toast.clear()  # so that the same words are read aloud a second time
             own = current_session()
             try:
                 await self._sessions.read(own.id)  # one that ended meanwhile ends nobody any more
@@ -102,14 +98,10 @@ class Board:
             except SessionEnded:
                 return
             except StoreError as exc:
-                self._say(text.NOT_ENDED.format(sentence=text.sentence(exc)))
+                self._toast.say(text.NOT_ENDED.format(sentence=text.sentence(exc)))
             else:
                 await self._refresh()
-                self._say(_ended(count))
-
-    def _say(self, words: str) -> None:
-        self._said = time.monotonic()
-        self._toast.set_text(words)
+                self._toast.say(_ended(count))
 
 
 def _know_devices(listed: tuple[ListedSession, ...]) -> None:

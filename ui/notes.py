@@ -1,7 +1,7 @@
 """Notes that somebody wrote in Markdown, drawn safely: no HTML of theirs, and nothing is fetched from elsewhere."""
 
 from collections.abc import MutableMapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,8 +13,11 @@ from nicegui import ui
 
 from ui.theme import Tag
 
-LONGEST = 64 * 1024
-"""Letters of a note that are read: Proxmox keeps no more than eight thousand."""
+LONGEST = 8 * 1024
+"""Letters of a note that are read: Proxmox keeps no more, and odd ones of that length take a good part of a second."""
+
+MOST_KEPT = 256
+"""Notes that are kept as HTML, so that an odd one takes its time once."""
 
 _SCHEMES = {"http", "https", "mailto"}
 _LEADS_AWAY = {"target": "_blank", "rel": "noopener noreferrer nofollow"}
@@ -41,7 +44,12 @@ class Notes:
 
 def rendered(markdown: str) -> str:
     """Markdown as HTML of ours alone: tags are words, images are links, and links lead to the web or nowhere."""
-    return _markdown().render(markdown[:LONGEST])
+    return _rendered(markdown[:LONGEST])
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _rendered(markdown: str) -> str:
+    return _markdown().render(markdown)
 
 
 @cache
@@ -49,6 +57,7 @@ def _markdown() -> MarkdownIt:
     made = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable(["table", "strikethrough"])
     made.validateLink = _leads_to_the_web
     made.add_render_rule("link_open", _link)
+    made.add_render_rule("link_close", _link)
     made.add_render_rule("image", _image)
     made.add_render_rule("heading_open", _heading)
     made.add_render_rule("heading_close", _heading)
@@ -63,21 +72,29 @@ def _leads_to_the_web(url: str) -> bool:
 
 
 def _link(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, _: MutableMapping[str, Any]
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
 ) -> str:
-    tokens[index].attrs.update(_LEADS_AWAY)
-    return renderer.renderToken(tokens, index, options, _)
+    token = tokens[index]
+    env["in a link"] = token.nesting == 1
+    if token.nesting == 1:
+        token.attrs.update(_LEADS_AWAY)
+    return renderer.renderToken(tokens, index, options, env)
 
 
 def _image(
     renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
 ) -> str:
-    """To fetch it would tell whoever has it that, when and from where somebody looks at this guest."""
+    """To fetch it would tell whoever has it that, when and from where somebody looks at this guest.
+
+    Within a link it is its words alone: a browser knows no link in a link.
+    """
     address = str(tokens[index].attrs.get("src", ""))
-    opening = Token("link_open", "a", 1, attrs={"href": address, **_LEADS_AWAY})
     words = renderer.renderInlineAsText(tokens[index].children, options, env) or address
-    shown = Token("text", "", 0, content=words)
-    return renderer.renderToken([opening], 0, options, env) + renderer.text([shown], 0, options, env) + "</a>"
+    shown = renderer.text([Token("text", "", 0, content=words)], 0, options, env)
+    if env.get("in a link"):
+        return shown
+    opening = Token("link_open", "a", 1, attrs={"href": address, **_LEADS_AWAY})
+    return renderer.renderToken([opening], 0, options, env) + shown + "</a>"
 
 
 def _heading(

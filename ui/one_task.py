@@ -12,7 +12,7 @@ from nicegui import ui
 from services.actions import Actions, missing, needs_to_stop
 from services.errors import PrivilegeMissing, ProxgateError, ProxmoxError, RequestRefused, SessionEnded, StoreError
 from services.feed import Feed, Picture
-from services.proxmox import Permissions, ProxmoxClient, Task, is_upid, node_of
+from services.proxmox import Permissions, ProxmoxClient, Task, is_upid, node_of, user_of
 from ui import text
 from ui.confirm import Confirm
 from ui.facts import Notice
@@ -161,7 +161,7 @@ class Panel:
             self._reading = False
 
     async def _read(self) -> None:
-        """The log after the status: of a task that has ended it is whole then."""
+        """The log after the status, and not as it was before the end: of a task that has ended it is whole then."""
         upid = self._upid
         task = await self._ask(("task", upid), lambda proxmox: proxmox.task_status(upid))
         self._trouble.say("")
@@ -171,7 +171,8 @@ class Panel:
         whole = False
         while not whole and not self._body.is_deleted:
             start = self._log.next
-            lines = await self._ask(("log", upid, start), lambda proxmox, at=start: proxmox.task_log(upid, at, PAGE))
+            key = ("log", upid, start, task.running)
+            lines = await self._ask(key, lambda proxmox, at=start: proxmox.task_log(upid, at, PAGE))
             self._log.take(start, lines)
             whole = len(lines) < PAGE
         self._over = whole and not task.running
@@ -266,7 +267,7 @@ class TaskFacts:
         self._state.set_text(text.TASK_FAILED if task.failed else text.task_state(task))
         self._show_about(task, picture)
         _lead(self._node, task.node, node_address(node_of(task.upid)))
-        self._user.set_text(task.upid.split(":")[7])
+        self._user.set_text(user_of(task.upid))
         if self._at.props.get("datetime") != iso(task.starttime):
             self._at.props["datetime"] = iso(task.starttime)
             self._at.set_text(text.UTC.format(moment=utc(task.starttime)))

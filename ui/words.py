@@ -500,7 +500,6 @@ EVENTS = {
     Kind.RENEWAL_FAILED: N_("Proxmox did not renew the sign-in"),
     Kind.SIGN_OUT: N_("Signed out"),
     Kind.END: N_("Session ended"),
-    Kind.ACTION: N_("Order given to Proxmox"),
     Kind.REFUSAL: N_("Request from another site refused"),
 }
 FAILURES = {
@@ -780,6 +779,7 @@ VLAN = N_("VLAN {tag}")
 FIREWALL = N_("firewall on")
 LINK_DOWN = N_("cable unplugged")
 ONE_CORE, CORES_OF = N_("1 core"), N_("{cores} cores")
+ONE_CORE_ON_SOCKETS = N_("1 core on each of {sockets} sockets")
 CORES_ON_SOCKETS = N_("{cores} cores on each of {sockets} sockets")
 CPU_LIMIT = N_("at most {limit}")
 AT_LEAST = N_("at least {size}")

@@ -18,7 +18,8 @@ MOST_TASKS = 2000
 _DAY = 24 * 3600
 _WARNINGS = re.compile(r"WARNINGS: \d+")
 _LONGEST_UPID = 1024
-_UPID_PATTERN = r"^UPID:[A-Za-z0-9.-]+:[0-9A-F]{8}:[0-9A-F]{8,9}:[0-9A-F]{8}:[^:\s]+:[^:\s]*:[^:\s]+:$"
+_UPID_PATTERN = r"^UPID:[A-Za-z0-9.-]+:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:[^:\s]+:[^:\s]*:[^:\s]+:$"
+_Upid = Annotated[str, Field(pattern=_UPID_PATTERN, max_length=_LONGEST_UPID)]
 _RUNNING = ("", "RUNNING")  # the latter where a node is asked for its active ones
 
 
@@ -30,7 +31,7 @@ class Task:
     `status` is empty while it runs, then "OK", "WARNINGS: 2" or the error. `user` is who began it, by token or not.
     """
 
-    upid: Word
+    upid: _Upid
     node: Word
     type: Word
     user: Word
@@ -107,11 +108,11 @@ class _LogRow(TypedDict):
 _TASKS = TypeAdapter(list[Annotated[Task, Omit()]])
 _TASK, _STATUS = TypeAdapter(Task), TypeAdapter(_StatusRow)
 _LOG = TypeAdapter(list[Annotated[_LogRow, Omit()]])
-_UPID = TypeAdapter(Annotated[str, Field(pattern=_UPID_PATTERN, max_length=_LONGEST_UPID)])
+_UPID = TypeAdapter(_Upid)
 
 
 def tasks(answer: Answer) -> tuple[Task, ...]:
-    """The tasks in Proxmox's order. Raises BadAnswer."""
+    """The tasks in Proxmox's order, without what has no UPID as Proxmox makes them. Raises BadAnswer."""
     return tuple(shaped(_TASKS, answer)[:MOST_TASKS])
 
 
@@ -132,8 +133,13 @@ def node_of(upid: str) -> str:
 
 def is_of(upid: str, principal: str) -> bool:
     """Whether this account or token began it: an account has its tokens' as well (pve-manager, `PVE::API2::Tasks`)."""
-    user = upid.split(":")[7]
+    user = user_of(upid)
     return principal in {user, user.partition("!")[0]}
+
+
+def user_of(upid: str) -> str:
+    """The account or token that began a task, by its UPID."""
+    return upid.split(":")[7]
 
 
 def status(answer: Answer) -> Task:
