@@ -17,7 +17,8 @@
 
   function keep(all) {
     if (!all) return; // nobody could tell
-    seen = Math.max(seen, ...all.map(({ ended }) => ended));
+    const now = Date.now() / 1000; // a node whose clock is ahead must not silence what fails until then
+    seen = Math.max(seen, ...all.map(({ ended }) => Math.min(ended, now)));
     try {
       localStorage.setItem(place(), String(seen));
     } catch {}

@@ -109,6 +109,8 @@ async def test_a_snapshot_is_taken_gone_back_to_and_deleted(lab, root, pve):
         ("a" * 41, "That name will not do"),
         ("current", "Proxmox keeps that name for itself."),
         ("hub_25", "There is a snapshot of that name already."),
+        (["good"], "That name will not do"),
+        (7, "That name will not do"),
     ],
 )
 async def test_a_name_that_will_not_do_is_not_sent(lab, root, pve, name, why):

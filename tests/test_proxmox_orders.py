@@ -194,5 +194,5 @@ async def test_a_task_is_looked_at(
 
 async def test_a_log_is_read(api: respx.Route, client: ProxmoxClient) -> None:
     """Lines come in their order, and only what is a line."""
-    api.mock(of([{"n": 2, "t": "b"}, {"n": 1, "t": "a"}, {"n": "x"}, 7]))
-    assert await client.task_log(BEGUN, 0, 2) == ("a", "b")
+    api.mock(of([{"n": 2, "t": "b" * 70_000}, {"n": 1, "t": "a"}, {"n": "x"}, 7]))
+    assert await client.task_log(BEGUN, 0, 2) == ("a", "b" * 8192)

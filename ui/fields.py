@@ -42,6 +42,12 @@ def check_field(label: str, hint: str = "") -> ui.checkbox:
     return made
 
 
+def typed(field: ui.input | ui.textarea | ui.radio) -> str:
+    """What a person has typed or chosen, without blanks around it; nothing for what no browser of ours sends."""
+    value: object = field.value
+    return value.strip() if isinstance(value, str) else ""
+
+
 @contextmanager
 def _labelled(label: str) -> Generator[str]:
     """The label and the room for its field, which has the name that this gives."""

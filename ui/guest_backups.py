@@ -10,7 +10,7 @@ from services.actions import BackUp, Need
 from services.proxmox import Backup, Storage
 from ui import text
 from ui.facts import long_words, section
-from ui.fields import check_field, choice_field, text_field
+from ui.fields import check_field, choice_field, text_field, typed
 from ui.guest_parts import Details
 from ui.guest_questions import Backups, Questions
 from ui.lacking import Lacking
@@ -149,15 +149,15 @@ class BackUpForm:
 
     def check(self) -> bool:
         """Whatever a browser lets its person type."""
-        return self._fields is not None and self._fields.storage.value in self._options
+        return self._fields is not None and typed(self._fields.storage) in self._options
 
     def order(self) -> BackUp:
         """As filled in."""
         if self._fields is None:
             return BackUp(storage=self._storage)
         return BackUp(
-            storage=str(self._fields.storage.value),
-            notes=(self._fields.notes.value or "").strip()[:LONGEST_NOTES],
+            storage=typed(self._fields.storage),
+            notes=typed(self._fields.notes)[:LONGEST_NOTES],
             protected=bool(self._fields.protected.value),
         )
 

@@ -11,7 +11,7 @@ from services.proxmox import Snapshot, Snapshots
 from services.snapshots import fault_of_name, lines
 from ui import text
 from ui.facts import long_words, section
-from ui.fields import check_field, text_field
+from ui.fields import check_field, text_field, typed
 from ui.guest_parts import Details
 from ui.guest_questions import Questions
 from ui.lacking import Lacking
@@ -140,8 +140,8 @@ class TakeForm:
         if self._fields is None:
             return TakeSnapshot(snapshot="")
         return TakeSnapshot(
-            snapshot=(self._fields.name.value or "").strip(),
-            description=(self._fields.description.value or "").strip()[:LONGEST_DESCRIPTION],
+            snapshot=typed(self._fields.name),
+            description=typed(self._fields.description)[:LONGEST_DESCRIPTION],
             memory=self._fields.memory is not None and bool(self._fields.memory.value),
         )
 

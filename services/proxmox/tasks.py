@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Required
 from urllib.parse import urlencode
 
-from pydantic import Field, TypeAdapter, with_config
+from pydantic import BeforeValidator, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from services.proxmox.line import Answer
@@ -16,6 +16,7 @@ MOST_TASKS = 2000
 """More than any page shows."""
 
 _DAY = 24 * 3600
+_LONGEST_LINE = 8 * 1024
 _WARNINGS = re.compile(r"WARNINGS: \d+")
 _LONGEST_UPID = 1024
 _UPID_PATTERN = r"^UPID:[A-Za-z0-9.-]+:[0-9A-Fa-f]{8}:[0-9A-Fa-f]{8,9}:[0-9A-Fa-f]{8}:[^:\s]+:[^:\s]*:[^:\s]+:$"
@@ -99,10 +100,15 @@ class _StatusRow(TypedDict, total=False):
     exitstatus: Text
 
 
+def _cut(line: object) -> object:
+    """A line that nobody will read to its end: left out, it would be missing in the count of lines."""
+    return line[:_LONGEST_LINE] if isinstance(line, str) else line
+
+
 @with_config(ROW)
 class _LogRow(TypedDict):
     n: int
-    t: Annotated[str, Field(max_length=64 * 1024)]
+    t: Annotated[str, BeforeValidator(_cut)]
 
 
 _TASKS = TypeAdapter(list[Annotated[Task, Omit()]])
