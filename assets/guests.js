@@ -467,7 +467,7 @@ const guests = (() => {
       showColumns();
     }
     const action = event.target.closest("[data-action]");
-    if (action) act(action.dataset.action);
+    if (action && action.ariaDisabled !== "true") act(action.dataset.action); // grey says why by itself
     if (event.target.closest("[data-unselect]")) {
       selected.clear();
       showSelection();

@@ -9,19 +9,22 @@ from typing import Any, cast
 from nicegui import ui
 
 from services.actions import Actions, Need, Power, missing, orders_for
-from services.errors import ProxgateError, ProxmoxError, SessionEnded
+from services.errors import ProxgateError, ProxmoxError, SessionEnded, StoreError
 from services.proxmox import Guest, Permissions, PowerAction
 from services.sessions import Session
 from ui import text
 from ui.confirm import Confirm
 from ui.failure import draw_own_words
-from ui.lacking import draw_grant
+from ui.lacking import Lacking, draw_grant
 from ui.links import guest_address
 from ui.order_bar import ACTIONS, DANGEROUS
+from ui.orders import RIGHTS_SECONDS
+from ui.sight import regularly
 from ui.theme import Tag, icon
 from ui.visit import address_of_person, current_session
 
 MOST, AT_ONCE, MOST_NAMED = 200, 4, 12
+_ANY = Power("start")  # all of them need the same
 
 
 class Bulk:
@@ -32,14 +35,14 @@ class Bulk:
         self._guests = guests
         self._busy = False
         self._confirm = Confirm()
+        self._lacking = Lacking()
         attributes = {"id": "guests-selected", "hidden": "", "role": "group", "aria-label": text.SELECTED_GUESTS}
         with Tag("div", "", attributes, classes="pg-selected"):
             Tag("b", "", {"data-selected": text.SELECTED, "role": "status"})
-            for action in ACTIONS:
-                button = {"type": "button", "data-action": action}
-                Tag("button", text.order(action), button, classes="pg-button pg-quiet pg-inline")
+            self._buttons = [self._button(action) for action in ACTIONS]
             Tag("button", text.CLEAR_SELECTION, {"type": "button", "data-unselect": ""}, classes="pg-link-button")
         self._results = Results()
+        regularly(RIGHTS_SECONDS, self._learn)
 
     async def act(self, event: Any) -> None:
         """What the browser asks for: an action and numbers of guests, each of which is looked at here."""
@@ -57,6 +60,19 @@ class Bulk:
         finally:
             self._busy = False
         await asyncio.gather(*following)
+
+    def _button(self, action: PowerAction) -> Tag:
+        button = {"type": "button", "data-action": action}
+        return Tag("button", text.order(action), button, classes="pg-button pg-quiet pg-inline pg-order")
+
+    async def _learn(self) -> None:
+        """Grey is what the account may do with no guest at all."""
+        with suppress(SessionEnded, ProxmoxError, StoreError):
+            permissions = await self._actions.permissions(current_session())
+            lacking = [missing(permissions, _ANY.needs(guest)) for guest in self._guests().values()]
+            need = None if None in lacking else next(iter(lacking), None)
+            for button in self._buttons:
+                self._lacking.mark(button, need, current_session().principal)
 
     def _read(self, args: object) -> tuple[PowerAction | None, Sequence[Guest]]:
         told = cast(dict[str, object], args) if isinstance(args, dict) else {}

@@ -13,6 +13,7 @@ from ui import text
 from ui.curves import FRESH, Curves, ask_node, node_charts
 from ui.facts import Facts, Notice, section
 from ui.first_picture import first_picture
+from ui.lacking import draw_grant
 from ui.layout import frame
 from ui.links import guests_of, tasks_address
 from ui.meters import Meter
@@ -94,6 +95,7 @@ class Board:
         self._trouble = Trouble()
         self._notice = Notice()
         with ui.element("div").classes("pg-board") as self._room:
+            self._little = _little(ask.node)
             self._gauges = Gauges()
             curves = Curves(span, ask.curves, node_charts, about=lambda: ask.there, of_node=lambda: ask.node)
             with ui.element("div").classes("pg-columns"):
@@ -104,7 +106,7 @@ class Board:
                     self._updates = UpdatesPart(ask, after=self._system)
             self._failed = FailedPart(ask, after=self._system)
         self._refresh_soon = (
-            regularly(STATUS_SECONDS, self._system.refresh),
+            regularly(STATUS_SECONDS, self._refresh_system),
             regularly(SLOW_SECONDS, self._refresh_slowly),
             curves.refresh_soon,
         )
@@ -131,6 +133,10 @@ class Board:
         if online not in {None, before}:
             for refresh_soon in self._refresh_soon:
                 refresh_soon()
+
+    async def _refresh_system(self) -> None:
+        await self._system.refresh()
+        self._little.set_visibility(self._system.forbidden)
 
     async def _refresh_slowly(self) -> None:
         for part in (self._system, self._services, self._updates, self._failed):
@@ -323,6 +329,15 @@ class FailedPart(Part[tuple[Task, ...]]):
 def find_node(picture: Picture, name: str) -> Node | None:
     """The node as this account sees it, None where there is none for it."""
     return next((node for node in picture.resources.nodes if node.node == name), None)
+
+
+def _little(node: str) -> ui.element:
+    """For those who may see no more of a node than its name."""
+    with ui.element("div").classes("pg-box pg-little") as room:
+        Tag("p", text.NODE_LITTLE)
+        draw_grant(current_session().principal, f"/nodes/{node}", "Sys.Audit")
+    room.set_visibility(False)
+    return room
 
 
 def _notice(picture: Picture, node: Node | None, name: str) -> str:

@@ -13,6 +13,7 @@ from nicegui import ui
 
 from services.errors import Outage, PrivilegeMissing, ProxmoxError, SessionEnded, StoreError, Unreachable
 from ui import text
+from ui.failure import draw_own_words
 from ui.theme import Tag
 
 T = TypeVar("T")
@@ -45,17 +46,23 @@ class Part(Generic[T]):
         self._after = after
         self._fits = False  # what is drawn, to the next question
         self._turn = 0
+        self._own_said = ""
         self.known = False
         """Whether the account has ever been told."""
 
         self.silent = False
         """Whether its last question got no answer."""
 
+        self.forbidden = False
+        """Whether the account may not know, by Proxmox's last word."""
+
         with Tag("section", "", classes="pg-part") as self._all:
             self.head = ui.element("div").classes("pg-part-head")
             """What stays though there is no answer."""
 
-            self._trouble = Tag("p", "", {"role": "status"}, classes="pg-part-trouble")
+            with ui.element("div").classes("pg-part-trouble") as self._trouble:
+                self._words = Tag("p", "", {"role": "status"})
+                self._own = ui.element("div")
             self._room = ui.element("div").classes("pg-part-room pg-waiting")
         self._trouble.set_visibility(False)
 
@@ -101,7 +108,7 @@ class Part(Generic[T]):
         return turn == self._turn and about == self._about() and not self._all.is_deleted
 
     def _show(self, answer: T) -> None:
-        self.known, self._fits, self.silent = True, True, False
+        self.known, self._fits, self.silent, self.forbidden = True, True, False, False
         self._all.set_visibility(True)
         self._say("")
         self._room.set_visibility(True)
@@ -109,16 +116,22 @@ class Part(Generic[T]):
         self._draw(answer)
 
     def _fail(self, error: ProxmoxError | StoreError) -> None:
-        forbidden = isinstance(error, PrivilegeMissing)
+        forbidden = self.forbidden = isinstance(error, PrivilegeMissing)
         self.silent = not forbidden
         self._all.set_visibility(self.known or not forbidden)
         self._room.set_visibility(self._fits and not forbidden)
         self._room.classes(add="pg-stale", remove="pg-waiting")
-        self._say(self._sentence(error))
+        self._say(self._sentence(error), error.words if isinstance(error, ProxmoxError) else "")
 
-    def _say(self, words: str) -> None:
-        self._trouble.set_text(words)
+    def _say(self, words: str, own: str = "") -> None:
+        """A sentence, and Proxmox's own words behind a fold."""
+        self._words.set_text(words)
         self._trouble.set_visibility(bool(words))
+        if own != self._own_said:
+            self._own_said = own
+            self._own.clear()
+            with self._own:
+                draw_own_words(own)
 
     def _sentence(self, error: ProxmoxError | StoreError) -> str:
         """Proxmox may well answer where one of its nodes does not."""
