@@ -714,7 +714,9 @@ NOBODY_KNOWS = N_("No answer came, so nobody knows whether it was done. Look at 
 NOTHING_SENT = N_("{sentence}. Nothing was done.")
 LOCKED_BY = N_("It is locked by something that is going on, or was cut short: {lock}.")
 PROXMOX_SAID = N_("What Proxmox said")
-NODE_LITTLE = N_("Your account sees no more of this node than that it is there, and those guests on it that it may see.")
+NODE_LITTLE = N_(
+    "Your account sees no more of this node than that it is there, and those guests on it that it may see."
+)
 MAY_NOT = N_("Your account may not do this")
 GRANT = N_("An administrator gives it on a node of the cluster with this line:")
 COPY = N_("Copy")
