@@ -1,13 +1,14 @@
 """How a credential is put on the wire: the only file that opens a secret."""
 
 from collections.abc import Mapping
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 from pydantic import SecretStr
 
 from services.errors import InvalidCredentials, TicketRejected
-from services.proxmox.models import ApiToken, Credential
+from services.proxmox.models import ApiToken, Credential, Ticket
 
+_SHORTEST_SECRET = 4  # letters; what is shorter is everywhere
 _LONGEST_FORM = 500 * 1024  # Proxmox answers 501 to a body over 512 KiB
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 _AS_IT_IS = "".join(char for char in _PRINTABLE if char not in '%;,"')
@@ -34,6 +35,15 @@ def second_factor_form(userid: str, challenge: SecretStr, response: SecretStr) -
 def openid_form(**fields: str | SecretStr) -> bytes:
     """The body of one of the two OpenID calls; `_` in a name stands for `-`."""
     return _form({name.replace("_", "-"): value for name, value in fields.items()})
+
+
+def shown_in(words: str, sent: Mapping[str, str], ticket: Ticket | None) -> bool:
+    """Whether words hold any part of what signs a request in: its headers, or its ticket, which a form may have had."""
+    parts = [part for value in sent.values() for part in (value, *unquote(value).split("="))]
+    if ticket is not None:
+        signed, csrf_token = ticket.ticket.get_secret_value(), ticket.csrf_token.get_secret_value()
+        parts += [signed, signed.rpartition("::")[2], csrf_token, csrf_token.partition(":")[2]]
+    return any(len(part) >= _SHORTEST_SECRET and part in words for part in parts)
 
 
 def headers(credential: Credential, method: str) -> dict[str, str]:

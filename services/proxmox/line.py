@@ -30,7 +30,7 @@ from services.errors import (
     TicketRejected,
     Unreachable,
 )
-from services.proxmox import body, clock, status
+from services.proxmox import body, clock, credentials, status
 from services.proxmox.certificate import certificate_shown, fingerprint
 from services.proxmox.models import Address, Peer, Ticket
 from services.proxmox.trust import Anchor, Trust, Untrusted, distrust_of
@@ -326,7 +326,8 @@ async def _refusal(call: Call, response: httpx.Response) -> ProxmoxError | None:
     message = f"{response.reason_phrase}\n{explanation}"
     refusal = status.refusal(response.status_code, message, signing_in=call.signing_in)
     if refusal and not call.signing_in:
-        refusal.words = status.own_words(response.reason_phrase, explanation)
+        words = status.own_words(response.reason_phrase, explanation)
+        refusal.words = "" if credentials.shown_in(words, call.headers, call.ticket) else words
     if call.ticket and isinstance(refusal, TicketRejected) and clock.is_off(call.ticket, _date(response)):
         return ClockOff()
     return refusal
