@@ -52,7 +52,7 @@ def lab():
     def tell():
         section, room, trouble = part._all, part._room, part._trouble
         seen = [shown.text if section.visible and room.visible else "-",
-                part._words.text if section.visible and trouble.visible else "-",
+                part._trouble_words.text if section.visible and trouble.visible else "-",
                 "grey" if "pg-stale" in room.classes and room.visible else "plain",
                 "waits" if "pg-waiting" in room.classes and room.visible else "told"]
         print("seen", " | ".join(seen), flush=True)

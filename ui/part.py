@@ -46,7 +46,7 @@ class Part(Generic[T]):
         self._after = after
         self._fits = False  # what is drawn, to the next question
         self._turn = 0
-        self._own_said = ""
+        self._trouble_own_said = ""
         self.known = False
         """Whether the account has ever been told."""
 
@@ -61,8 +61,8 @@ class Part(Generic[T]):
             """What stays though there is no answer."""
 
             with ui.element("div").classes("pg-part-trouble") as self._trouble:
-                self._words = Tag("p", "", {"role": "status"})
-                self._own = ui.element("div")
+                self._trouble_words = Tag("p", "", {"role": "status"})
+                self._trouble_own = ui.element("div")
             self._room = ui.element("div").classes("pg-part-room pg-waiting")
         self._trouble.set_visibility(False)
 
@@ -125,12 +125,12 @@ class Part(Generic[T]):
 
     def _say(self, words: str, own: str = "") -> None:
         """A sentence, and Proxmox's own words behind a fold."""
-        self._words.set_text(words)
+        self._trouble_words.set_text(words)
         self._trouble.set_visibility(bool(words))
-        if own != self._own_said:
-            self._own_said = own
-            self._own.clear()
-            with self._own:
+        if own != self._trouble_own_said:
+            self._trouble_own_said = own
+            self._trouble_own.clear()
+            with self._trouble_own:
                 draw_own_words(own)
 
     def _sentence(self, error: ProxmoxError | StoreError) -> str:
