@@ -1,6 +1,7 @@
 // The bell: what this person has set going, and which of it has failed since they last looked; kept in this browser.
 "use strict";
 (() => {
+  const DAY = 24 * 3600;
   const find = (id) => document.getElementById(id);
   const place = () => `proxgate-bell-${find("bell-data").dataset.account}`;
   const tasks = () => JSON.parse(find("bell-data").dataset.tasks ?? "[]");
@@ -17,8 +18,8 @@
 
   function keep(all) {
     if (!all) return; // nobody could tell
-    const now = Date.now() / 1000; // a node whose clock is ahead must not silence what fails until then
-    seen = Math.max(seen, ...all.map(({ ended }) => Math.min(ended, now)));
+    const latest = Date.now() / 1000 + DAY; // a node whose clock is years ahead must not silence what fails until then
+    seen = Math.max(seen, ...all.map(({ ended }) => Math.min(ended, latest)));
     try {
       localStorage.setItem(place(), String(seen));
     } catch {}
