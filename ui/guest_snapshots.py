@@ -38,7 +38,7 @@ class SnapshotsPart(Part[Snapshots]):
             after=after,
         )
         self._orders = orders
-        self._shown = Snapshots()
+        self._shown: Snapshots | None = None
         self._marks: list[Callable[[], None]] = []
         with self:
             self._lacking = Lacking()
@@ -107,7 +107,7 @@ class SnapshotsPart(Part[Snapshots]):
     async def _ask_and_take(self) -> None:
         guest = self._orders.guest
         runs = guest is not None and guest.type == "qemu" and guest.on
-        form = TakeForm(lambda: {one.name for one in self._shown.all}, runs=runs)
+        form = TakeForm(lambda: {one.name for one in self._shown.all} if self._shown else set(), runs=runs)
         await self._orders.ask_and_give(form.order(), form=form)
 
 
