@@ -95,7 +95,7 @@ class SnapshotsPart(Part[Snapshots]):
 
     def _mark(self) -> None:
         """What one may not do is grey, and all is while something is done with the guest."""
-        self._take.set_visibility(self.known and not self._orders.busy)  # its name must be none of theirs
+        self._take.set_visibility(not self._orders.busy)
         self._mark_one(self._take, TakeSnapshot(snapshot=""))
         for mark in self._marks:
             mark()
