@@ -32,7 +32,7 @@ FORBIDDEN = {
     "/nodes/pve1": words.LACKS_PRIVILEGE,
     f"/guests/{VMID}": words.GUEST_GONE,
     "/storage": words.NO_STORAGE_TITLE,
-    "/tasks?node=pve1": words.TASKS_NONE,
+    "/tasks?node=pve1": words.TASKS_NONE_SUCH,
 }
 
 
