@@ -81,6 +81,13 @@ def kid(lab):
 
 
 @pytest.fixture
+def alice(lab):
+    """A browser signed in as somebody who sees everything and changes nothing."""
+    with signed_in(lab, "alice", "pve") as client:
+        yield client
+
+
+@pytest.fixture
 def keys():
     """A server's keys."""
     return KeyRing(SecretStr(harness.SECRET))

@@ -4,7 +4,20 @@ import contextlib
 import json
 from dataclasses import dataclass
 
+from services.simulator.catalogue import vmid_of
 from tests.socket_client import Page, Tab, load, tab
+
+QUICK = '''
+"""Proxgate that looks often."""
+
+from services.feed import pace
+
+pace.QUICK = pace.IDLE = pace.SLOWEST = 0.2
+
+from ui.__main__ import main
+
+main()
+'''
 
 
 @contextlib.asynccontextmanager
@@ -50,6 +63,18 @@ def visible(page: Page, up: Tab) -> dict[str, set[str]]:
 
     walk(0, set())
     return found
+
+
+def sent(pve, *parts):
+    """How many requests have come that change something, and whose path has all these parts."""
+    return sum(
+        request.method != "GET" and all(part in request.path for part in parts) for request in tuple(pve.requests)
+    )
+
+
+def path(name):
+    """The page of a guest of the demo."""
+    return f"/guests/{vmid_of(name)}"
 
 
 def asked(pve, *parts):

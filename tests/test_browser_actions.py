@@ -108,3 +108,27 @@ def test_started_stopped_and_backed_up(watched):
         expect(page.get_by_text(done)).to_be_visible()
         expect(page.get_by_role("alertdialog")).to_be_hidden()
         expect(page.get_by_text("is going on…").first).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_grey_button_says_why_and_what_to_ask_for(chromium, site):
+    """Pressed, it explains itself, and the line for the administrator is copied by a button."""
+    with site.client() as client:
+        assert harness.sign_in(client, "alice", "pve").status_code == 200
+        cookies = [{"name": name, "value": value, "url": site.url} for name, value in client.cookies.items()]
+    context = chromium.new_context(base_url=site.url)
+    context.add_cookies(cookies)
+    one = browser.Watched(context)
+    page = open_guest(one, "nextcloud")
+    stop = page.get_by_role("button", name="Stop", exact=True)
+    expect(stop).to_have_attribute("aria-disabled", "true")
+    stop.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Your account may not do this").first).to_be_visible()
+    line = page.locator(".pg-lacking:popover-open input")
+    expect(line).to_have_value(f"pveum acl modify /vms/{vmid_of('nextcloud')} --users alice@pve --roles PVEVMUser")
+    page.locator(".pg-lacking:popover-open").get_by_role("button").click()
+    expect(page.locator(".pg-lacking:popover-open").get_by_role("button")).to_have_text("Copied")
+    assert browser.serious(page) == []
+    assert one.mistakes() == []
+    context.close()

@@ -117,6 +117,32 @@ def test_a_row_leads_to_its_guest(visit):
     page.wait_for_url("**/guests/120")
 
 
+def test_several_at_once(visit, pve):
+    """Guests are ticked, or picked by Space; Escape takes the question back, and yes tells what came of each."""
+    page = visit("/guests?q=type:lxc+running&sort=vmid").page
+    row = page.locator(".ag-row[row-index='0']")
+    expect(cell(page, 0, "state")).to_have_text("running")
+    cell(page, 0, "name").focus()
+    page.keyboard.press("Space")
+    bar = page.get_by_role("group", name=text.SELECTED_GUESTS)
+    expect(bar).to_contain_text("1 selected")
+    expect(row.get_by_role("checkbox")).to_be_checked()
+    row.get_by_role("checkbox").uncheck()
+    expect(bar).to_be_hidden()
+    row.get_by_role("checkbox").check()
+    bar.get_by_role("button", name="Stop").click()
+    dialog = page.get_by_role("alertdialog", name="Stop these at once? (1)")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    assert not pve.changes
+    bar.get_by_role("button", name="Stop").click()
+    dialog.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.locator(".pg-result")).to_contain_text(text.RESULT_DONE)
+    assert browser.serious(page) == []
+    assert sum(pve.changes.values()) == 1
+
+
 def test_search_and_order_are_kept_in_the_address(visit):
     """What is typed and how it is sorted stands in the address, and a new load of that address shows the same."""
     page = visit().page

@@ -116,6 +116,22 @@ async def test_in_trouble_nothing_is_asked(lab, root, pve, path, question):
         await up.until(lambda: asked(pve, question), 20)
 
 
+async def test_a_node_of_which_one_sees_little(lab, kid):
+    """Whoever may not audit a node reads that, and the line that gives it, instead of an empty page."""
+    async with looking(lab, kid, "/nodes/pve1") as (page, up):
+        await up.until(lambda: text.NODE_LITTLE in visible(page, up), 20)
+        lines = [one.get("props", {}).get("value", "") for one in elements_of(page, up).values()]
+        assert "pveum acl modify /nodes/pve1 --users kid@pve --roles PVEAuditor" in lines
+
+
+async def test_proxmox_has_its_say_in_a_part(lab, root, pve):
+    """Where a part of a page got an error, Proxmox's own words stand behind a fold below the sentence."""
+    pve.fault = Fault(path=f"/nodes/pve1/qemu/{SPANNED}/config", status=500)
+    async with looking(lab, root, f"/guests/{SPANNED}") as (page, up):
+        await up.until(lambda: text.PROXMOX_SAID in visible(page, up), 20)
+        assert {text.NODE_FAILED.format(node="pve1"), "Internal Server Error"} <= visible(page, up).keys()
+
+
 async def test_curves_of_another_span_wait(lab, root, pve):
     """Once another span is pressed the curves wait, and where there is no answer they go; the switch stays."""
     async with looking(lab, root, f"/guests/{SPANNED}") as (page, up):

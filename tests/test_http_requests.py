@@ -9,6 +9,7 @@ import pytest
 
 from tests import harness
 from tests.harness import PAGE, sign_in
+from ui.theme import asset
 
 FORM = {"username": "root", "realm": "pam", "password": "demo"}
 JSON = {"Accept": "application/json"}
@@ -544,6 +545,14 @@ def test_missing_file_is_not_kept(client):
     answer = client.get(f"/_nicegui/{nicegui.__version__}/static/nope.css")
     assert answer.status_code == 404
     assert "immutable" not in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("address", ["/assets/page.js", "/assets/page.js?v=000000000000", "/assets/page.js?v="])
+def test_a_file_under_another_digest_is_not_kept(client, address):
+    """Only under its own digest is a file kept for ever: in an upgrade the page may be of another replica."""
+    kept, other = client.get(asset("page.js")), client.get(address)
+    assert "immutable" in kept.headers["cache-control"]
+    assert (other.status_code, "immutable" in other.headers["cache-control"]) == (200, False)
 
 
 def test_scripts_by_nonce(client, cookie):

@@ -9,6 +9,7 @@ import pytest
 from services.proxmox import Task
 from services.simulator.catalogue import vmid_of
 from tests import harness
+from tests.page_tab import QUICK
 from tests.seen import Seen, looking
 from tests.simulated import Visitor, visitor
 from tests.socket_client import laboratory, load, signed_in, tab
@@ -18,17 +19,6 @@ from ui.links import task_address
 from ui.one_task import PAGE, PERIOD_SECONDS
 from ui.task_log import MOST_LINES
 
-QUICK = '''
-"""Proxgate that looks often."""
-
-from services.feed import pace
-
-pace.QUICK = pace.IDLE = pace.SLOWEST = 0.2
-
-from ui.__main__ import main
-
-main()
-'''
 STRANGE = "UPID:pve1:00000001:00000001:65000000:qmstart:100:root@pam:"
 
 

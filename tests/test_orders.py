@@ -7,20 +7,8 @@ import pytest
 from services.simulator.catalogue import vmid_of
 from services.simulator.simulator import Fault
 from tests import harness
-from tests.page_tab import elements_of, person
+from tests.page_tab import QUICK, elements_of, path, person, sent
 from tests.socket_client import laboratory, signed_in
-
-QUICK = '''
-"""Proxgate that looks often."""
-
-from services.feed import pace
-
-pace.QUICK = pace.IDLE = pace.SLOWEST = 0.2
-
-from ui.__main__ import main
-
-main()
-'''
 
 
 @pytest.fixture(scope="module")
@@ -44,24 +32,6 @@ def lab(valkey_url, pve):
     settings = {"STORE_PREFIX": "orders:", **harness.for_proxmox(pve)}
     with laboratory(QUICK, REDIS_URL=valkey_url, **settings) as up:
         yield up
-
-
-@pytest.fixture
-def alice(lab):
-    """A browser signed in as somebody who sees everything and changes nothing."""
-    with signed_in(lab, "alice", "pve") as client:
-        yield client
-
-
-def sent(pve, *parts):
-    """How many requests have come that change something, and whose path has all these parts."""
-    return sum(
-        request.method != "GET" and all(part in request.path for part in parts) for request in tuple(pve.requests)
-    )
-
-
-def path(name):
-    return f"/guests/{vmid_of(name)}"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ import pytest
 from services.simulator.catalogue import vmid_of
 from services.simulator.simulator import Fault
 from tests import harness
+from tests.page_tab import visible
 from tests.socket_client import laboratory, load, signed_in, tab
+from ui import text
 from ui.task_filter import MOST_SHOWN, Wanted
 from ui.tasks_page import counted
 
@@ -114,6 +116,14 @@ async def test_tasks_that_cannot_be_read_any_more(valkey_url, pve):
 def test_what_is_cut_is_said_to_be(total, cut, of_last_day, words):
     """Where not all tasks are shown, the count says that these are the newest, and of how many if that is known."""
     assert counted(total, cut=cut, of_last_day=of_last_day) == words
+
+
+async def test_a_node_that_is_none(site, client):
+    """A node that there is not is no node that keeps silent: that is said, and nobody is asked."""
+    page = load(client, "/tasks?node=nope")
+    async with tab(site, client, page) as up:
+        await up.until(lambda: text.NO_SUCH_NODE.format(node="nope") in visible(page, up), 20)
+        assert text.NODE_SILENT.format(node="nope") not in visible(page, up)
 
 
 async def test_none(root):

@@ -9,7 +9,7 @@ from typing import Any, cast
 from nicegui import ui
 
 from services.actions import Actions, Need, Power, missing, orders_for
-from services.errors import ProxgateError, ProxmoxError, SessionEnded, StoreError
+from services.errors import ProxgateError, ProxmoxError, SessionEnded
 from services.proxmox import Guest, Permissions, PowerAction
 from services.sessions import Session
 from ui import text
@@ -18,8 +18,7 @@ from ui.failure import draw_own_words
 from ui.lacking import Lacking, draw_grant
 from ui.links import guest_address
 from ui.order_bar import ACTIONS, DANGEROUS
-from ui.orders import RIGHTS_SECONDS
-from ui.sight import regularly
+from ui.rights import Rights
 from ui.theme import Tag, icon
 from ui.visit import address_of_person, current_session
 
@@ -42,7 +41,7 @@ class Bulk:
             self._buttons = [self._button(action) for action in ACTIONS]
             Tag("button", text.CLEAR_SELECTION, {"type": "button", "data-unselect": ""}, classes="pg-link-button")
         self._results = Results()
-        regularly(RIGHTS_SECONDS, self._learn)
+        self._rights = Rights(actions, self._mark)
 
     async def act(self, event: Any) -> None:
         """What the browser asks for: an action and numbers of guests, each of which is looked at here."""
@@ -65,14 +64,12 @@ class Bulk:
         button = {"type": "button", "data-action": action}
         return Tag("button", text.order(action), button, classes="pg-button pg-quiet pg-inline pg-order")
 
-    async def _learn(self) -> None:
+    def _mark(self) -> None:
         """Grey is what the account may do with no guest at all."""
-        with suppress(SessionEnded, ProxmoxError, StoreError):
-            permissions = await self._actions.permissions(current_session())
-            lacking = [missing(permissions, _ANY.needs(guest)) for guest in self._guests().values()]
-            need = None if None in lacking else next(iter(lacking), None)
-            for button in self._buttons:
-                self._lacking.mark(button, need, current_session().principal)
+        lacking = [self._rights.lacking(_ANY.needs(guest)) for guest in self._guests().values()]
+        need = None if None in lacking else next(iter(lacking), None)
+        for button in self._buttons:
+            self._lacking.mark(button, need, self._rights.principal)
 
     def _read(self, args: object) -> tuple[PowerAction | None, Sequence[Guest]]:
         told = cast(dict[str, object], args) if isinstance(args, dict) else {}
@@ -115,7 +112,7 @@ class Bulk:
         if need is None:
             return self._results.refuse(text.NONE_FITS.format(order=text.order(order.name)))
         words = text.LACKS_NAMED_PRIVILEGE.format(privilege=need.privileges[0], path=need.path)
-        return self._results.refuse(words, need, current_session().principal)
+        return self._results.refuse(words, need, self._rights.principal)
 
     async def _send(self, session: Session, order: Power, line: "Line", gate: asyncio.Semaphore, address: str) -> str:
         """The task; empty where none came of it."""

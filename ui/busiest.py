@@ -72,10 +72,7 @@ class _Line:
         self._row = row
         vmid, kind, name, node, state, _, cpu, _, memory, *_ = map(str, row)
         self._type.set_text(kind)
-        address = guest_address(int(vmid))
-        if self._link.props.get("href") != address:
-            self._link.props["href"] = address
-            self._link.update()
+        self._link.lead(guest_address(int(vmid)))
         self._name.set_text(name)
         self._node.set_text(node)
         self._dot.classes(replace=dot(state))

@@ -117,7 +117,7 @@ class BackupsPart(Part[Backups | None]):
     def _mark(self) -> None:
         """Grey where the account may make none, whichever storage it is."""
         self._now.set_visibility(bool(self._storages) and not self._orders.busy)
-        self._lacking.mark(self._now, self._need(), self._orders.principal)
+        self._lacking.mark(self._now, self._need(), self._orders.rights.principal)
 
     def _need(self) -> Need | None:
         needs = [self._orders.lacking(BackUp(storage=one.storage)) for one in self._storages]

@@ -39,10 +39,7 @@ class Head:
         self._lock.set_visibility(bool(guest.lock))
         self._what.set_text(text.GUEST_ON.format(kind=text.kind(guest.type), vmid=guest.vmid))
         self._node.set_text(guest.node)
-        address = node_address(guest.node)
-        if self._node.props["href"] != address:
-            self._node.props["href"] = address
-            self._node.update()
+        self._node.lead(node_address(guest.node))
         point(self._link, guest.type, str(guest.vmid))
 
 

@@ -102,7 +102,7 @@ class SnapshotsPart(Part[Snapshots]):
 
     def _mark_one(self, button: Tag, order: Order) -> None:
         need = self._orders.lacking(order)
-        self._lacking.mark(button, need, self._orders.principal, waits=self._orders.busy)
+        self._lacking.mark(button, need, self._orders.rights.principal, waits=self._orders.busy)
 
     async def _ask_and_take(self) -> None:
         guest = self._orders.guest

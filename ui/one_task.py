@@ -9,23 +9,23 @@ from typing import TypeVar
 
 from nicegui import ui
 
-from services.actions import Actions, missing, needs_to_stop
+from services.actions import Actions, Need, needs_to_stop
 from services.errors import PrivilegeMissing, ProxgateError, ProxmoxError, RequestRefused, SessionEnded, StoreError
 from services.feed import Feed, Picture
-from services.proxmox import Permissions, ProxmoxClient, Task, is_upid, node_of, user_of
+from services.proxmox import ProxmoxClient, Task, is_upid, node_of, user_of
 from ui import text
 from ui.confirm import Confirm
 from ui.facts import Notice
 from ui.failure import Failure
 from ui.lacking import Lacking
 from ui.links import guest_address, node_address
-from ui.orders import RIGHTS_SECONDS, address_of_person
+from ui.rights import Rights
 from ui.sight import regularly
 from ui.task_log import Log
 from ui.task_table import by_vmid, guest_of, outcome_of
 from ui.theme import Tag, icon
 from ui.units import iso, lasted, utc
-from ui.visit import current_session
+from ui.visit import address_of_person, current_session
 
 PERIOD_SECONDS, RETRY_SECONDS = 1, 5
 """Between two looks at a task that runs; after one that failed."""
@@ -47,21 +47,19 @@ class OneTask:
         self._feed = feed
         self._actions = actions
         self._panel: Panel | None = None
-        self._permissions: Permissions | None = None
+        self._rights = Rights(actions, self._draw_rights)
         self._dialog = ui.dialog().props("aria-labelledby=task-title")
         with self._dialog:
             self._room = ui.element("div").classes("pg-dialog pg-task")
         self._dialog.on("hide", self._clear, js_handler=_CLOSED)
         self._confirm = Confirm()
         self._refresh_soon = regularly(PERIOD_SECONDS, self._refresh)
-        regularly(RIGHTS_SECONDS, self._learn)
 
     def open(self, upid: str) -> None:
         """Show this one, in place of any other."""
         self._room.clear()
         with self._room:
-            self._panel = Panel(upid, self._feed, self._actions, self._confirm, self._dialog.close)
-        self._panel.may(self._permissions)
+            self._panel = Panel(upid, self._feed, self._actions, self._rights, self._confirm, self._dialog.close)
         self._dialog.open()
         self._refresh_soon()
 
@@ -79,21 +77,19 @@ class OneTask:
         if self._panel is not None and self._dialog.value:
             await self._panel.refresh()
 
-    async def _learn(self) -> None:
-        try:
-            self._permissions = await self._actions.permissions(current_session())
-        except (SessionEnded, ProxmoxError, StoreError):
-            return
+    def _draw_rights(self) -> None:
         if self._panel is not None:
-            self._panel.may(self._permissions)
+            self._panel.draw()
 
 
 class Panel:
     """What the dialog shows of one task."""
 
-    def __init__(self, upid: str, feed: Feed, actions: Actions, confirm: Confirm, close: Callable[[], object]) -> None:
+    def __init__(
+        self, upid: str, feed: Feed, actions: Actions, rights: Rights, confirm: Confirm, close: Callable[[], object]
+    ) -> None:
         self._upid = upid
-        self._principal = current_session().principal
+        self._rights = rights
         self._feed = feed
         self._actions = actions
         self._confirm = confirm
@@ -101,7 +97,6 @@ class Panel:
         self._guests: Picture = Picture()
         self._ended: int | None = None
         self._over, self._reading, self._again = not is_upid(upid), False, 0.0
-        self._permissions: Permissions | None = None
         self._told_to_stop = float("-inf")
         self._head(close)
         self._failure = Failure()
@@ -138,12 +133,7 @@ class Panel:
         self._guests = picture
         known = (task for task in (*tasks, *(picture.tasks or ()), *(picture.health.failed or ())))
         self._ended = next((task.endtime for task in known if task.upid == self._upid and task.endtime), self._ended)
-        self._draw()
-
-    def may(self, permissions: Permissions | None) -> None:
-        """What this account may do, as far as that is known."""
-        self._permissions = permissions
-        self._draw()
+        self.draw()
 
     async def refresh(self) -> None:
         """Ask how it goes, and for what it has written since; no more once it has ended."""
@@ -167,7 +157,7 @@ class Panel:
         self._trouble.say("")
         self._task = task
         self._body.classes(remove="pg-waiting pg-stale")
-        self._draw()
+        self.draw()
         whole = False
         while not whole and not self._body.is_deleted:
             start = self._log.next
@@ -197,7 +187,8 @@ class Panel:
         self._trouble.say(sentence)
         self._body.set_visibility(False)
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """What is known of it, and what this account may do with it."""
         task = self._task
         if task is None or self._body.is_deleted:
             return
@@ -208,21 +199,22 @@ class Panel:
         self._orders.set_visibility(task.running)
         self._pending.set_visibility(stopping)
         self._stop.set_visibility(not stopping)
-        need = missing(self._permissions, needs_to_stop(self._upid, self._principal)) if self._permissions else None
-        self._lacking.mark(self._stop, need, self._principal)
+        self._lacking.mark(self._stop, self._lacks(), self._rights.principal)
+
+    def _lacks(self) -> Need | None:
+        return self._rights.lacking(needs_to_stop(self._upid, self._rights.principal))
 
     async def _ask_and_stop(self) -> None:
         """Have it confirmed, and told to Proxmox once; the next looks tell what becomes of it."""
-        task, needs = self._task, needs_to_stop(self._upid, self._principal)
-        lacking = self._permissions is not None and missing(self._permissions, needs) is not None
-        if task is None or not task.running or lacking:
+        task = self._task
+        if task is None or not task.running or self._lacks() is not None:
             return
         what = text.TASK_STOP_WHAT.format(task=text.task(task))
         if not await self._confirm.ask(text.TASK_STOP_TITLE, what, text.TASK_STOP, danger=True):
             return
         self._failure.clear()
         self._told_to_stop = time.monotonic()
-        self._draw()
+        self.draw()
         session = current_session()
         try:
             await self._actions.stop_task(session, self._upid, address_of_person())
@@ -232,7 +224,7 @@ class Panel:
             self._told_to_stop = float("-inf")
             if not self._body.is_deleted:
                 self._failure.show_error(text.TASK_NOT_STOPPED, exc, session.principal)
-                self._draw()
+                self.draw()
 
 
 class TaskFacts:
@@ -294,6 +286,4 @@ def _row(label: str) -> tuple[ui.element, Tag]:
 
 def _lead(link: Tag, words: str, address: str) -> None:
     link.set_text(words)
-    if link.props["href"] != address:
-        link.props["href"] = address
-        link.update()
+    link.lead(address)

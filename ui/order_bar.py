@@ -37,7 +37,7 @@ class OrderBar:
             button = self._buttons[action]
             waits = busy and not (action == "stop" and self._orders.shuts_down)
             button.set_visibility(action in possible and not waits)
-            self._lacking.mark(button, self._orders.lacking(Power(action)), self._orders.principal)
+            self._lacking.mark(button, self._orders.lacking(Power(action)), self._orders.rights.principal)
 
     def _button(self, action: PowerAction) -> Tag:
         look = "pg-primary" if action in _FIRST else "pg-quiet"

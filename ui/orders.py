@@ -1,24 +1,20 @@
 """Orders of one page about one guest: confirmed, sent once, followed to the end, and told what came of them."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 from nicegui import ui
 
-from services.actions import Actions, Need, Order, Power, missing
-from services.errors import ProxgateError, ProxmoxError, SessionEnded, StoreError
+from services.actions import Actions, Need, Order, Power
+from services.errors import ProxgateError, SessionEnded
 from services.feed import Picture
-from services.proxmox import Guest, Permissions, Task
+from services.proxmox import Guest, Task
 from ui import text
 from ui.confirm import Confirm, Fields
 from ui.failure import Failure
-from ui.sight import regularly
+from ui.rights import Rights
 from ui.toast import Toast
 from ui.visit import address_of_person, current_session
-
-RIGHTS_SECONDS = 30
-"""How often a page asks what its account may do."""
 
 _CONSOLES = {"vncproxy", "vncshell", "spiceproxy", "spiceshell", "termproxy"}
 """Tasks that do nothing to a guest, for as long as somebody looks at it."""
@@ -39,10 +35,7 @@ class Orders:
 
     def __init__(self, actions: Actions) -> None:
         self._actions = actions
-        self.principal = current_session().principal
-        """Who acts; a page that was kept comes back to nobody else."""
-
-        self._permissions: Permissions | None = None
+        self.rights = Rights(actions, self._tell)
         self._listeners: list[Callable[[], None]] = []
         self.guest: Guest | None = None
         """As it is in the last picture; None where it is not."""
@@ -60,7 +53,6 @@ class Orders:
             self._confirm = Confirm()
             self._failure = Failure()
             self._toast = Toast()
-        regularly(RIGHTS_SECONDS, self._learn)
 
     @property
     def busy(self) -> bool:
@@ -90,10 +82,8 @@ class Orders:
         self._tell()
 
     def lacking(self, order: Order) -> Need | None:
-        """What this account lacks for it; nothing while that is not known, since Proxmox has the last word."""
-        if self._permissions is None or self.guest is None:
-            return None
-        return missing(self._permissions, order.needs(self.guest))
+        """What this account lacks for it, as far as that is known."""
+        return self.rights.lacking(order.needs(self.guest)) if self.guest is not None else None
 
     async def ask_and_give(
         self, order: Order, *, danger: bool = False, form: Form | None = None, about: str = ""
@@ -158,11 +148,6 @@ class Orders:
             self._failure.show_task(text.order_failed(name, called), task)
         else:
             self._toast.say(text.order_done(name, called))
-
-    async def _learn(self) -> None:
-        with suppress(SessionEnded, ProxmoxError, StoreError):
-            self._permissions = await self._actions.permissions(current_session())
-        self._tell()
 
     def _tell(self) -> None:
         for listener in self._listeners:

@@ -23,9 +23,8 @@ class Pending:
         self._all.set_visibility(self._orders.busy)
         self._words.set_text(self._going_on())
         self._log.set_visibility(task is not None)
-        if task is not None and self._log.props["href"] != task_address(task.upid):
-            self._log.props["href"] = task_address(task.upid)
-            self._log.update()
+        if task is not None:
+            self._log.lead(task_address(task.upid))
 
     def _going_on(self) -> str:
         if self._orders.task is not None:

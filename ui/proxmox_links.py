@@ -49,6 +49,4 @@ def point(link: Tag, *path: str) -> None:
     """Let the link lead elsewhere, as to another node; without an address there is none."""
     address = proxmox_address(*path)
     link.set_visibility(bool(address))
-    if link.props.get("href") != address:
-        link.props["href"] = address
-        link.update()
+    link.lead(address)

@@ -20,6 +20,7 @@ from services.sessions import Session
 from ui import text
 from ui.facts import Notice, empty
 from ui.layout import frame
+from ui.node_page import find_node
 from ui.one_task import OneTask
 from ui.part import Part
 from ui.sight import regularly, watch
@@ -38,13 +39,14 @@ AT_ONCE = 8
 class Found:
     """Tasks, newest first, and the nodes that could not be asked; `unread` where none could be asked for them.
 
-    They are `cut` where Proxmox may have older ones.
+    They are `cut` where Proxmox may have older ones. `missing` is a node that was asked about and is none.
     """
 
     tasks: tuple[Task, ...] = ()
     silent: tuple[str, ...] = ()
     unread: bool = False
     cut: bool = False
+    missing: str = ""
 
     @property
     def whole(self) -> bool:
@@ -129,6 +131,8 @@ class Board:
 
     async def _find(self) -> Found:
         session, wanted = current_session(), self._wanted
+        if wanted.node and find_node(self._picture, wanted.node) is None:
+            return Found(missing=wanted.node)
         if wanted.node:
             tasks = await self._ask_node(session, wanted.node, wanted)
             return Found(tasks=tuple(filter(wanted.keeps, tasks)), cut=len(tasks) >= MOST_SHOWN)
@@ -175,7 +179,8 @@ class Board:
         self._none.set_visibility(none and self._wanted.everything)
         self._none_failed.set_visibility(none and self._wanted.failed)
         self._none_such.set_visibility(none and not self._wanted.everything and not self._wanted.failed)
-        self._silent.say(" ".join(text.NODE_SILENT.format(node=node) for node in found.silent))
+        missing = [text.NO_SUCH_NODE.format(node=found.missing)] if found.missing else []
+        self._silent.say(" ".join([*(text.NODE_SILENT.format(node=node) for node in found.silent), *missing]))
 
 
 def _told(picture: Picture, wanted: Wanted) -> Found | None:

@@ -51,6 +51,12 @@ class Tag(TextElement):
         self.props.update(attributes or {})
         self.classes(classes)
 
+    def lead(self, address: str) -> None:
+        """Let a link lead there; nothing is sent where it does so already."""
+        if self.props.get("href") != address:
+            self.props["href"] = address
+            self.update()
+
 
 def dot(state: str) -> str:
     """The classes of the dot before a state, which is Proxmox's word: one that we do not know has no colour."""

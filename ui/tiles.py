@@ -71,9 +71,7 @@ class _Drawn:
         self._sign.set_visibility(tile.level in {Level.WARNING, Level.BAD})
         self._note.set_text(tile.note)
         self._note.set_visibility(bool(tile.note))
-        if before is None or before.address != tile.address:
-            self._link.props["href"] = tile.address
-            self._link.update()
+        self._link.lead(tile.address)
         if before is None or before.parts != tile.parts:
             self._draw_parts(tile)
 
