@@ -119,9 +119,9 @@ def test_a_row_leads_to_its_guest(visit):
 
 def test_several_at_once(visit, pve):
     """Guests are ticked, or picked by Space; Escape takes the question back, and yes tells what came of each."""
-    page = visit("/guests?q=type:lxc+running&sort=vmid").page
+    page = visit("/guests?q=vmid:108").page
     row = page.locator(".ag-row[row-index='0']")
-    expect(cell(page, 0, "state")).to_have_text("running")
+    expect(cell(page, 0, "state")).to_have_text("paused")  # one that does not start and stop by itself
     cell(page, 0, "name").focus()
     page.keyboard.press("Space")
     bar = page.get_by_role("group", name=text.SELECTED_GUESTS)
@@ -135,12 +135,17 @@ def test_several_at_once(visit, pve):
     expect(dialog).to_be_visible()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
-    assert not pve.changes
+    assert ordered(pve) == 0
     bar.get_by_role("button", name="Stop").click()
     dialog.get_by_role("button", name="Stop", exact=True).click()
     expect(page.locator(".pg-result")).to_contain_text(text.RESULT_DONE)
     assert browser.serious(page) == []
-    assert sum(pve.changes.values()) == 1
+    assert ordered(pve) == 1
+
+
+def ordered(pve):
+    """How many orders have come."""
+    return sum(count for (_, path), count in pve.changes.items() if "/status/" in path)
 
 
 def test_search_and_order_are_kept_in_the_address(visit):

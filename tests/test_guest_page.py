@@ -171,6 +171,7 @@ async def test_a_storage_that_comes_up_is_asked_about_at_once(lab, root, pve, mo
         asks = [one for one in tuple(pve.requests) if f"/storage/{storage}/content" in one.path]
         return any(str(STORED) in str(one.parameters) for one in asks)
 
+    await asyncio.sleep(1)  # for the picture of a tab before, which is not gone yet
     async with person(lab, root, f"/guests/{STORED}") as hand:
         await hand.up.until(lambda: asked_about("local"), 20)
         await asyncio.sleep(1.2)  # for what the page asks at first

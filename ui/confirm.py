@@ -32,7 +32,7 @@ class Confirm:
 
     def __init__(self) -> None:
         name = f"confirm-{next(_numbers)}"
-        label = f"persistent role=alertdialog aria-labelledby={name}-title aria-describedby={name}-what"
+        label = f"no-backdrop-dismiss role=alertdialog aria-labelledby={name}-title aria-describedby={name}-what"
         self._dialog = ui.dialog().props(label)
         self._fields: Fields | None = None
         with self._dialog, ui.element("div").classes("pg-dialog"), Tag("form", "", {"novalidate": ""}) as form:
@@ -44,7 +44,6 @@ class Confirm:
                 self._yes = Tag("button", "", {"type": "submit"}, classes="pg-button")
         no.on("click", lambda: self._dialog.submit(False), args=[])
         form.on("submit.prevent", self._say_yes, args=[])
-        form.on("keydown.escape", lambda: self._dialog.submit(False), args=[])
 
     async def ask(self, title: str, what: str, yes: str, *, danger: bool = False, fields: Fields | None = None) -> bool:
         """Whether the person said yes. A second question meanwhile is answered no: one dialog, one answer."""
