@@ -12,6 +12,7 @@ import services
 import ui
 from services import errors
 from services.errors import (
+    BadAnswer,
     CheckFailed,
     Distrust,
     EndReason,
@@ -33,9 +34,10 @@ from services.errors import (
     StoreUnavailable,
     TicketRejected,
     TooManyAttempts,
+    UnderWay,
     Unreachable,
 )
-from ui import text
+from ui import text, words
 
 FAMILY = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 ARGUMENTS = {
@@ -244,8 +246,8 @@ def test_distrust_says_what_is_the_matter(reason):
 def test_distrust_says_what_to_set(reason, held, by_setting):
     """Not trusted or changed: both settings that mend it are named, and the command only where it would do so."""
     sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", reason, held=held, by_setting=by_setting))
-    for words in ("PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
-        assert words in sentence
+    for part in ("PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
+        assert part in sentence
     assert ("proxgate trust" in sentence) is not by_setting
 
 
@@ -255,16 +257,16 @@ def test_an_expired_certificate_has_to_be_renewed(held):
     sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", Distrust.EXPIRED, held=held))
     assert "expired" in sentence
     assert "renews it on the server" in sentence
-    for words in ("PROXMOX_", "proxgate trust", "Expected"):
-        assert words not in sentence
+    for part in ("PROXMOX_", "proxgate trust", "Expected"):
+        assert part not in sentence
 
 
 def test_a_wrong_name_is_mended_by_no_authority():
     """Made for another name: what helps is such a name or the certificate itself, and no authority."""
     sentence = text.sentence(NotTrusted("pve:8006", "AA:BB", Distrust.WRONG_NAME))
     assert "PROXMOX_CA_FILE" not in sentence
-    for words in ("PROXMOX_HOST", "PROXMOX_FINGERPRINT", "proxgate trust"):
-        assert words in sentence
+    for part in ("PROXMOX_HOST", "PROXMOX_FINGERPRINT", "proxgate trust"):
+        assert part in sentence
 
 
 def test_an_authority_is_expected_to_have_signed():
@@ -322,3 +324,29 @@ def test_enum_values_are_plain():
     """Reasons are plain words, since they stand in addresses and in the store."""
     for kind in (EndReason, Hint, Outage, ProviderError):
         assert all(re.fullmatch(r"[a-z-]+", reason.value) for reason in kind)
+
+
+def _with_words(error, own):
+    error.words = own
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "why", "title"),
+    [
+        (Unreachable("500", Outage.FAILED, 500), words.NOT_DONE, words.ORDER_FAILED),
+        (_with_words(Unreachable("500", Outage.FAILED, 500), "VM is locked (backup)"), "backup", words.ORDER_FAILED),
+        (_with_words(RequestRefused(400), "CT is locked (snapshot-delete)"), "snapshot-delete", words.ORDER_FAILED),
+        (Unreachable("595", Outage.DAEMON, 595), words.NOBODY_KNOWS, words.ORDER_SENT),
+        (Unreachable("cut", Outage.BROKEN), words.NOBODY_KNOWS, words.ORDER_SENT),
+        (BadAnswer("no UPID"), words.NOBODY_KNOWS, words.ORDER_SENT),
+        (Unreachable("refused", Outage.REFUSED, sent=False), "Nothing was done.", words.ORDER_FAILED),
+        (PrivilegeMissing("/vms/100", "VM.PowerMgmt"), "VM.PowerMgmt on /vms/100", words.ORDER_FAILED),
+        (UnderWay(), words.UNDER_WAY, words.ORDER_FAILED),
+        (RequestRefused(400), "400", words.ORDER_FAILED),
+    ],
+)
+def test_what_became_of_an_order(error, why, title):
+    """It is said whether it failed, or nobody knows; never that nothing was done where it may have been."""
+    assert why in text.refusal_of(error)
+    assert text.order_refused("start", "web", error) == title.format(guest="web", order="Start")

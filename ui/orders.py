@@ -130,7 +130,7 @@ class Orders:
             return
         except ProxgateError as exc:
             if not self._place.is_deleted:
-                self._failure.show_error(text.order_failed(order.name, called), exc, session.principal)
+                self._failure.show_error(text.order_refused(order.name, called, exc), exc, session.principal)
             return
         try:
             task = await self._actions.followed(session, upid, lambda: not self._place.is_deleted)

@@ -177,6 +177,12 @@ def order_begun(name: str, guest: str) -> str:
     return translate(words.ORDER_BEGUN).format(guest=isolated(guest), order=order(name))
 
 
+def order_refused(name: str, guest: str, error: ProxgateError) -> str:
+    """That it did not succeed, or that it was sent and nobody knows more."""
+    form = words.ORDER_SENT if _may_have_arrived(error) else words.ORDER_FAILED
+    return translate(form).format(guest=isolated(guest), order=order(name))
+
+
 def order_failed(name: str, guest: str) -> str:
     """That it did not succeed."""
     return translate(words.ORDER_FAILED).format(guest=isolated(guest), order=order(name))
@@ -188,6 +194,13 @@ def why_failed(own: str) -> str:
     return translate(words.LOCKED_BY).format(lock=lock[1]) if lock else translate(words.NOT_DONE)
 
 
+def _may_have_arrived(error: ProxgateError) -> bool:
+    """Whether an order may be carried out though this came of it."""
+    return isinstance(error, BadAnswer) or (
+        isinstance(error, Unreachable) and error.sent and error.outage is not Outage.FAILED
+    )
+
+
 def refusal_of(error: ProxgateError) -> str:
     """Why an order was not carried out, as far as anybody knows."""
     match error:
@@ -195,7 +208,7 @@ def refusal_of(error: ProxgateError) -> str:
             return why_failed(error.words)
         case Unreachable(outage=Outage.FAILED):
             return translate(words.NOT_DONE)
-        case Unreachable(sent=True) | BadAnswer():
+        case _ if _may_have_arrived(error):
             return translate(words.NOBODY_KNOWS)
         case Unreachable() | NotTrusted():
             return translate(words.NOTHING_SENT).format(sentence=sentence(error).rstrip("."))

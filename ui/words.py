@@ -705,6 +705,7 @@ ORDERS_DONE = {
 }
 ORDER_BEGUN = N_("{guest}: “{order}” was begun. How it goes on cannot be seen just now.")
 GUEST_CHANGED = N_("It is not the guest any more that you were asked about. Nothing was done.")
+ORDER_SENT = N_("{guest}: “{order}” was sent to Proxmox.")
 ORDER_FAILED = N_("{guest}: “{order}” did not succeed.")
 SENT = N_("{order}: sent to Proxmox…")
 GOES_ON = N_("{task} is going on…")
