@@ -14,7 +14,7 @@ from services.simulator.catalogue import vmid_of
 from services.simulator.household import ACCOUNTS
 from tests import harness
 from tests.harness import PAGE, sign_in
-from tests.socket_client import load, read_page, tab
+from tests.socket_client import load, read_page, tab, until
 from ui import words
 
 PREFIX = "ends:"
@@ -122,15 +122,17 @@ async def test_they_wait_for_their_person_and_ask_anew(site, client, valkey_url,
     """Each waits under the card when its session expires, asks nothing meanwhile, and comes back as it was; though it
     was hidden before, it asks anew."""
     pages = {path: load(client, path) for path in PAGES}
-    async with opened(site, client, pages) as tabs:
-        for path, up in tabs.items():
-            await hide(pages[path], up)
-        id = client.cookies["proxgate"].partition(".")[0]
-        with harness.admin(valkey_url) as admin:
-            assert admin.pexpire(f"{PREFIX}session:{{{hash_id(id)}}}", 1500)
-        for up in tabs.values():
-            await up.until(lambda up=up: up.closed, 10)
-        cards = {path: parse_qs(urlsplit(up.opened()[0][1]).query) for path, up in tabs.items()}
+    record = f"{PREFIX}session:{{{hash_id(client.cookies['proxgate'].partition('.')[0])}}}"
+    with harness.admin(valkey_url) as admin:
+        assert admin.pexpire(record, 100_000)
+        async with opened(site, client, pages) as tabs:
+            for path, up in tabs.items():
+                await hide(pages[path], up)
+            await until(lambda: admin.pttl(record) > 100_000)  # an event is use: it has moved the idle clock by now
+            assert admin.pexpire(record, 1500)
+            for up in tabs.values():
+                await up.until(lambda up=up: up.closed, 10)
+    cards = {path: parse_qs(urlsplit(up.opened()[0][1]).query) for path, up in tabs.items()}
     await asyncio.sleep(0.3)
     pve.requests.clear()
     await asyncio.sleep(1)
