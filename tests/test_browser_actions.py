@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from services.simulator.catalogue import vmid_of
 from tests import browser, harness
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = {"width": 360, "height": 740}
 FIRST_LABEL = """(({ xAxis, series }) => xAxis[0].axisLabel.formatter(series[0].data[0][0]))(

@@ -10,7 +10,7 @@ from services.simulator.simulator import Fault
 from tests import browser, harness
 from ui import text
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 GUESTS = 220
 NAMES = (

@@ -13,7 +13,7 @@ from tests import browser, harness
 from ui import text, words
 from ui.language import speaking
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NAMES = (
     "</script><script>window.pwned=1</script>{{constructor.constructor('window.pwned=2')()}}",

@@ -15,7 +15,7 @@ from tests import browser, harness
 from ui import text
 from ui.language import speaking
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 PHONE = {"width": 360, "height": 740}
 

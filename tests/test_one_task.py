@@ -230,9 +230,9 @@ SHARED = '''
 
 from nicegui import ui
 
-from services.proxmox import Task
+from services.proxmox import Task, TaskLog
 from ui.confirm import Confirm
-from ui.one_task import Panel
+from ui.one_task import PAGE, Panel
 
 
 class Fresh:
@@ -246,7 +246,20 @@ class Fresh:
     async def ask(self, session, key, question, fresh_for):
         if key[0] == "task":
             return Task(upid=key[1], node="pve1", type="qmstart", user="root@pam", status=self.status)
-        return self.answers.setdefault(key, ("one", "TASK OK") if self.status else ("one",))
+        return self.answers.setdefault(key, TaskLog(lines=("one", "TASK OK") if self.status else ("one",), total=1))
+
+
+class Huge(Fresh):
+    """A log of very many lines, which grows."""
+
+    total = 200_000
+
+    async def ask(self, session, key, question, fresh_for):
+        if key[0] == "task":
+            return await super().ask(session, key, question, fresh_for)
+        print(f"asked from {key[2]}", flush=True)
+        lines = tuple(f"line {at}" for at in range(key[2], min(key[2] + PAGE, self.total)))
+        return TaskLog(lines=lines, total=self.total)
 
 
 class Everything:
@@ -271,20 +284,59 @@ def lab():
         ui.element("button").props(f"data-name={name}").on("click", press, args=[])
 
 
+@ui.page("/huge")
+def huge():
+    feed = Huge()
+    panel = Panel("UPID", feed, None, Everything(), Confirm(), lambda: None)
+
+    async def grow():
+        feed.total += 3
+        await panel.refresh()
+
+    async def flood():
+        feed.total += 50_000
+        await panel.refresh()
+
+    for name, press in {"look": panel.refresh, "grow": grow, "flood": flood}.items():
+        ui.element("button").props(f"data-name={name}").on("click", press, args=[])
+
+
 from ui.__main__ import main
 
 main()
-'''.replace("UPID", STRANGE, 1)
+'''.replace('"UPID"', repr(STRANGE))
 
 
-async def test_the_last_lines_are_not_those_of_another_tab(valkey_url, pve):
-    """What another tab was told of the log before the task's end is not taken for its end."""
+@pytest.fixture(scope="module")
+def shared(valkey_url, pve):
     with laboratory(SHARED, REDIS_URL=valkey_url, STORE_PREFIX="shared:", **harness.for_proxmox(pve)) as lab:
-        with signed_in(lab) as client:
-            page = load(client)
-            async with tab(lab, client, page) as up:
-                seen = Seen(page, up)
-                await up.emit("event", page.click("look"))
-                await up.until(lambda: seen.log() == "one", 5)
-                await up.emit("event", page.click("end"))
-                await up.until(lambda: seen.log() == "one\nTASK OK", 5)
+        yield lab
+
+
+async def test_the_last_lines_are_not_those_of_another_tab(shared):
+    """What another tab was told of the log before the task's end is not taken for its end."""
+    with signed_in(shared) as client:
+        page = load(client)
+        async with tab(shared, client, page) as up:
+            seen = Seen(page, up)
+            await up.emit("event", page.click("look"))
+            await up.until(lambda: seen.log() == "one", 5)
+            await up.emit("event", page.click("end"))
+            await up.until(lambda: seen.log() == "one\nTASK OK", 5)
+
+
+async def test_a_log_of_very_many_lines_is_not_read_from_its_first(shared):
+    """What nobody would be shown is not asked for: neither at first, nor where it grows faster than one looks."""
+    with signed_in(shared) as client:
+        page = load(client, "/huge")
+        async with tab(shared, client, page) as up:
+            seen = Seen(page, up)
+            for press, total in (("look", 200_000), ("grow", 200_003), ("flood", 250_003)):
+                await up.emit("event", page.click(press))
+                await up.until(lambda total=total: seen.log().endswith(f"line {total - 1}"), 5)
+                lines = seen.log().split("\n")
+                assert MOST_LINES - 100 <= len(lines) <= MOST_LINES
+                assert lines == [f"line {at}" for at in range(total - len(lines), total)]
+            assert seen.says(text.TASK_LOG_CUT.format(count="2,000"))
+    begins = [int(line.split()[-1]) for line in shared.output().splitlines() if line.startswith("asked from")]
+    assert begins == [0, 198_000, 198_999, 199_998, 199_999, 200_002, 248_003, 249_002, 250_001]

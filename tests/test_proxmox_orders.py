@@ -10,7 +10,7 @@ import pytest
 import respx
 
 from services.errors import BadAnswer, Outage, PrivilegeMissing, ProxmoxError, RequestRefused, Unreachable
-from services.proxmox import Address, Proxmox, ProxmoxClient, Snapshot, Snapshots, Trust
+from services.proxmox import Address, Proxmox, ProxmoxClient, Snapshot, Snapshots, TaskLog, Trust
 from tests.outside import judge
 from tests.test_proxmox_questions import BEGUN, TICKET, of
 
@@ -193,6 +193,8 @@ async def test_a_task_is_looked_at(
 
 
 async def test_a_log_is_read(api: respx.Route, client: ProxmoxClient) -> None:
-    """Lines come in their order, and only what is a line."""
-    api.mock(of([{"n": 2, "t": "b" * 70_000}, {"n": 1, "t": "a"}, {"n": "x"}, 7]))
-    assert await client.task_log(BEGUN, 0, 2) == ("a", "b" * 8192)
+    """Lines come in their order, and only what is a line, with how many there are where that is told."""
+    lines = [{"n": 2, "t": "b" * 70_000}, {"n": 1, "t": "a"}, {"n": "x"}, 7]
+    for beside, total in (({"total": 900}, 900), ({}, 0), ({"total": None}, 0), ({"total": -1}, 0)):
+        api.mock(httpx.Response(200, json={"data": lines, **beside}))
+        assert await client.task_log(BEGUN, 0, 2) == TaskLog(lines=("a", "b" * 8192), total=total)

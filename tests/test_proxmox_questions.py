@@ -30,6 +30,7 @@ from services.proxmox import (
     Snapshots,
     Task,
     TaskFilter,
+    TaskLog,
     Ticket,
     Trust,
     Update,
@@ -151,7 +152,7 @@ async def test_odd_rows_are_left_out(name: str, api: respx.MockRouter, client: P
     odd: Any = [7, None, [], {}, "x", {"time": "x"}, {"type": "node2"}, {"name": None}, {"upid": []}, {"volid": ""}]
     api.route().mock(of({"result": odd} if name == "machine's interfaces" else odd))
     found = await QUESTIONS[name][1](client)
-    assert found in ((), Series(), Cluster(), Snapshots())
+    assert found in ((), Series(), Cluster(), Snapshots(), TaskLog())
 
 
 # ---------------------------------------------------------------------------------------------------------------- paths

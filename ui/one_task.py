@@ -30,8 +30,8 @@ from ui.visit import address_of_person, current_session
 PERIOD_SECONDS, RETRY_SECONDS = 1, 5
 """Between two looks at a task that runs; after one that failed."""
 
-PAGE = 1000
-"""Lines that are asked for at once."""
+PAGE, MOST_PAGES = 1000, 4
+"""Lines that are asked for at once, and how often at one look: all that is shown of a log, however long it is."""
 
 STOPPING_SECONDS = 15
 """For so long nobody is told again to stop it: not every task does."""
@@ -159,12 +159,16 @@ class Panel:
         self._body.classes(remove="pg-waiting pg-stale")
         self.draw()
         whole = False
-        while not whole and not self._body.is_deleted:
+        for _ in range(MOST_PAGES):
             start = self._log.next
             key = ("log", upid, start, task.running)
-            lines = await self._ask(key, lambda proxmox, at=start: proxmox.task_log(upid, at, PAGE))
-            self._log.take(start, lines)
-            whole = len(lines) < PAGE
+            log = await self._ask(key, lambda proxmox, at=start: proxmox.task_log(upid, at, PAGE))
+            if self._log.skip(log.total):
+                continue
+            self._log.take(start, log.lines)
+            whole = len(log.lines) < PAGE
+            if whole or self._body.is_deleted:
+                break
         self._over = whole and not task.running
 
     async def _ask(self, key: tuple[object, ...], question: Callable[[ProxmoxClient], Awaitable[T]]) -> T:

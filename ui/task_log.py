@@ -31,11 +31,21 @@ class Log:
 
         Proxmox says "no content" in the place of a first line.
         """
-        return max(0, self._count - 1)
+        return self._count - 1 if self._chunks else self._count
+
+    def skip(self, total: int) -> bool:
+        """Of so many lines only the newest are shown; whether there are more on the way to them than anybody reads."""
+        first = total - MOST_LINES
+        if first <= self._count or self._room.is_deleted:
+            return False
+        self._chunks, self._count = [], first
+        self._room.clear()
+        self._cut.set_visibility(True)
+        return True
 
     def take(self, start: int, lines: Sequence[str]) -> None:
         """Put these in the place of what stands from `start` on, which is at most the last line."""
-        if not lines or self._room.is_deleted or start not in {self._count, self._count - 1}:
+        if not lines or self._room.is_deleted or start not in {self._count, self.next}:
             return
         if start < self._count:
             self._chunks[-1][1].pop()

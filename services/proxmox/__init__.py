@@ -30,7 +30,7 @@ from services.proxmox.resources import Guest, Node, Resources, Storage
 from services.proxmox.rrd import TIMEFRAMES, Series, Timeframe
 from services.proxmox.signed_in import ProxmoxClient
 from services.proxmox.snapshots import Snapshot, Snapshots
-from services.proxmox.tasks import Task, TaskFilter, failed_since, is_of, is_upid, node_of, user_of
+from services.proxmox.tasks import Task, TaskFilter, TaskLog, failed_since, is_of, is_upid, node_of, user_of
 from services.proxmox.trust import Anchor, Trust
 from services.proxmox.volumes import Volume
 
@@ -70,6 +70,7 @@ __all__ = [
     "Storage",
     "Task",
     "TaskFilter",
+    "TaskLog",
     "Ticket",
     "Timeframe",
     "Trust",

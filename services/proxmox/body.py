@@ -35,10 +35,15 @@ async def read(response: httpx.Response, cap: int) -> bytearray:
 
 def data(body: bytearray) -> object:
     """What stands under "data" in Proxmox's JSON. Raises BadAnswer for anything else."""
+    return whole(body)["data"]
+
+
+def whole(body: bytearray) -> dict[str, object]:
+    """Proxmox's JSON with what stands beside "data". Raises BadAnswer."""
     answer = _parsed(body)
     if not isinstance(answer, dict) or "data" not in answer:
         raise BadAnswer('not a JSON object with "data"')
-    return cast(dict[str, object], answer)["data"]
+    return cast(dict[str, object], answer)
 
 
 def refuse_too_many(body: bytearray) -> None:

@@ -34,7 +34,7 @@ from services.proxmox.permissions import Permissions
 from services.proxmox.resources import Resources
 from services.proxmox.rrd import Series, Timeframe
 from services.proxmox.snapshots import Snapshots
-from services.proxmox.tasks import Task, TaskFilter, node_of
+from services.proxmox.tasks import Task, TaskFilter, TaskLog, node_of
 from services.proxmox.volumes import Volume
 
 MIB = 1024 * 1024
@@ -201,10 +201,10 @@ class ProxmoxClient:
         """How a task goes, or went."""
         return tasks.status(await self._ask_node(node_of(upid), "tasks", upid, "status"))
 
-    async def task_log(self, upid: str, start: int = 0, limit: int = 500) -> tuple[str, ...]:
+    async def task_log(self, upid: str, start: int = 0, limit: int = 500) -> TaskLog:
         """The lines that it has written, from `start` on."""
-        query = urlencode({"start": start, "limit": limit})
-        return tasks.log(await self._ask_node(node_of(upid), "tasks", upid, "log", query=query, cap=_LISTS))
+        path = f"{_place(node_of(upid), 'tasks', upid, 'log')}?{urlencode({'start': start, 'limit': limit})}"
+        return tasks.log(await self._ask("GET", path, cap=_LISTS, read=tasks.read_log, passed_on=True))
 
     async def stop_task(self, upid: str) -> None:
         """Have it end. It may take a while, and not every task lets itself be stopped."""

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, Required
+from typing import Annotated, Literal, NotRequired, Required
 from urllib.parse import urlencode
 
 from pydantic import BeforeValidator, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
+from services.proxmox import body
 from services.proxmox.line import Answer
 from services.proxmox.shapes import ROW, YEAR_10000, Else, Moment, Omit, Text, Word, shaped
 
@@ -50,6 +51,14 @@ class Task:
     def failed(self) -> bool:
         """Whether it ended in an error; warnings are none (pve-common, `PVE::UPID::status_is_error`)."""
         return self.status not in (*_RUNNING, "OK") and not _WARNINGS.fullmatch(self.status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskLog:
+    """Lines of a task's log, and how many it has by now in all, 0 where that is not told."""
+
+    lines: tuple[str, ...] = ()
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,9 +120,15 @@ class _LogRow(TypedDict):
     t: Annotated[str, BeforeValidator(_cut)]
 
 
+@with_config(ROW)
+class _LogBody(TypedDict):
+    data: list[Annotated[_LogRow, Omit()]]
+    total: NotRequired[Annotated[int, Field(ge=0), Else(0)]]
+
+
 _TASKS = TypeAdapter(list[Annotated[Task, Omit()]])
 _TASK, _STATUS = TypeAdapter(Task), TypeAdapter(_StatusRow)
-_LOG = TypeAdapter(list[Annotated[_LogRow, Omit()]])
+_LOG = TypeAdapter(_LogBody)
 _UPID = TypeAdapter(_Upid)
 
 
@@ -155,7 +170,13 @@ def status(answer: Answer) -> Task:
     return replace(shaped(_TASK, answer), status="" if row["status"] == "running" else ended, endtime=None)
 
 
-def log(answer: Answer) -> tuple[str, ...]:
-    """`GET /nodes/{node}/tasks/{upid}/log`: lines. Raises BadAnswer."""
-    rows = sorted(shaped(_LOG, answer), key=lambda row: row["n"])
-    return tuple(row["t"] for row in rows)
+async def read_log(answer: bytearray) -> object:
+    """A whole body: how many lines there are stands beside "data". Raises BadAnswer."""
+    return body.whole(answer)
+
+
+def log(answer: Answer) -> TaskLog:
+    """`GET /nodes/{node}/tasks/{upid}/log`, as `read_log` read it. Raises BadAnswer."""
+    found = shaped(_LOG, answer)
+    rows = sorted(found["data"], key=lambda row: row["n"])
+    return TaskLog(lines=tuple(row["t"] for row in rows), total=found.get("total", 0))
