@@ -121,6 +121,7 @@ const guests = (() => {
     Object.assign(box, { type: "checkbox", tabIndex: -1, checked: selected.has(row[VMID]) });
     box.dataset.pick = row[VMID];
     box.setAttribute("aria-label", words.select);
+    box.setAttribute("aria-description", row[NAME]); // in its name it would be in that of the cell
     return withChildren(label, box);
   }
 
@@ -235,7 +236,21 @@ const guests = (() => {
     const count = bar.querySelector("[data-selected]");
     bar.hidden = selected.size === 0;
     count.textContent = count.dataset.selected.replace("{count}", selected.size);
+    offerAll();
     api.refreshCells({ columns: ["select", "phone"], force: true });
+  }
+
+  // All that are found: the server knows which these are.
+  function offerAll() {
+    const button = document.querySelector("[data-select-all]");
+    const { selectAll, selectFirst, most } = button.dataset;
+    const found = api.getDisplayedRowCount();
+    button.textContent = (found > most ? selectFirst : selectAll).replace("{count}", Math.min(found, most));
+  }
+
+  function selectThese(vmids) {
+    for (const vmid of vmids) selected.add(vmid);
+    showSelection();
   }
 
   function act(action) {
@@ -352,6 +367,7 @@ const guests = (() => {
     }
     for (const [index, row] of rows) setRow(index, row);
     follow(focused);
+    if (selected.size) offerAll();
   }
 
   function setCount(count) {
@@ -468,6 +484,7 @@ const guests = (() => {
     }
     const action = event.target.closest("[data-action]");
     if (action && action.ariaDisabled !== "true") act(action.dataset.action); // grey says why by itself
+    if (event.target.closest("[data-select-all]")) page().dispatchEvent(new CustomEvent("all"));
     if (event.target.closest("[data-unselect]")) {
       selected.clear();
       showSelection();
@@ -494,5 +511,5 @@ const guests = (() => {
     }
   });
 
-  return { columns, headerHeight, know, ready, rowHeight, take };
+  return { columns, headerHeight, know, ready, rowHeight, selectThese, take };
 })();

@@ -143,6 +143,25 @@ def test_several_at_once(visit, pve):
     assert ordered(pve) == 1
 
 
+def test_all_that_are_found_are_selected(visit):
+    """Once one is ticked, the others that are found go with it, in view or not, but no more than one may act on."""
+    page = visit("/guests?q=vmid:109-320").page
+    expect(cell(page, 0, "vmid")).to_have_text("109")
+    row = page.locator(".ag-row[row-index='0']")
+    row.get_by_role("checkbox").check()
+    bar = page.get_by_role("group", name=text.SELECTED_GUESTS)
+    bar.get_by_role("button", name=text.SELECT_FIRST.format(count=200)).click()
+    expect(bar).to_contain_text("200 selected")
+    bar.get_by_role("button", name=text.CLEAR_SELECTION).click()
+    find(page, "vmid:115-119")
+    expect(cell(page, 0, "vmid")).to_have_text("115")
+    row.get_by_role("checkbox").check()
+    bar.get_by_role("button", name=text.SELECT_ALL.format(count=5)).click()
+    expect(bar).to_contain_text("5 selected")
+    expect(page.get_by_role("checkbox", name=text.SELECT, checked=True)).to_have_count(5)
+    assert browser.serious(page) == []
+
+
 def ordered(pve):
     """How many orders have come."""
     return sum(count for (_, path), count in pve.changes.items() if "/status/" in path)

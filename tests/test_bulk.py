@@ -6,6 +6,7 @@ from services.simulator.catalogue import vmid_of
 from tests import harness
 from tests.seen import looking
 from ui import text
+from ui.bulk import MOST
 
 SHUT, ALSO_SHUT, DEAF, HALTED = map(vmid_of, ("nextcloud", "immich", "truenas", "gitea-runner"))
 """For the tests that change something, each its own."""
@@ -16,7 +17,7 @@ PAUSED, STOPPED = map(vmid_of, ("windows11", "old-fileserver"))
 @pytest.fixture(scope="module")
 def pve():
     """A Proxmox of this module's own."""
-    with harness.simulator() as running:
+    with harness.simulator(guests=300) as running:
         yield running
 
 
@@ -113,6 +114,17 @@ async def test_without_the_right(lab, pve):
         await Table(seen).act("stop", [PAUSED])
         words = text.LACKS_NAMED_PRIVILEGE.format(privilege="VM.PowerMgmt", path=f"/vms/{PAUSED}")
         await seen.up.until(lambda: words in seen.words("pg-results-title"), 20)
+    assert sent(pve) == []
+
+
+async def test_more_than_at_once(lab, pve):
+    """Of very many the first are asked about, and it is said that the others are left out."""
+    async with looking(lab, "/guests") as seen:
+        await Table(seen).act("stop", list(range(100, 100 + 300)))
+        words, _, _ = text.LEFT_OUT_AS_TOO_MANY.partition("{names}")
+        said = words.format(most=MOST)
+        await seen.up.until(lambda: said in str([one.get("text") for one in seen.elements().values()]), 20)
+        assert seen.says(text.bulk_title("stop", MOST))
     assert sent(pve) == []
 
 

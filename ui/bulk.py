@@ -39,6 +39,8 @@ class Bulk:
         with Tag("div", "", attributes, classes="pg-selected"):
             Tag("b", "", {"data-selected": text.SELECTED, "role": "status"})
             self._buttons = [self._button(action) for action in ACTIONS]
+            every = {"data-select-all": text.SELECT_ALL, "data-select-first": text.SELECT_FIRST, "data-most": str(MOST)}
+            Tag("button", "", {"type": "button", **every}, classes="pg-link-button")
             Tag("button", text.CLEAR_SELECTION, {"type": "button", "data-unselect": ""}, classes="pg-link-button")
         self._results = Results()
         self._rights = Rights(actions, self._mark)

@@ -15,7 +15,7 @@ from services.actions import Actions
 from services.feed import Feed, Picture
 from services.proxmox import Guest
 from ui import text, words
-from ui.bulk import Bulk
+from ui.bulk import MOST, Bulk
 from ui.guest_addresses import AddressBook, Addresses
 from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
 from ui.guest_search import KEYS, LONGEST, Search, understand
@@ -72,6 +72,7 @@ class Board:
             self._nothing = _nothing()
         self._page.on("ask", self._ask, js_handler="(event) => emit(event.detail)")
         self._page.on("act", bulk.act, js_handler="(event) => emit(event.detail)")
+        self._page.on("all", self._select_all, args=[])
         self._sight.listeners.append(lambda hidden: None if hidden else self._send(self._window.refresh))
         self._no_match.set_visibility(False)
         self._nothing.set_visibility(False)
@@ -101,6 +102,12 @@ class Board:
         self._window.ask(asked)
         self._remember()
         self._send(self._window.answer)
+
+    def _select_all(self) -> None:
+        """All that are found, whether in view or not; no more than anything is done with at once."""
+        if self._rows is not None:
+            found = self._rows.order(self._window.search, self._window.sorting)
+            self._call("selectThese", [guest.vmid for guest in found[:MOST]])
 
     def _remember(self) -> None:
         """The browser has it already; a page that is drawn anew needs it."""

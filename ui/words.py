@@ -797,6 +797,8 @@ YES, NO = N_("Yes"), N_("No")
 SELECT = N_("Select")
 SELECTED_GUESTS = N_("Selected guests")
 SELECTED = N_("{count} selected")
+SELECT_ALL = N_("Select all {count}")
+SELECT_FIRST = N_("Select the first {count}")
 CLEAR_SELECTION = N_("Clear selection")
 BULK_WHATS = {
     "start": N_("They boot with their present configuration."),
