@@ -32,10 +32,13 @@
     return element;
   }
 
-  function drawn({ key, what, about, href, state, words }) {
+  function drawn({ key, what, about, href, state, words, at, utc }) {
     const link = made("a", "pg-bell-task", "", made("span", "pg-dot", ""));
     const title = made("span", "pg-bell-what", what, about ? " " : "", made("bdi", "", about));
-    link.append(made("span", "pg-bell-words", "", title, made("bdi", "pg-bell-state", words)));
+    const time = made("time", "pg-exact", utc); // assets/times.js tells it in the browser's zone
+    time.dateTime = at;
+    const line = made("span", "pg-bell-state", "", time, " · ", made("bdi", "", words));
+    link.append(made("span", "pg-bell-words", "", title, line));
     link.href = href;
     link.dataset.key = key;
     return made("li", `pg-task-${state}`, "", link);

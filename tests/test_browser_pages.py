@@ -36,7 +36,7 @@ def patience():
 
 @pytest.fixture(scope="module")
 def chromium():
-    with browser.launched() as launched:
+    with browser.launched("--host-resolver-rules=MAP gate.test 127.0.0.1") as launched:
         yield launched
 
 
@@ -508,16 +508,12 @@ def test_the_pages_speak_german(visit):
     expect(rows(page).filter(has_text=job).first).to_be_visible()
 
 
-@pytest.mark.slow
-def test_a_proxmox_beside_us_is_found_by_our_own_name(valkey_url, world):
+def test_a_proxmox_beside_us_is_found_by_our_own_name(chromium, valkey_url, world):
     """Where Proxmox is at a loopback address, its links lead to the machine that the browser has found us on."""
     port = harness.free_port()
     settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "beside:", **harness.for_proxmox(world.pve)}
     settings |= {"PUBLIC_URL": f"http://gate.test:{port}", "SESSION_SECRET": harness.SECRET}
-    with (
-        harness.proxgate(port=port, **settings),
-        browser.launched("--host-resolver-rules=MAP gate.test 127.0.0.1") as chromium,
-    ):
+    with harness.proxgate(port=port, **settings):
         page = chromium.new_context(base_url=settings["PUBLIC_URL"]).new_page()
         browser.card(page)
         browser.sign_in(page)

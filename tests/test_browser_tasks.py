@@ -195,7 +195,6 @@ def test_failures_from_before_anybody_looked_are_old(chromium):
         assert [page.evaluate(TELL, tasks) for tasks in (None, [old], [new, old])] == [False, False, True]
 
 
-@pytest.mark.slow
 def test_a_log_goes_along_only_with_who_is_at_its_end(visit, pve, backup):
     """New lines come into sight of who is at the end; who reads further up is left there."""
     page = visit(f"/tasks?task={backup}", viewport={"width": 1280, "height": 400})
@@ -212,7 +211,6 @@ def test_a_log_goes_along_only_with_who_is_at_its_end(visit, pve, backup):
     assert log.evaluate("(log) => log.scrollTop") == 0
 
 
-@pytest.mark.slow
 def test_somebody_elses_task_on_a_phone(visit, backup):
     """Its button is grey and says why; nobody is left out, whatever is open."""
     page = visit(f"/tasks?task={backup}", "alice@pve", viewport=PHONE)
@@ -225,7 +223,6 @@ def test_somebody_elses_task_on_a_phone(visit, backup):
     expect(page.locator(".pg-lacking:popover-open")).to_contain_text("Sys.Modify")
 
 
-@pytest.mark.slow
 def test_filters_and_bell_on_a_phone(visit, backup):
     """Five choices and the bell's list fit 360 pixels, with targets for a finger."""
     page = visit("/tasks", viewport=PHONE)
@@ -236,7 +233,6 @@ def test_filters_and_bell_on_a_phone(visit, backup):
     axe_and_fingers(page, "#bell")
 
 
-@pytest.mark.slow
 def test_all_of_it_in_german(visit, backup):
     """The dialog and the bell speak the language of who reads them."""
     with speaking("de"):

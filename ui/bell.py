@@ -13,6 +13,7 @@ from ui import text
 from ui.links import task_address, tasks_address
 from ui.task_table import by_vmid, guest_of, outcome_of
 from ui.theme import Tag, icon
+from ui.units import iso, utc
 
 MOST_SHOWN = 10
 
@@ -76,6 +77,8 @@ def _row(task: Task, guests: Mapping[int, Guest]) -> Mapping[str, object]:
         "href": task_address(task.upid),
         "state": outcome_of(task),
         "words": text.task_state(task),
+        "at": iso(task.starttime),
+        "utc": text.UTC.format(moment=utc(task.starttime)),
         "ended": task.endtime or 0,
     }
 
