@@ -14,7 +14,7 @@ from tests.seen import Seen, looking
 from tests.simulated import Visitor, visitor
 from tests.socket_client import laboratory, load, signed_in, tab
 from ui import text
-from ui.bell import MOST_SHOWN, latest
+from ui.bell import LATEST, MOST_SHOWN, latest
 from ui.links import task_address
 from ui.one_task import PAGE, PERIOD_SECONDS
 from ui.task_log import MOST_LINES
@@ -162,7 +162,9 @@ def test_the_latest_of_a_person():
     own, token, other = task(3), task(4, "root@pam!ci"), task(5, "alice@pve")
     assert latest([other, own, running, token], "root@pam") == [running, token, own]
     assert latest([other, own, running, token], "root@pam!ci") == [token]
-    assert len(latest([task(number) for number in range(40)], "root@pam")) == MOST_SHOWN
+    well, failed = [task(number) for number in range(9, 49)], task(8, status="got timeout")
+    assert latest([failed, *well], "root@pam") == [*reversed(well[-LATEST:]), failed]
+    assert len(latest([task(number, status="got timeout") for number in range(40)], "root@pam")) == MOST_SHOWN
 
 
 LONG = f'''
