@@ -6,7 +6,9 @@ import contextlib
 import pytest
 
 from services.simulator import Simulator
+from services.simulator.catalogue import vmid_of
 from tests import harness
+from tests.page_tab import QUICK, path, person, sent
 from tests.socket_client import cookies_of, laboratory, load, query_of, signed_in, socket, until
 
 TICKET = 4
@@ -59,3 +61,23 @@ async def test_a_form_open_for_longer_than_many_tickets(proxmox, valkey_url):
     renewals = [one for one in proxmox.told if one[:2] == ("POST", "/access/ticket")][1:]
     assert {status for _, _, status in proxmox.told} == {200}
     assert LONG / TICKET <= len(renewals) <= LONG + 20  # one a second at the most, however many tabs and replicas ask
+
+
+async def test_an_order_that_outlives_its_ticket(valkey_url):
+    """Asked with one ticket, confirmed with another, followed with a third: it is sent once, no 401 is seen."""
+    settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "order:", "TICKET_RENEW_SECONDS": "1"}
+    with harness.InThread(Telling(ticket_seconds=TICKET, speed=30.0)) as pve:
+        with laboratory(QUICK, **settings, **harness.for_proxmox(pve)) as lab, signed_in(lab) as client:
+            async with person(lab, client, path("windows11")) as hand:
+                await hand.until_sees("Stop")
+                await hand.press("Stop")
+                await hand.until_sees("Stop windows11 at once?")
+                await asyncio.sleep(2 * TICKET)
+                pve.hold()
+                await hand.answer()
+                await hand.until_sees("VM stop is going on…")
+                await asyncio.sleep(2 * TICKET)
+                pve.release()
+                await hand.until_sees("windows11 has been stopped.")
+    assert {status for _, _, status in pve.told} == {200}
+    assert sent(pve, f"/{vmid_of('windows11')}/status/stop") == 1
