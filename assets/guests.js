@@ -36,6 +36,7 @@ const guests = (() => {
   let returning = window.history.state?.first || 0; // the row that was at the top when somebody left this page
   let opened = false; // whether the first block stood in the page itself
   const selected = new Set(); // guests by their numbers, whether in view or not
+  let every = false; // whether all that are found have just been selected
   const known = new Map(); // the addresses of guests that were in view, by their numbers
 
   // Blocks, each by its first row.
@@ -228,6 +229,7 @@ const guests = (() => {
   function select(vmid, on) {
     if (on) selected.add(vmid);
     else selected.delete(vmid);
+    every = false;
     showSelection();
   }
 
@@ -245,12 +247,15 @@ const guests = (() => {
     const button = document.querySelector("[data-select-all]");
     const { selectAll, selectFirst, most } = button.dataset;
     const found = api.getDisplayedRowCount();
+    button.hidden = every;
     button.textContent = (found > most ? selectFirst : selectAll).replace("{count}", Math.min(found, most));
   }
 
   function selectThese(vmids) {
     for (const vmid of vmids) selected.add(vmid);
+    every = true;
     showSelection();
+    document.querySelector("[data-unselect]").focus(); // the button that had the focus is gone
   }
 
   function act(action) {
@@ -287,7 +292,7 @@ const guests = (() => {
     for (const block of waiting.values()) block.failCallback();
     for (const blocks of [wanted, asked, waiting, early]) blocks.clear();
     view = { first: 0, last: 0 };
-    opened = false;
+    opened = every = false;
     window.history.replaceState(null, "");
     setAddress();
   }
@@ -487,6 +492,7 @@ const guests = (() => {
     if (event.target.closest("[data-select-all]")) page().dispatchEvent(new CustomEvent("all"));
     if (event.target.closest("[data-unselect]")) {
       selected.clear();
+      every = false;
       showSelection();
       box().focus();
     }

@@ -152,6 +152,7 @@ def test_all_that_are_found_are_selected(visit):
     bar = page.get_by_role("group", name=text.SELECTED_GUESTS)
     bar.get_by_role("button", name=text.SELECT_FIRST.format(count=200)).click()
     expect(bar).to_contain_text("200 selected")
+    expect(bar.get_by_role("button", name=text.CLEAR_SELECTION)).to_be_focused()
     bar.get_by_role("button", name=text.CLEAR_SELECTION).click()
     find(page, "vmid:115-119")
     expect(cell(page, 0, "vmid")).to_have_text("115")
@@ -382,12 +383,13 @@ def test_without_a_first_picture_the_page_says_why(chromium, site, pve):
 
 
 def test_who_may_see_nothing_is_told_so(chromium, site):
-    """An account without guests gets a page that says so, with neither search nor table."""
+    """An account without guests gets a page that says so and what to ask for, with neither search nor table."""
     context = chromium.new_context(base_url=site.url)
     page = browser.card(context.new_page(), "/guests")
     browser.fill_card(page, "nobody", "pve")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text(text.NO_GUESTS)).to_be_visible()
+    expect(page.get_by_label(text.GRANT)).to_have_value("pveum acl modify /vms --users nobody@pve --roles PVEAuditor")
     expect(page.get_by_role("grid")).to_be_hidden()
     expect(box(page)).to_be_hidden()
     context.close()

@@ -374,9 +374,12 @@ def test_a_storage_of_a_node_that_is_away(visit, world, pve):
 
 
 def test_without_storages_there_is_a_sentence(visit):
-    """An account that may see none reads so."""
+    """An account that may see none reads so, and what to ask for."""
     page = visit("/storage", "kid@pve")
     expect(page.get_by_role("heading", name=text.NO_STORAGE_TITLE)).to_be_visible()
+    line = "pveum acl modify /storage --users kid@pve --roles PVEAuditor"
+    expect(page.get_by_label(text.GRANT)).to_have_value(line)
+    assert browser.serious(page) == []
     expect(rows(page)).to_have_count(0)
 
 

@@ -185,6 +185,7 @@ def test_a_killed_replica_costs_its_tabs_a_reconnect(both):
         page = browser.card(watched.page)
         browser.sign_in(page)
         expect(page.get_by_role("article")).to_have_count(3)
+        page.wait_for_load_state("networkidle")  # a script that is cut off on its way is an error of the browser's
         asked = len(watched.addresses)
         here = _cookie(context)
         both.kill(here)

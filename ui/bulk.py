@@ -37,11 +37,8 @@ class Bulk:
         self._lacking = Lacking()
         attributes = {"id": "guests-selected", "hidden": "", "role": "group", "aria-label": text.SELECTED_GUESTS}
         with Tag("div", "", attributes, classes="pg-selected"):
-            Tag("b", "", {"data-selected": text.SELECTED, "role": "status"})
+            self._head()
             self._buttons = [self._button(action) for action in ACTIONS]
-            every = {"data-select-all": text.SELECT_ALL, "data-select-first": text.SELECT_FIRST, "data-most": str(MOST)}
-            Tag("button", "", {"type": "button", **every}, classes="pg-link-button")
-            Tag("button", text.CLEAR_SELECTION, {"type": "button", "data-unselect": ""}, classes="pg-link-button")
         self._results = Results()
         self._rights = Rights(actions, self._mark)
 
@@ -61,6 +58,13 @@ class Bulk:
         finally:
             self._busy = False
         await asyncio.gather(*following)
+
+    def _head(self) -> None:
+        with ui.element("div").classes("pg-selected-head"):
+            Tag("b", "", {"data-selected": text.SELECTED, "role": "status"})
+            every = {"data-select-all": text.SELECT_ALL, "data-select-first": text.SELECT_FIRST, "data-most": str(MOST)}
+            Tag("button", "", {"type": "button", **every}, classes="pg-link-button")
+            Tag("button", text.CLEAR_SELECTION, {"type": "button", "data-unselect": ""}, classes="pg-link-button")
 
     def _button(self, action: PowerAction) -> Tag:
         button = {"type": "button", "data-action": action}

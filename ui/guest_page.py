@@ -35,7 +35,7 @@ def create(feed: Feed, actions: Actions) -> None:
             guest = find_guest(picture, number)
             if picture.taken and guest is None:
                 return stray(text.NO_SUCH_GUEST_TITLE, text.NO_SUCH_GUEST.format(vmid=vmid))
-            with frame(guest.name or vmid if guest else vmid, "charts.js", "times.js", "tables.js"):
+            with frame(guest.name or vmid if guest else vmid, "charts.js", "tables.js"):
                 board = Board(Questions(feed, number), actions, span)
             watch(feed, board.show)
         return None

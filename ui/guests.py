@@ -16,16 +16,19 @@ from services.feed import Feed, Picture
 from services.proxmox import Guest
 from ui import text, words
 from ui.bulk import MOST, Bulk
+from ui.facts import empty
 from ui.guest_addresses import AddressBook, Addresses
 from ui.guest_rows import BIGGEST_FIRST, SORTED_BY, GuestRows, Sorting, rows_of, sorting_of
 from ui.guest_search import KEYS, LONGEST, Search, understand
 from ui.guest_window import BLOCK, MOST_BLOCKS, Sent, Window, read
+from ui.lacking import draw_grant
 from ui.lasting import lasting
 from ui.layout import frame
 from ui.sight import sight, watch
 from ui.theme import Tag, icon
 from ui.trouble import Trouble
 from ui.units import guest_count, number
+from ui.visit import current_session
 
 MODULES = ["InfiniteRowModelModule", "ColumnApiModule", "RowApiModule", "CellApiModule", "ScrollApiModule",
            "EventApiModule", "RenderApiModule", "LocaleModule"]  # fmt: skip
@@ -262,9 +265,8 @@ def _no_match() -> ui.element:
 
 
 def _nothing() -> ui.element:
-    with Tag("div", "", classes="pg-empty") as room:
-        Tag("h2", text.NO_GUESTS_TITLE)
-        Tag("p", text.NO_GUESTS)
+    with (room := empty(text.NO_GUESTS_TITLE, text.NO_GUESTS)):
+        draw_grant(current_session().principal, "/vms", "VM.Audit")
     return room
 
 

@@ -51,7 +51,7 @@ def frame(title: str, *scripts: str) -> Generator[None]:
     """Draw the shell around the page, which may have scripts of its own."""
     session = current_session()
     tab_title = TabTitle(title)
-    head("page.js", "palette.js", "bell.js", *scripts)
+    head("page.js", "palette.js", "bell.js", "times.js", *scripts)
     drawer = _navigation()
     with ui.header(elevated=False).classes("pg-header"):
         menu = Tag("button", "", {"type": "button", "aria-label": text.MENU}, classes="pg-icon-button pg-menu")

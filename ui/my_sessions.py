@@ -25,7 +25,7 @@ def create(sessions: Sessions) -> None:
 
     @ui.page("/sessions")
     def my_sessions() -> None:
-        with frame(text.MY_SESSIONS, "times.js"):
+        with frame(text.MY_SESSIONS):
             board = Board(sessions)
         ui.timer(REFRESH_SECONDS, board.refresh)
 

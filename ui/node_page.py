@@ -43,7 +43,7 @@ def create(feed: Feed) -> None:
         async with first_picture(feed) as picture:
             if picture.taken and find_node(picture, node) is None:
                 return stray(text.NO_SUCH_NODE_TITLE, text.NO_SUCH_NODE.format(node=node))
-            with frame(node, "charts.js", "times.js", "tables.js"):
+            with frame(node, "charts.js", "tables.js"):
                 board = Board(Questions(feed, node), span)
             watch(feed, board.show)
         return None

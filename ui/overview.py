@@ -23,7 +23,7 @@ def create(feed: Feed) -> None:
 
     @ui.page("/")
     def overview(span: str = "") -> None:
-        with frame(text.OVERVIEW, "charts.js", "times.js"):
+        with frame(text.OVERVIEW, "charts.js"):
             board = Board(feed, span)
         watch(feed, board.show)
 

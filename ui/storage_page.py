@@ -14,6 +14,7 @@ from services.sessions import Session
 from services.storages import Place, full_in, places
 from ui import text
 from ui.facts import empty
+from ui.lacking import draw_grant
 from ui.layout import frame
 from ui.sight import regularly, watch
 from ui.storage_table import MOST_SHOWN, Known, StorageTable, fullest_first
@@ -100,6 +101,8 @@ class Board:
         self._total = Tag("p", "", classes="pg-count pg-head")
         self._loading = Tag("div", text.LOADING, {"aria-busy": "true"}, classes="pg-empty pg-loading")
         self._nothing = empty(text.NO_STORAGE_TITLE, text.NO_STORAGE)
+        with self._nothing:
+            draw_grant(current_session().principal, "/storage", "Datastore.Audit")
         with ui.element("div").classes("pg-board") as self._room:
             self._table = StorageTable()
             self._more = Tag("p", "", classes="pg-hint pg-below")

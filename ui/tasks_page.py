@@ -64,7 +64,7 @@ def create(feed: Feed, actions: Actions) -> None:
     ) -> None:  # fmt: skip
         outcome = outcome or "failed" * (failed not in {"", "0"})  # as it was called once
         wanted = Wanted.of_address(outcome=outcome, node=node, guest=guest, user=user, kind=kind)
-        with frame(text.TASKS_TITLE, "times.js", "tables.js", "log.js"):
+        with frame(text.TASKS_TITLE, "tables.js", "log.js"):
             board = Board(feed, actions, wanted, task)
         watch(feed, board.show)
 
