@@ -41,6 +41,7 @@ def chromium() -> str:
 def launched(*more: str) -> Iterator[Browser]:
     """A headless browser, with these arguments more."""
     program = chromium()
+    expect.set_options(timeout=20_000)  # two browsers on a small machine are slow at times, and only failures wait
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=[*ARGUMENTS, *more])
         yield browser

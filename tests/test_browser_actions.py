@@ -42,10 +42,8 @@ def watched(chromium, site, cookies):
     context = chromium.new_context(base_url=site.url)
     context.add_cookies(cookies)
     context.set_default_timeout(20_000)
-    expect.set_options(timeout=20_000)
     one = browser.Watched(context)
     yield one
-    expect.set_options(timeout=5_000)
     assert one.mistakes() == []
     context.close()
 

@@ -26,14 +26,6 @@ PHONE = {"width": 360, "height": 740}
 GRAY = re.compile("pg-stale")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def patience():
-    """A new picture may take some seconds."""
-    expect.set_options(timeout=15_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @pytest.fixture(scope="module")
 def chromium():
     with browser.launched("--host-resolver-rules=MAP gate.test 127.0.0.1") as launched:

@@ -20,14 +20,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 PHONE = {"width": 360, "height": 740}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def patience():
-    """A new picture may take some seconds."""
-    expect.set_options(timeout=15_000)
-    yield
-    expect.set_options(timeout=5_000)
-
-
 @pytest.fixture(scope="module")
 def chromium():
     with browser.launched() as launched:

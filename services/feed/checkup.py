@@ -122,13 +122,15 @@ class Checkup:
             return self._cluster
 
     async def _learn_failed(self, proxmox: ProxmoxClient, resources: Resources) -> dict[str, tuple[Task, ...] | None]:
-        """As each node that can be asked told last."""
-        nodes = [node.node for node in resources.nodes if node.status == "online" and self._may_audit(node.node)]
+        """As each node told last. One that is down is not asked: what has failed there has failed all the same."""
+        nodes = [node for node in resources.nodes if self._may_audit(node.node)]
+        online = [node.node for node in nodes if node.status == "online"]
         wanted = failed_since(time.time(), limit=MOST_FAILED)
-        told = await _each(nodes, lambda node: part(proxmox.node_tasks(node, wanted), self._failed.get(node)))
+        told = await _each(online, lambda node: part(proxmox.node_tasks(node, wanted), self._failed.get(node)))
+        down = {node.node: before for node in nodes if (before := self._failed.get(node.node))}
         return {
             node: answer and tuple(task for task in answer if task.failed and task.starttime >= (wanted.since or 0))
-            for node, answer in zip(nodes, told, strict=True)
+            for node, answer in (down | dict(zip(online, told, strict=True))).items()
         }
 
     def _failed_together(self) -> tuple[Task, ...] | None:
