@@ -47,6 +47,20 @@ def kept_certificate(data_dir: Path, host: str) -> KeptCertificate:
         raise SettingsError("PROXGATE_DATA_DIR", f"cannot keep a certificate in {data_dir}: {exc.strerror}") from exc
 
 
+def check_pair(certificate: Path, key: Path) -> None:
+    """Whether https can be served with these PEM files. Raises SettingsError naming TLS_CERT_FILE or TLS_KEY_FILE."""
+    for name, file in (("TLS_CERT_FILE", certificate), ("TLS_KEY_FILE", key)):
+        if not file.is_file() or not os.access(file, os.R_OK):
+            raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
+    try:
+        # An empty password instead of a question at the terminal, which a service does not have.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, OSError, ValueError) as exc:
+        other = getattr(exc, "reason", "") == "KEY_VALUES_MISMATCH"
+        name, file = ("TLS_KEY_FILE", key) if other else ("TLS_CERT_FILE", certificate)
+        raise SettingsError(name, f"{file} does not hold what https needs; give a PEM certificate and its key") from exc
+
+
 def self_signed(names: list[str]) -> tuple[str, str]:
     """A new P-256 certificate and its key, both PEM, good for these host names and addresses."""
     key = ec.generate_private_key(ec.SECP256R1())

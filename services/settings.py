@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import re
-import ssl
 import stat
 import sys
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from services.certificate import check_pair
 from services.errors import SettingsError
 from services.proxmox import Address, Trust
 
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
             missing = "TLS_CERT_FILE" if self.tls_cert_file is None else "TLS_KEY_FILE"
             raise SettingsError(missing, "set both TLS_CERT_FILE and TLS_KEY_FILE, or neither")
         if self.tls_cert_file and self.tls_key_file:
-            _check_pair(self.tls_cert_file, self.tls_key_file)
+            check_pair(self.tls_cert_file, self.tls_key_file)
         return self
 
     @property
@@ -178,19 +178,6 @@ def _check_public_url(url: str | None) -> None:
         raise SettingsError("PUBLIC_URL", mend) from exc
     if not good or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise SettingsError("PUBLIC_URL", mend)
-
-
-def _check_pair(certificate: Path, key: Path) -> None:
-    for name, file in (("TLS_CERT_FILE", certificate), ("TLS_KEY_FILE", key)):
-        if not file.is_file() or not os.access(file, os.R_OK):
-            raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
-    try:
-        # An empty password instead of a question at the terminal, which a service does not have.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
-    except (ssl.SSLError, OSError, ValueError) as exc:
-        other = getattr(exc, "reason", "") == "KEY_VALUES_MISMATCH"
-        name, file = ("TLS_KEY_FILE", key) if other else ("TLS_CERT_FILE", certificate)
-        raise SettingsError(name, f"{file} does not hold what https needs; give a PEM certificate and its key") from exc
 
 
 def _from_file(name: str, written: Mapping[str, str]) -> dict[str, object]:

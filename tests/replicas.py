@@ -1,9 +1,7 @@
 """Two `proxgate` processes on one store, behind a real HAProxy that runs the file of `deploy/`."""
 
 import contextlib
-import os
 import re
-import shutil
 import ssl
 import subprocess
 import tempfile
@@ -12,25 +10,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
-import pytest
 import trustme
 
 from tests import harness
+from tests.fronts import program
 from tests.harness import Running
 
 SHIPPED = Path(__file__).parent.parent / "deploy" / "haproxy.cfg"
 COOKIE = "__Host-proxgate-replica"
 NAMES = ("a", "b")
-
-
-def haproxy() -> str:
-    """The machine's own HAProxy; without one the test is skipped, but never in CI."""
-    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin")
-    if program is None and os.environ.get("CI") == "true":
-        pytest.fail("no HAProxy on this machine, and in CI nothing may be skipped")
-    if program is None:
-        pytest.skip("no HAProxy on this machine")
-    return program
 
 
 def adapted(certificate: Path, port: int, replicas: dict[str, int]) -> str:
@@ -113,7 +101,7 @@ class Site:
 @contextlib.contextmanager
 def site(**settings: str) -> Iterator[Site]:
     """The whole of it, started and stopped. Every setting is that of both replicas."""
-    program = haproxy()
+    haproxy = program("haproxy")
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory, ExitStack() as stack:
         authority, tls = trustme.CA(), ssl.create_default_context()
         authority.configure_trust(tls)
@@ -125,7 +113,7 @@ def site(**settings: str) -> Iterator[Site]:
             whole.start(name)
         configuration = Path(directory) / "haproxy.cfg"
         configuration.write_text(adapted(certificate, port, whole.ports))
-        stack.enter_context(_running([program, "-db", "-f", str(configuration)], whole.log))
+        stack.enter_context(_running([haproxy, "-db", "-f", str(configuration)], whole.log))
         whole.until_all_serve()
         yield whole
 

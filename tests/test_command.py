@@ -1,5 +1,6 @@
 """The command from outside: settings and their order, wrong ones, verbs, certificates, signals, restarts."""
 
+import contextlib
 import errno
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -333,10 +335,15 @@ def test_no_plain_host_beyond(beyond, host):
 
 
 def test_given_certificate(valkey_url, sim, tmp_path):
-    """With TLS_CERT_FILE and TLS_KEY_FILE it is https with those, on loopback as well."""
-    pem, key = self_signed(["localhost"])
-    (tmp_path / "crt").write_text(pem)
-    (tmp_path / "key").write_text(key)
+    """With TLS_CERT_FILE and TLS_KEY_FILE it is https with those, on loopback as well, and with what replaces them."""
+
+    def write():
+        pem, key = self_signed(["localhost"])
+        (tmp_path / "crt").write_text(pem)
+        (tmp_path / "key").write_text(key)
+        return pem
+
+    write()
     files = {"TLS_CERT_FILE": str(tmp_path / "crt"), "TLS_KEY_FILE": str(tmp_path / "key")}
     with harness.proxgate(
         scheme="https", REDIS_URL=valkey_url, SESSION_SECRET=SECRET, **harness.for_proxmox(sim), **files
@@ -344,6 +351,22 @@ def test_given_certificate(valkey_url, sim, tmp_path):
         assert where(up).startswith("https://")
         answer = httpx.get(f"{up.url}/readyz", verify=pinned(tmp_path / "crt"), trust_env=False)
         assert answer.status_code == 200
+        renewed = write()
+        until(lambda: ssl.get_server_certificate(("127.0.0.1", up.port), timeout=5) == renewed, 15, 0.2)
+        assert shakes_hands(up.port, ssl.TLSVersion.TLSv1_2)
+        assert not shakes_hands(up.port, ssl.TLSVersion.TLSv1_1)
+
+
+def shakes_hands(port, version):
+    """Whether this version of TLS and no other is spoken there."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        context.minimum_version = context.maximum_version = version
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with contextlib.suppress(ssl.SSLError), socket.create_connection(("127.0.0.1", port), 5) as plain:
+        return context.wrap_socket(plain).version() is not None
+    return False
 
 
 def test_insecure_http(valkey_url, sim):

@@ -8,10 +8,10 @@ import resource
 import secrets
 import signal
 import socket
+import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -20,21 +20,22 @@ from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
 
 from services.anchors import Anchors
-from services.certificate import kept_certificate
 from services.errors import SettingsError
 from services.keys import KeyRing, stored_secret
 from services.proxmox import Proxmox
-from services.settings import Settings, exposed_secret_files, is_loopback
+from services.settings import Settings, exposed_secret_files
 from services.simulator import Simulator
 from services.simulator.greeting import greeting
 from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
-from services.store.place import own_directory, settings_error
+from services.store.place import private_directory
 from services.store.process import has_binary
 from services.store.worries import tell_worries
+from ui import tls
 from ui.application import Parts, compose
 from ui.first_contact import FirstContact
 from ui.protocol import BoundedHead
+from ui.tls import Tls
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +48,6 @@ _DEMO_NODES = 3
 
 MOST_CONNECTIONS = 4000
 """Connections and requests under way; more are answered 503."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
-    """The files, in PEM, that https is served with."""
-
-    certificate: Path
-    key: Path
 
 
 @asynccontextmanager
@@ -85,7 +78,7 @@ async def open_parts(settings: Settings, *, share: bool = False) -> AsyncGenerat
 
 def open_keys(settings: Settings) -> KeyRing:
     """The keys of `SESSION_SECRET`, or of the secret in the data directory, made once. Raises SettingsError."""
-    return KeyRing(settings.session_secret or stored_secret(_private(settings.data_dir)))
+    return KeyRing(settings.session_secret or stored_secret(private_directory(settings.data_dir)))
 
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
@@ -102,11 +95,14 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         if settings.redis_url and settings.session_secret is None and not settings.demo:
             logger.warning("SESSION_SECRET is not set: other replicas on this store would not know our sessions")
         parts = await stack.enter_async_context(open_parts(settings))
-        tls = _tls(settings, say)
-        server = _Server(_config(compose(parts), settings, tls))
-        server.announce = lambda: say(f"Proxgate is at {_place(settings, tls)}  (stop with Ctrl-C)")
-        first_contact = FirstContact(parts, _origin(settings, tls), say)
-        for errand in (first_contact.run(), tell_worries(parts.store)):
+        files = tls.choose(settings, say)
+        config = _config(compose(parts), settings, files)
+        server = _Server(config)
+        server.announce = lambda: say(f"Proxgate is at {_place(settings, files)}  (stop with Ctrl-C)")
+        errands = [FirstContact(parts, _origin(settings, files), say).run(), tell_worries(parts.store)]
+        if files and config.ssl:
+            errands.append(tls.keep_fresh(files, config.ssl))
+        for errand in errands:
             stack.push_async_callback(_cancel, asyncio.create_task(errand))
         await server.serve(sockets=[bound])
 
@@ -207,8 +203,8 @@ def _loopback_addresses(most: int) -> int:
     return most
 
 
-def _config(app: ASGIApp, settings: Settings, tls: Tls | None) -> uvicorn.Config:
-    return uvicorn.Config(
+def _config(app: ASGIApp, settings: Settings, files: Tls | None) -> uvicorn.Config:
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -223,43 +219,26 @@ def _config(app: ASGIApp, settings: Settings, tls: Tls | None) -> uvicorn.Config
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
         limit_concurrency=MOST_CONNECTIONS,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
+        ssl_certfile=files.certificate if files else None,
+        ssl_keyfile=files.key if files else None,
     )
+    config.load()
+    if config.ssl:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    return config
 
 
-def _tls(settings: Settings, say: Callable[[str], None]) -> Tls | None:
-    """https with the certificate given; beyond loopback without one, and without a proxy in front, with our own."""
-    if settings.tls_cert_file and settings.tls_key_file:
-        return Tls(certificate=settings.tls_cert_file, key=settings.tls_key_file)
-    if is_loopback(settings.host) or settings.trusted_proxies:
-        return None
-    if settings.insecure_http:
-        say("WARNING: plain http beyond this machine. Passwords can be read by anyone on the way.")
-        logger.warning("--insecure-http: passwords can be read by anyone on the way")
-        return None
-    own = kept_certificate(_private(settings.data_dir), settings.host)
-    say(f"Serving https with a certificate of our own. SHA-256 {own.fingerprint}")
-    return Tls(certificate=own.certificate, key=own.key)
-
-
-def _private(data_dir: Path) -> Path:
-    """The data directory, ours alone. Raises SettingsError when it is not and cannot be made so."""
-    with settings_error(data_dir):
-        return own_directory(data_dir)
-
-
-def _place(settings: Settings, tls: Tls | None) -> str:
-    here = _here(settings, tls)
+def _place(settings: Settings, files: Tls | None) -> str:
+    here = _here(settings, files)
     return f"{settings.public_url}, listening on {here}" if settings.public_url else here
 
 
-def _origin(settings: Settings, tls: Tls | None) -> str:
+def _origin(settings: Settings, files: Tls | None) -> str:
     """What people's addresses begin with."""
-    return (settings.public_url or _here(settings, tls)).rstrip("/")
+    return (settings.public_url or _here(settings, files)).rstrip("/")
 
 
-def _here(settings: Settings, tls: Tls | None) -> str:
+def _here(settings: Settings, files: Tls | None) -> str:
     anywhere = settings.host in {"0.0.0.0", "::"}
     host = socket.gethostname() if anywhere else f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{'https' if tls else 'http'}://{host}:{settings.port}"
+    return f"{'https' if files else 'http'}://{host}:{settings.port}"

@@ -48,6 +48,12 @@ class Place:
                 self.socket.parent.rmdir()
 
 
+def private_directory(data_dir: Path) -> Path:
+    """The data directory, ours alone. Raises SettingsError when it is not and cannot be made so."""
+    with settings_error(data_dir):
+        return own_directory(data_dir)
+
+
 def prepare(data_dir: Path) -> Place:
     home = own_directory(data_dir)
     place = Place(home=home, socket=_socket_path(home))

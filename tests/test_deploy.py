@@ -1,0 +1,154 @@
+"""What `deploy/` ships for systemd, containers and Debian: run where this machine can, held to its form where not."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from services.settings import Settings
+from tests import harness
+from tests.fronts import DEPLOY, program
+
+UNIT = DEPLOY / "proxgate.service"
+ROOT = DEPLOY.parent
+LOOSEST = 20
+"""In tenths: systemd-analyze calls 2.0 and less "OK"."""
+
+LOCKED = '''
+"""Proxgate as the service runs it: nothing that was written can become code."""
+
+import ctypes
+
+PR_SET_MDWE, REFUSE = 65, 1
+failed = ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE, 0, 0, 0)
+assert not failed, "this kernel cannot"
+
+from ui.__main__ import main
+
+main()
+'''
+
+
+def test_the_service_is_locked_in():
+    """systemd-analyze rates the unit "OK" or better."""
+    analyze = [program("systemd-analyze"), "security", "--offline=true", f"--threshold={LOOSEST}", str(UNIT)]
+    done = subprocess.run(analyze, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-200:]
+    assert re.search(r"exposure level for proxgate\.service: \d\.\d OK", done.stdout), done.stdout[-200:]
+
+
+def test_systemd_understands_the_unit():
+    """There is nothing in it that systemd does not know; only the program is not where it says, here."""
+    verify = [program("systemd-analyze"), "verify", str(UNIT)]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False)
+    others = [line for line in done.stderr.splitlines() if "is not executable" not in line]
+    assert others == []
+
+
+def test_it_runs_where_nothing_written_becomes_code(sim, tmp_path):
+    """MemoryDenyWriteExecute, which systemd gives it, keeps it from nothing."""
+    script = tmp_path / "locked.py"
+    script.write_text(LOCKED)
+    port = harness.free_port()
+    settings = {"PROXGATE_DATA_DIR": str(tmp_path / "data"), **harness.for_proxmox(sim)}  # its own store is locked, too
+    with (tmp_path / "log").open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, str(script), "--port", str(port)],
+            cwd=tmp_path, env=harness.environment(**settings), stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    up = harness.Running(process, port, tmp_path / "log")
+    try:
+        harness.until(lambda: "Proxgate is at" in up.output() or process.poll() is not None, 30)
+        with up.client() as client:
+            assert harness.sign_in(client).status_code == 200
+            assert client.get("/", headers=harness.PAGE).status_code == 200
+    finally:
+        assert up.stop(20) == 0
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+def test_the_container_knows_whether_it_lives(scheme, valkey_url, sim, tmp_path):
+    """Its check passes by whichever scheme is served, and fails when nobody answers."""
+
+    def check(port):
+        command = [sys.executable, str(DEPLOY / "alive.py")]
+        return subprocess.run(command, env=harness.environment(PROXGATE_PORT=str(port)), check=False).returncode
+
+    arguments = ["--host", "0.0.0.0"] if scheme == "https" else []
+    settings = {"REDIS_URL": valkey_url, "SESSION_SECRET": harness.SECRET, **harness.for_proxmox(sim)}
+    with harness.proxgate(*arguments, scheme=scheme, **settings) as up:
+        assert check(up.port) == 0
+    assert check(up.port) == 1
+
+
+def instructions() -> list[tuple[str, str]]:
+    """Of the Containerfile, each with what stands behind it."""
+    text = re.sub(r"\\\n\s*", " ", (DEPLOY / "Containerfile").read_text())
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return [(name, rest.strip()) for name, _, rest in (line.partition(" ") for line in lines)]
+
+
+def test_the_container_file():
+    """It has no root, a health check without curl, and copies what the repository has."""
+    found = instructions()
+    known = {"FROM", "COPY", "RUN", "ENV", "WORKDIR", "VOLUME", "USER", "EXPOSE", "HEALTHCHECK", "STOPSIGNAL"}
+    assert {name for name, _ in found} == known | {"ENTRYPOINT"}
+    assert [rest for name, rest in found if name == "USER"] == ["10001:10001"]
+    [check] = [rest for name, rest in found if name == "HEALTHCHECK"]
+    assert "/opt/proxgate/alive.py" in check
+    assert "curl" not in check
+    for name, rest in found:
+        if name == "COPY" and "--from" not in rest:
+            assert (ROOT / rest.split()[0]).exists(), rest
+
+
+def test_the_compose_file():
+    """Both services are without root, capabilities and a writable root; the store is reached by Proxgate alone."""
+    composed = yaml.safe_load((DEPLOY / "compose.yml").read_text())
+    services = composed["services"]
+    assert set(services) == {"proxgate", "valkey"}
+    for one in services.values():
+        assert one["read_only"] is True
+        assert one["cap_drop"] == ["ALL"]
+        assert one["security_opt"] == ["no-new-privileges:true"]
+    assert services["valkey"]["networks"] == ["store"]
+    assert composed["networks"]["store"] == {"internal": True}
+    assert "ports" not in services["valkey"]
+    assert (DEPLOY / services["proxgate"]["build"]["context"] / services["proxgate"]["build"]["dockerfile"]).is_file()
+    assert set(services["proxgate"]["environment"]) <= {one.validation_alias for one in Settings.model_fields.values()}
+    volumes = {volume.partition(":")[0] for one in services.values() for volume in one["volumes"]}
+    assert volumes == set(composed["volumes"])
+
+
+def test_traefiks_file():
+    """One router for one service at Proxgate's own root; with several servers a page and its socket meet at one."""
+    http = yaml.safe_load((DEPLOY / "traefik.yml").read_text())["http"]
+    [router] = http["routers"].values()
+    [(name, service)] = http["services"].items()
+    assert router["service"] == name
+    assert "middlewares" not in router
+    assert service["loadBalancer"]["sticky"]["cookie"]["name"].startswith("__Host-")
+    assert service["loadBalancer"]["healthCheck"]["path"] == "/healthz"
+
+
+def test_the_script_for_debian_is_a_shell_s(tmp_path):
+    """Without the one setting that it needs it says so, and changes nothing."""
+    script = str(DEPLOY / "debian.sh")
+    assert subprocess.run(["sh", "-n", script], check=False).returncode == 0
+    (tmp_path / "etc").mkdir()
+    without = harness.environment(DESTDIR=str(tmp_path))
+    done = subprocess.run(["sh", script], env=without, capture_output=True, text=True, check=False)
+    assert done.returncode in {1, 2}
+    assert ("as root" in done.stderr) or ("PROXMOX_HOST" in done.stderr)
+    assert [path.name for path in tmp_path.rglob("*")] == ["etc"]
+
+
+def test_all_of_it_is_told_of():
+    """The README leads to every file, and each says how it was checked where it is not run."""
+    readme = Path(ROOT / "README.md").read_text()
+    for file in DEPLOY.iterdir():
+        if file.name != "alive.py":
+            assert f"deploy/{file.name}" in readme, file.name
