@@ -247,7 +247,7 @@ const guests = (() => {
     const button = document.querySelector("[data-select-all]");
     const { selectAll, selectFirst, most } = button.dataset;
     const found = api.getDisplayedRowCount();
-    button.hidden = every;
+    button.hidden = every || !found;
     button.textContent = (found > most ? selectFirst : selectAll).replace("{count}", Math.min(found, most));
   }
 
@@ -316,15 +316,17 @@ const guests = (() => {
     return { first: Math.floor(top / rowHeight()), last: Math.floor(bottom / rowHeight()) };
   }
 
+  function question(blocks) {
+    const addresses = Boolean(api.getColumn("addresses")?.isVisible());
+    return { number, search: box().value.trim(), sort: sort(), blocks, opened, ...view, addresses };
+  }
+
   function ask() {
     asking = 0;
     const { first } = inView();
     const high = Math.ceil(window.innerHeight / rowHeight());
     view = { first: Math.max(0, first - SLACK), last: first + high + SLACK };
-    const detail = {
-      number, search: box().value.trim(), sort: sort(), blocks: [...wanted], opened, ...view,
-      addresses: Boolean(api.getColumn("addresses")?.isVisible()),
-    };
+    const detail = question([...wanted]);
     wanted.forEach((start) => asked.add(start));
     wanted.clear();
     page().dispatchEvent(new CustomEvent("ask", { detail }));
@@ -489,7 +491,9 @@ const guests = (() => {
     }
     const action = event.target.closest("[data-action]");
     if (action && action.ariaDisabled !== "true") act(action.dataset.action); // grey says why by itself
-    if (event.target.closest("[data-select-all]")) page().dispatchEvent(new CustomEvent("all"));
+    if (event.target.closest("[data-select-all]")) {
+      page().dispatchEvent(new CustomEvent("all", { detail: question([]) })); // by what stands in the box by now
+    }
     if (event.target.closest("[data-unselect]")) {
       selected.clear();
       every = false;

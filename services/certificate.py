@@ -19,6 +19,7 @@ from services.proxmox.certificate import fingerprint as fingerprint_of
 
 DAYS = 824  # some browsers refuse more than 825, our hour of tolerance included
 RENEW_DAYS = 30
+_NOT_ITS_KEY = {"KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}  # OpenSSL's words for another key, of another kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,18 +48,20 @@ def kept_certificate(data_dir: Path, host: str) -> KeptCertificate:
         raise SettingsError("PROXGATE_DATA_DIR", f"cannot keep a certificate in {data_dir}: {exc.strerror}") from exc
 
 
-def check_pair(certificate: Path, key: Path) -> None:
-    """Whether https can be served with these PEM files. Raises SettingsError naming TLS_CERT_FILE or TLS_KEY_FILE."""
+def load_pair(certificate: Path, key: Path) -> ssl.SSLContext:
+    """A server's context with these PEM files. Raises SettingsError naming TLS_CERT_FILE or TLS_KEY_FILE."""
     for name, file in (("TLS_CERT_FILE", certificate), ("TLS_KEY_FILE", key)):
         if not file.is_file() or not os.access(file, os.R_OK):
             raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # An empty password instead of a question at the terminal, which a service does not have.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
+        context.load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, OSError, ValueError) as exc:
-        other = getattr(exc, "reason", "") == "KEY_VALUES_MISMATCH"
+        other = getattr(exc, "reason", "") in _NOT_ITS_KEY
         name, file = ("TLS_KEY_FILE", key) if other else ("TLS_CERT_FILE", certificate)
         raise SettingsError(name, f"{file} does not hold what https needs; give a PEM certificate and its key") from exc
+    return context
 
 
 def self_signed(names: list[str]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.certificate import check_pair
+from services.certificate import load_pair
 from services.errors import SettingsError
 from services.proxmox import Address, Trust
 
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
             missing = "TLS_CERT_FILE" if self.tls_cert_file is None else "TLS_KEY_FILE"
             raise SettingsError(missing, "set both TLS_CERT_FILE and TLS_KEY_FILE, or neither")
         if self.tls_cert_file and self.tls_key_file:
-            check_pair(self.tls_cert_file, self.tls_key_file)
+            load_pair(self.tls_cert_file, self.tls_key_file)
         return self
 
     @property

@@ -47,7 +47,7 @@ def program(name: str) -> str:
 
 
 def adapted(kind: str, place: Path, port: int, behind: int) -> str:
-    """The shipped configuration with this machine's addresses and certificate, and nothing else changed."""
+    """The shipped configuration with this machine's addresses and certificate; Caddy keeps to them, besides."""
     own = f"\nhttps://localhost:{port} {{\n\ttls {place}/proxgate.crt {place}/proxgate.key"
     changes = {
         "nginx": {
@@ -56,7 +56,7 @@ def adapted(kind: str, place: Path, port: int, behind: int) -> str:
             "server_name proxgate.example.com;": "server_name localhost;",
             "https://proxgate.example.com$": f"https://localhost:{port}$",
             "/etc/nginx/proxgate": f"{place}/proxgate",
-            "/var/log/nginx": str(place),
+            "/var/log/nginx/": f"{place}/",
             "server 127.0.0.1:8080;": f"server 127.0.0.1:{behind};",
         },
         "caddy": {
@@ -68,7 +68,7 @@ def adapted(kind: str, place: Path, port: int, behind: int) -> str:
     for shipped, here in changes.items():
         assert shipped in text, shipped
         text = text.replace(shipped, here)
-    return text if kind == "nginx" else f"{{\n\tadmin off\n\tauto_https disable_redirects\n}}\n{text}"
+    return text if kind == "nginx" else text.replace("\n{\n", "\n{\n\tadmin off\n\tauto_https disable_redirects\n", 1)
 
 
 def lay_out(kind: str, place: Path, port: int, behind: int) -> list[str]:
@@ -83,7 +83,9 @@ def lay_out(kind: str, place: Path, port: int, behind: int) -> list[str]:
 
 
 class Front:
-    """What people ask, and the certificate's authority."""
+    """What people ask, the certificate's authority, and the program behind it."""
+
+    behind: harness.Running
 
     def __init__(self, place: Path, port: int) -> None:
         self.place = place
@@ -115,6 +117,7 @@ def front(kind: str, **settings: str) -> Iterator[Front]:
         up = Front(place, port)
         settings |= {"PUBLIC_URL": up.url, "TRUSTED_PROXIES": "127.0.0.1", "SESSION_SECRET": harness.SECRET}
         with harness.proxgate(**settings) as behind:
+            up.behind = behind
             command = lay_out(kind, place, port, behind.port)
             home = os.environ | {"HOME": directory, "XDG_DATA_HOME": directory, "XDG_CONFIG_HOME": directory}
             with (place / "own.log").open("w") as out:

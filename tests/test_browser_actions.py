@@ -23,6 +23,7 @@ def chromium():
 def site(valkey_url):
     """The program on a Proxmox of this module's own."""
     with harness.simulator() as pve:
+        pve.settle()
         settings = {"REDIS_URL": valkey_url, "STORE_PREFIX": "browser-actions:", **harness.for_proxmox(pve)}
         with harness.proxgate(SESSION_SECRET=harness.SECRET, **settings) as up:
             yield up
@@ -93,7 +94,7 @@ def test_on_a_phone_nothing_goes_past_the_edge(watched):
 
 def test_started_stopped_and_backed_up(watched):
     """Each is confirmed, and said to be done."""
-    page = open_guest(watched, "windows11")  # which starts and stops when it is told to, and never by itself
+    page = open_guest(watched, "windows11")
     for press, yes, done in (
         ("Stop", "Stop", "windows11 has been stopped."),
         ("Start", "Start", "windows11 has been started."),

@@ -18,6 +18,7 @@ PAUSED, STOPPED = map(vmid_of, ("windows11", "old-fileserver"))
 def pve():
     """A Proxmox of this module's own."""
     with harness.simulator(guests=300) as running:
+        running.settle()
         yield running
 
 

@@ -1,5 +1,6 @@
 """What `deploy/` ships for systemd, containers and Debian: run where this machine can, held to its form where not."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from tests.fronts import DEPLOY, program
 
 UNIT = DEPLOY / "proxgate.service"
 ROOT = DEPLOY.parent
-LOOSEST = 20
-"""In tenths: systemd-analyze calls 2.0 and less "OK"."""
+LOOSEST = 15
+"""In tenths; systemd-analyze calls 4.9 and less "OK"."""
 
 LOCKED = '''
 """Proxgate as the service runs it: nothing that was written can become code."""
@@ -23,8 +24,9 @@ LOCKED = '''
 import ctypes
 
 PR_SET_MDWE, REFUSE = 65, 1
-failed = ctypes.CDLL(None).prctl(PR_SET_MDWE, REFUSE, 0, 0, 0)
-assert not failed, "this kernel cannot"
+prctl = getattr(ctypes.CDLL(None), "prctl", lambda *_: 1)
+if prctl(PR_SET_MDWE, REFUSE, 0, 0, 0):  # Linux before 6.3, or another system
+    raise SystemExit(77)
 
 from ui.__main__ import main
 
@@ -62,11 +64,14 @@ def test_it_runs_where_nothing_written_becomes_code(sim, tmp_path):
     up = harness.Running(process, port, tmp_path / "log")
     try:
         harness.until(lambda: "Proxgate is at" in up.output() or process.poll() is not None, 30)
+        if process.poll() == 77 and os.environ.get("CI") != "true":
+            pytest.skip("this system cannot refuse it")
         with up.client() as client:
             assert harness.sign_in(client).status_code == 200
             assert client.get("/", headers=harness.PAGE).status_code == 200
-    finally:
         assert up.stop(20) == 0
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("scheme", ["https", "http"])
@@ -102,7 +107,7 @@ def test_the_container_file():
     assert "curl" not in check
     for name, rest in found:
         if name == "COPY" and "--from" not in rest:
-            assert (ROOT / rest.split()[0]).exists(), rest
+            assert all((ROOT / part).exists() for part in rest.split()[:-1]), rest
 
 
 def test_the_compose_file():
@@ -117,6 +122,7 @@ def test_the_compose_file():
     assert services["valkey"]["networks"] == ["store"]
     assert composed["networks"]["store"] == {"internal": True}
     assert "ports" not in services["valkey"]
+    assert services["proxgate"]["ports"] == ["127.0.0.1:8080:8080"]
     assert (DEPLOY / services["proxgate"]["build"]["context"] / services["proxgate"]["build"]["dockerfile"]).is_file()
     assert set(services["proxgate"]["environment"]) <= {one.validation_alias for one in Settings.model_fields.values()}
     volumes = {volume.partition(":")[0] for one in services.values() for volume in one["volumes"]}
@@ -141,14 +147,14 @@ def test_the_script_for_debian_is_a_shell_s(tmp_path):
     (tmp_path / "etc").mkdir()
     without = harness.environment(DESTDIR=str(tmp_path))
     done = subprocess.run(["sh", script], env=without, capture_output=True, text=True, check=False)
-    assert done.returncode in {1, 2}
+    assert done.returncode == (1 if os.geteuid() else 2)
     assert ("as root" in done.stderr) or ("PROXMOX_HOST" in done.stderr)
     assert [path.name for path in tmp_path.rglob("*")] == ["etc"]
 
 
 def test_all_of_it_is_told_of():
-    """The README leads to every file, and each says how it was checked where it is not run."""
+    """The README leads to every file that people take."""
     readme = Path(ROOT / "README.md").read_text()
     for file in DEPLOY.iterdir():
-        if file.name != "alive.py":
-            assert f"deploy/{file.name}" in readme, file.name
+        if file.name not in {"alive.py", "proxgate"}:
+            assert f"(deploy/{file.name})" in readme, file.name

@@ -39,6 +39,7 @@ SILENT = re.compile(r"pve\d does not answer\.")
 def pve():
     """A Proxmox of this module's own."""
     with harness.simulator() as running:
+        running.settle()
         yield running
 
 

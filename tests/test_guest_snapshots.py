@@ -16,6 +16,7 @@ from tests.socket_client import laboratory, signed_in
 def pve():
     """A Proxmox of this module's own."""
     with harness.simulator() as running:
+        running.settle()
         yield running
 
 

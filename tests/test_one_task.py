@@ -16,7 +16,7 @@ from tests.socket_client import laboratory, load, signed_in, tab
 from ui import text
 from ui.bell import LATEST, MOST_SHOWN, latest
 from ui.links import task_address
-from ui.one_task import PAGE, PERIOD_SECONDS
+from ui.one_task import MOST_PAGES, PAGE, PERIOD_SECONDS
 from ui.task_log import MOST_LINES
 
 STRANGE = "UPID:pve1:00000001:00000001:65000000:qmstart:100:root@pam:"
@@ -26,6 +26,7 @@ STRANGE = "UPID:pve1:00000001:00000001:65000000:qmstart:100:root@pam:"
 def pve():
     """A Proxmox of this module's own, whose tasks end when they are told to."""
     with harness.simulator() as running:
+        running.settle()
         running.hold()
         yield running
 
@@ -256,10 +257,13 @@ class Huge(Fresh):
 
     total = 200_000
 
+    meanwhile = 0
+
     async def ask(self, session, key, question, fresh_for):
         if key[0] == "task":
             return await super().ask(session, key, question, fresh_for)
         print(f"asked from {key[2]}", flush=True)
+        self.total += self.meanwhile
         lines = tuple(f"line {at}" for at in range(key[2], min(key[2] + PAGE, self.total)))
         return TaskLog(lines=lines, total=self.total)
 
@@ -299,7 +303,12 @@ def huge():
         feed.total += 50_000
         await panel.refresh()
 
-    for name, press in {"look": panel.refresh, "grow": grow, "flood": flood}.items():
+    async def hurry():
+        feed.meanwhile = 7
+        feed.total += 50_000
+        await panel.refresh()
+
+    for name, press in {"look": panel.refresh, "grow": grow, "flood": flood, "hurry": hurry}.items():
         ui.element("button").props(f"data-name={name}").on("click", press, args=[])
 
 
@@ -340,5 +349,8 @@ async def test_a_log_of_very_many_lines_is_not_read_from_its_first(shared):
                 assert MOST_LINES - 100 <= len(lines) <= MOST_LINES
                 assert lines == [f"line {at}" for at in range(total - len(lines), total)]
             assert seen.says(text.TASK_LOG_CUT.format(count="2,000"))
+            await up.emit("event", page.click("hurry"))  # it grows between any two questions, too
+            await up.until(lambda: "line 300" in seen.log(), 5)
     begins = [int(line.split()[-1]) for line in shared.output().splitlines() if line.startswith("asked from")]
-    assert begins == [0, 198_000, 198_999, 199_998, 199_999, 200_002, 248_003, 249_002, 250_001]
+    assert begins[:9] == [0, 198_000, 198_999, 199_998, 199_999, 200_002, 248_003, 249_002, 250_001]
+    assert len(begins) <= 9 + MOST_PAGES

@@ -36,6 +36,20 @@ async def test_a_guest_runs_when_its_start_has_ended() -> None:
             assert (await root.log(upid))[-1] == "TASK OK"
 
 
+async def test_a_settled_house() -> None:
+    """Once it is settled nothing starts, stops or is snapshot by itself."""
+    async with visited(nodes=1) as (sim, root):
+        sim.settle()
+        sim.advance(60)
+        before = {vmid: row["status"] for vmid, row in (await root.guests()).items()}
+        begun = {task["upid"] for task in await root.read("/cluster/tasks")}
+        for _ in range(30):
+            sim.advance(600)
+            assert {vmid: row["status"] for vmid, row in (await root.guests()).items()} == before
+        new = [task for task in await root.read("/cluster/tasks") if task["upid"] not in begun]
+        assert {task["type"] for task in new} <= {"vzdump", "aptupdate"}
+
+
 async def test_what_a_person_has_done_stays() -> None:
     """A guest that somebody stopped is not started again by the story."""
     async with visited(nodes=1, guests=3) as (sim, root):

@@ -7,22 +7,23 @@ import os
 import ssl
 
 import pytest
+import trustme
 
-from services.certificate import fingerprint, self_signed
+from services.certificate import fingerprint
 from tests.harness import free_port
 from tests.socket_client import until
 from ui import tls
 from ui.tls import Tls, keep_fresh
 
 
-def write(directory, name):
+def write(directory, name, kind=trustme.KeyType.ECDSA):
     """A pair of files in a directory of their own, as certbot lays them out; the certificate's fingerprint."""
     place = directory / name
     place.mkdir()
-    pem, key = self_signed(["localhost"])
-    (place / "crt").write_text(pem)
-    (place / "key").write_text(key)
-    return fingerprint(pem)
+    leaf = trustme.CA().issue_cert("localhost", key_type=kind)
+    leaf.cert_chain_pems[0].write_to_path(place / "crt")
+    leaf.private_key_pem.write_to_path(place / "key")
+    return fingerprint((place / "crt").read_text())
 
 
 def point(directory, crt, key):
@@ -33,14 +34,10 @@ def point(directory, crt, key):
         os.replace(link, directory / name)
 
 
-async def dial(port, **options):
+async def dial(port):
     """A new connection; what the server shows, and its ends."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for name, value in options.items():
-        setattr(context, name, value)
-    if options:
-        context.set_ciphers("ALL:@SECLEVEL=0")
     reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
     der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     return fingerprint(ssl.DER_cert_to_PEM_cert(der)), reader, writer
@@ -62,9 +59,9 @@ async def echo(reader, writer):
 
 @pytest.fixture
 async def served(tmp_path, monkeypatch):
-    """A server on the first of two pairs, whose files are looked at often: its port, and both fingerprints."""
+    """A server on the first of two pairs of other kinds, looked at often: its port, and both fingerprints."""
     monkeypatch.setattr(tls, "LOOK_SECONDS", 0.05)
-    first, second = write(tmp_path, "first"), write(tmp_path, "second")
+    first, second = write(tmp_path, "first"), write(tmp_path, "second", trustme.KeyType.RSA)
     point(tmp_path, "first", "first")
     files = Tls(certificate=tmp_path / "crt", key=tmp_path / "key")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -75,7 +75,7 @@ class Board:
             self._nothing = _nothing()
         self._page.on("ask", self._ask, js_handler="(event) => emit(event.detail)")
         self._page.on("act", bulk.act, js_handler="(event) => emit(event.detail)")
-        self._page.on("all", self._select_all, args=[])
+        self._page.on("all", self._select_all, js_handler="(event) => emit(event.detail)")
         self._sight.listeners.append(lambda hidden: None if hidden else self._send(self._window.refresh))
         self._no_match.set_visibility(False)
         self._nothing.set_visibility(False)
@@ -106,10 +106,11 @@ class Board:
         self._remember()
         self._send(self._window.answer)
 
-    def _select_all(self) -> None:
+    def _select_all(self, event: Any) -> None:
         """All that are found, whether in view or not; no more than anything is done with at once."""
-        if self._rows is not None:
-            found = self._rows.order(self._window.search, self._window.sorting)
+        asked = read(event.args)
+        if asked is not None and self._rows is not None:
+            found = self._rows.order(understand(asked.search), sorting_of(asked.sort))
             self._call("selectThese", [guest.vmid for guest in found[:MOST]])
 
     def _remember(self) -> None:

@@ -163,7 +163,7 @@ class Panel:
             start = self._log.next
             key = ("log", upid, start, task.running)
             log = await self._ask(key, lambda proxmox, at=start: proxmox.task_log(upid, at, PAGE))
-            if self._log.skip(log.total):
+            if self._log.skip(start + len(log.lines), log.total):
                 continue
             self._log.take(start, log.lines)
             whole = len(log.lines) < PAGE

@@ -33,10 +33,10 @@ class Log:
         """
         return self._count - 1 if self._chunks else self._count
 
-    def skip(self, total: int) -> bool:
-        """Of so many lines only the newest are shown; whether there are more on the way to them than anybody reads."""
+    def skip(self, read: int, total: int) -> bool:
+        """Of so many lines only the newest are shown: go on from there, if that is beyond those `read` so far."""
         first = total - MOST_LINES
-        if first <= self._count or self._room.is_deleted:
+        if first <= read or self._room.is_deleted:
             return False
         self._chunks, self._count = [], first
         self._room.clear()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.certificate import check_pair, kept_certificate
+from services.certificate import kept_certificate, load_pair
 from services.errors import SettingsError
 from services.settings import Settings, is_loopback
 from services.store.place import private_directory
@@ -30,7 +30,10 @@ def choose(settings: Settings, say: Callable[[str], None]) -> Tls | None:
     """https with the certificate given; beyond loopback without one, and without a proxy in front, with our own."""
     if settings.tls_cert_file and settings.tls_key_file:
         return Tls(certificate=settings.tls_cert_file, key=settings.tls_key_file)
-    if is_loopback(settings.host) or settings.trusted_proxies:
+    if is_loopback(settings.host):
+        return None
+    if settings.trusted_proxies:
+        logger.warning("plain http for the proxies in TRUSTED_PROXIES: let nobody else reach port %s", settings.port)
         return None
     if settings.insecure_http:
         say("WARNING: plain http beyond this machine. Passwords can be read by anyone on the way.")
@@ -47,6 +50,13 @@ async def keep_fresh(tls: Tls, context: ssl.SSLContext) -> None:
     A pair that does not fit, as while one of the two is being replaced, is told once, and the one before is served on.
     """
     served = _state(tls)
+    fresh = context
+
+    def give(connection: ssl.SSLObject | ssl.SSLSocket, _name: str, _context: ssl.SSLContext) -> None:
+        # A context would keep its old certificate beside a new one of another kind.
+        connection.context = fresh
+
+    context.sni_callback = give
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         now = _state(tls)
@@ -54,9 +64,8 @@ async def keep_fresh(tls: Tls, context: ssl.SSLContext) -> None:
             continue
         served = now
         try:
-            check_pair(tls.certificate, tls.key)
-            context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
-        except (SettingsError, OSError) as exc:
+            fresh = load_pair(tls.certificate, tls.key)
+        except SettingsError as exc:
             logger.warning("the certificate from before is served on: %s", exc)
         else:
             logger.info("serving https with the new certificate in %s", tls.certificate)
@@ -68,4 +77,4 @@ def _state(tls: Tls) -> tuple[object, ...] | None:
         found = [file.stat() for file in (tls.certificate, tls.key)]
     except OSError:
         return None
-    return tuple((one.st_mtime_ns, one.st_size, one.st_ino) for one in found)
+    return tuple((one.st_mtime_ns, one.st_ctime_ns, one.st_size, one.st_ino) for one in found)

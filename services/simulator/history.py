@@ -33,6 +33,7 @@ class History:
         self._kept = snapshots
         self._told = began
         self._last_snapshot: tuple[float, Task | None] = (float("-inf"), None)
+        self._settled = False
         past = [*self._planned(began - _WEEK, began), *self._boots(), *self._mishap()]
         self._tell(past)
 
@@ -61,6 +62,10 @@ class History:
             self._tasks.add(task)
             if task.user == _AUTOMAT:
                 self._kept.note_automatic(task.guest, task.starttime)
+
+    def settle(self) -> None:
+        """No automatic snapshots from now on."""
+        self._settled = True
 
     def _planned(self, begin: float, end: float) -> Iterator[Task]:
         for run in self._backups.due(begin, end):
@@ -93,7 +98,7 @@ class History:
     def _snapshot(self, turn: float) -> Task | None:
         chance = dice(self._seed, "snapshot", int(turn))
         candidates = [one for one in self._machines.values() if one.switches and one.keeps_snapshots]
-        if not candidates:
+        if not candidates or (self._settled and turn >= 0):
             return None
         machine = chance.choice(candidates)
         return Task.made(

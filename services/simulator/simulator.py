@@ -241,6 +241,10 @@ class Simulator:
         """From the next request on the guest is locked, as by something that broke off; "" takes the lock away."""
         self._world.locks.put(vmid, lock)
 
+    def settle(self) -> None:
+        """From now on guests start, stop and have their snapshots taken by nobody's hand but a person's."""
+        self._world.settle()
+
     def hold(self) -> None:
         """Tasks that begin from now on run until they are released, or stopped; those that fail at once do that."""
         self._world.work.hold()

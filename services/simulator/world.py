@@ -91,6 +91,12 @@ class World:
         machine = self.machines[vmid]
         self.machines[vmid] = replace(machine, node=node, row=machine.row | {"node": node})
 
+    def settle(self) -> None:
+        """Nothing happens any more by itself but backups."""
+        for vmid in self.machines:
+            self.power.leave(vmid)
+        self.history.settle()
+
     def flap(self, share: float, at: float) -> None:
         """This share of the guests that run now goes on and off every second."""
         self.catch_up(at)
