@@ -43,7 +43,7 @@ async def test_a_settled_house() -> None:
         sim.advance(60)
         before = {vmid: row["status"] for vmid, row in (await root.guests()).items()}
         begun = {task["upid"] for task in await root.read("/cluster/tasks")}
-        for _ in range(30):
+        for _ in range(10):
             sim.advance(600)
             assert {vmid: row["status"] for vmid, row in (await root.guests()).items()} == before
         new = [task for task in await root.read("/cluster/tasks") if task["upid"] not in begun]
