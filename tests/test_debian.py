@@ -23,8 +23,10 @@ def debian(tmp_path_factory):
     if os.geteuid():
         pytest.skip("only root makes a Debian")
     root = tmp_path_factory.mktemp("debian")
+    root.chmod(0o755)  # its / is everybody's
     command = [program("debootstrap"), "--variant=minbase", f"--include={BASE}", "bookworm", str(root)]
     subprocess.run(command, check=True, capture_output=True)
+    (root / "dev/shm").chmod(0o1777)  # where semaphores lie, in a system that runs
     shutil.copy(AUTHORITIES, root / AUTHORITIES.relative_to("/"))
     yield root
     shutil.rmtree(root, ignore_errors=True)
