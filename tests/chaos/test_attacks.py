@@ -311,7 +311,9 @@ def test_renewal_under_fifty_requests(server, sim):
                 answers = list(pool.map(ask, range(50)))
             assert set(answers) <= {200, 503}, answers  # 503 where this machine is too slow for its store
             assert answers.count(200) > 25
-            assert time.monotonic() - signed < 40, "too slow to tell one renewal from the next"
+            harness.until(lambda: _tickets(sim) > before)  # what a page shows may be asked after its answer
+            assert time.monotonic() - signed < 38, "too slow to tell one renewal from the next"
+            time.sleep(1)
             assert _tickets(sim) - before == 1
             assert who(client) == ROOT.userid
 
