@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets Proxgate up as a service on Debian 12 or newer. As root, in a clone of this repository:
+# Sets Proxgate up as a service on Debian 12. As root, in a clone of this repository:
 #
 #   PROXMOX_HOST=192.0.2.10 sh deploy/debian.sh
 #
@@ -42,9 +42,10 @@ inside /opt/proxgate/bin/python -m pip install -q --disable-pip-version-check --
 if [ ! -e "$settings" ]; then
   install -d -m 0755 "$root/etc/proxgate"
   # Others are to reach it: https with a certificate of its own, until you give it a better one.
-  (umask 077 && printf 'PROXMOX_HOST=%s\nPROXGATE_HOST=0.0.0.0\n' "$PROXMOX_HOST" > "$settings")
-  inside chown root:proxgate /etc/proxgate/.env
-  chmod 0640 "$settings"
+  (umask 077 && printf 'PROXMOX_HOST=%s\nPROXGATE_HOST=0.0.0.0\n' "$PROXMOX_HOST" > "$settings.new")
+  inside chown root:proxgate /etc/proxgate/.env.new
+  chmod 0640 "$settings.new"
+  mv "$settings.new" "$settings"
 fi
 install -D -m 0644 "$here/deploy/proxgate.service" "$root/etc/systemd/system/proxgate.service"
 install -D -m 0755 "$here/deploy/proxgate" "$root/usr/local/bin/proxgate"

@@ -1,6 +1,5 @@
 """What the tests share: one store, one simulated Proxmox, one running program for those that change nothing of it."""
 
-import os
 import uuid
 
 import pytest
@@ -9,7 +8,8 @@ from redis.asyncio import Redis
 
 from services.keys import KeyRing
 from services.store.connection import Store
-from tests import harness, stores
+from tests import harness
+from tests.programs import needed
 from tests.socket_client import signed_in
 
 SLOW = ("test_browser", "test_code", "test_command", "test_http_login", "test_kept", "test_store_", "test_strangers")
@@ -103,13 +103,6 @@ async def store(valkey_url, valkey_admin):
 
 
 @pytest.fixture(scope="session")
-def redis_is_here(in_ci):
+def redis_is_here():
     """Skips where there is no redis-server; in CI it may not be missing."""
-    if stores.redis_program() is None:
-        (pytest.fail if in_ci else pytest.skip)("no redis-server on this machine")
-
-
-@pytest.fixture(scope="session")
-def in_ci():
-    """Whether nothing may be skipped."""
-    return os.environ.get("CI") == "true"
+    needed("redis-server")

@@ -3,7 +3,6 @@
 import contextlib
 import getpass
 import os
-import shutil
 import ssl
 import subprocess
 import tempfile
@@ -11,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import pytest
 import trustme
 
 from tests import harness
+from tests.programs import needed
 
 DEPLOY = Path(__file__).parent.parent / "deploy"
 SHIPPED = {"nginx": DEPLOY / "nginx.conf", "caddy": DEPLOY / "Caddyfile"}
@@ -34,16 +33,6 @@ http {{
     include {place}/site.conf;
 }}
 """
-
-
-def program(name: str) -> str:
-    """The machine's own; without one the test is skipped, but never in CI."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
-    if found is None and os.environ.get("CI") == "true":
-        pytest.fail(f"no {name} on this machine, and in CI nothing may be skipped")
-    if found is None:
-        pytest.skip(f"no {name} on this machine")
-    return found
 
 
 def adapted(kind: str, place: Path, port: int, behind: int) -> str:
@@ -76,10 +65,10 @@ def lay_out(kind: str, place: Path, port: int, behind: int) -> list[str]:
     site = place / "site.conf"
     site.write_text(adapted(kind, place, port, behind))
     if kind == "caddy":
-        return [program("caddy"), "run", "--config", str(site), "--adapter", "caddyfile"]
+        return [needed("caddy"), "run", "--config", str(site), "--adapter", "caddyfile"]
     main = place / "nginx.conf"
     main.write_text(NGINX.format(user=getpass.getuser(), place=place))
-    return [program("nginx"), "-p", str(place), "-c", str(main)]
+    return [needed("nginx"), "-p", str(place), "-c", str(main)]
 
 
 class Front:

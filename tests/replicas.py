@@ -13,8 +13,8 @@ import httpx
 import trustme
 
 from tests import harness
-from tests.fronts import program
 from tests.harness import Running
+from tests.programs import needed
 
 SHIPPED = Path(__file__).parent.parent / "deploy" / "haproxy.cfg"
 COOKIE = "__Host-proxgate-replica"
@@ -101,7 +101,7 @@ class Site:
 @contextlib.contextmanager
 def site(**settings: str) -> Iterator[Site]:
     """The whole of it, started and stopped. Every setting is that of both replicas."""
-    haproxy = program("haproxy")
+    haproxy = needed("haproxy")
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory, ExitStack() as stack:
         authority, tls = trustme.CA(), ssl.create_default_context()
         authority.configure_trust(tls)

@@ -152,6 +152,7 @@ def test_the_bell(visit, pve, backup):
     page.keyboard.press("Enter")
     first = page.locator("#bell-list a").filter(has_text="interrupted by signal").first
     expect(first).to_be_visible()
+    expect(first.locator("time")).to_have_text(re.compile(r"^[A-Z][a-z]{2} \d+, \d{4}, "))  # not as UTC tells it
     expect(bell(page)).not_to_have_accessible_name(failed)
     page.reload()
     expect(first).to_be_attached()

@@ -382,6 +382,17 @@ def test_insecure_http(valkey_url, sim):
             assert "proxgate" in jar.cookies
 
 
+def test_plain_http_for_proxies(valkey_url, sim):
+    """Declared proxies are spoken to in plain http, beyond loopback too; the log says to keep others from it."""
+    settings = {"TRUSTED_PROXIES": "192.0.2.1", "PUBLIC_URL": "https://proxgate.example.com"}
+    with harness.proxgate(
+        "--host", "0.0.0.0", REDIS_URL=valkey_url, SESSION_SECRET=SECRET, **settings, **harness.for_proxmox(sim)
+    ) as up:
+        until(lambda: f"let nobody else reach port {up.port}" in up.output())
+        with up.client() as jar:
+            assert jar.get("/healthz").status_code == 200
+
+
 def test_unverified_proxmox(valkey_url, sim):
     """PROXMOX_VERIFY_TLS=false is said in the log at the start and on the card and every page."""
     settings = {"PROXMOX_HOST": str(sim.address), "PROXMOX_VERIFY_TLS": "false"}

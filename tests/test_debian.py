@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from tests import harness
-from tests.fronts import DEPLOY, program
+from tests.fronts import DEPLOY
+from tests.programs import needed
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
 
@@ -24,7 +25,7 @@ def debian(tmp_path_factory):
         pytest.skip("only root makes a Debian")
     root = tmp_path_factory.mktemp("debian")
     root.chmod(0o755)  # its / is everybody's
-    command = [program("debootstrap"), "--variant=minbase", f"--include={BASE}", "bookworm", str(root)]
+    command = [needed("debootstrap"), "--variant=minbase", f"--include={BASE}", "bookworm", str(root)]
     subprocess.run(command, check=True, capture_output=True)
     (root / "dev/shm").chmod(0o1777)  # where semaphores lie, in a system that runs
     shutil.copy(AUTHORITIES, root / AUTHORITIES.relative_to("/"))

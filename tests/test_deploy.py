@@ -11,7 +11,8 @@ import yaml
 
 from services.settings import Settings
 from tests import harness
-from tests.fronts import DEPLOY, program
+from tests.fronts import DEPLOY
+from tests.programs import needed
 
 UNIT = DEPLOY / "proxgate.service"
 ROOT = DEPLOY.parent
@@ -36,7 +37,7 @@ main()
 
 def test_the_service_is_locked_in():
     """systemd-analyze rates the unit "OK" or better."""
-    analyze = [program("systemd-analyze"), "security", "--offline=true", f"--threshold={LOOSEST}", str(UNIT)]
+    analyze = [needed("systemd-analyze"), "security", "--offline=true", f"--threshold={LOOSEST}", str(UNIT)]
     done = subprocess.run(analyze, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-200:]
     assert re.search(r"exposure level for proxgate\.service: \d\.\d OK", done.stdout), done.stdout[-200:]
@@ -44,7 +45,7 @@ def test_the_service_is_locked_in():
 
 def test_systemd_understands_the_unit():
     """There is nothing in it that systemd does not know; only the program is not where it says, here."""
-    verify = [program("systemd-analyze"), "verify", str(UNIT)]
+    verify = [needed("systemd-analyze"), "verify", str(UNIT)]
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
     others = [line for line in done.stderr.splitlines() if "is not executable" not in line]
     assert others == []

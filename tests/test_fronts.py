@@ -7,8 +7,9 @@ import pytest
 from services.certificate import self_signed
 from services.proxmox.userid import split_userid
 from tests import harness
-from tests.fronts import SHIPPED, front, lay_out, program
+from tests.fronts import SHIPPED, front, lay_out
 from tests.harness import PAGE, sign_in
+from tests.programs import needed
 from tests.socket_client import load, signed_in, tab
 
 KINDS = ("nginx", "caddy")
@@ -109,6 +110,6 @@ def test_nginx_has_nothing_to_complain_of(tmp_path):
 
 def test_caddy_has_nothing_to_complain_of():
     """It takes the shipped configuration as it is, without a warning."""
-    command = [program("caddy"), "adapt", "--adapter", "caddyfile", "--config", str(SHIPPED["caddy"])]
+    command = [needed("caddy"), "adapt", "--adapter", "caddyfile", "--config", str(SHIPPED["caddy"])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

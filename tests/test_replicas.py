@@ -10,8 +10,8 @@ import trustme
 from playwright.sync_api import expect
 
 from tests import browser, harness
-from tests.fronts import program
 from tests.harness import PAGE, sign_in
+from tests.programs import needed
 from tests.replicas import COOKIE, NAMES, SHIPPED, adapted, site
 from tests.socket_client import cookies_of, load, query_of, refused, signed_in, tab
 from tests.test_store_down import OwnValkey
@@ -65,7 +65,7 @@ def test_haproxy_takes_the_shipped_configuration(tmp_path):
     trustme.CA().issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
     file = tmp_path / "haproxy.cfg"
     file.write_text(adapted(certificate, harness.free_port(), {"a": 1, "b": 2}))
-    said = subprocess.run([program("haproxy"), "-c", "-f", file], capture_output=True, text=True, check=False)
+    said = subprocess.run([needed("haproxy"), "-c", "-f", file], capture_output=True, text=True, check=False)
     assert (said.returncode, said.stderr) == (0, ""), said.stderr
     servers = re.findall(r"^ +server (.*)$", SHIPPED.read_text(), re.M)
     assert servers[: len(NAMES)] == servers[len(NAMES) :]

@@ -18,11 +18,7 @@ WITHIN = 15
 KEPT = ("--appendonly", "yes")
 
 
-@pytest.fixture(autouse=True)
-def redis_is_here(in_ci):
-    """Sentinels and Clusters are made of redis-server."""
-    if not stores.redis_program():
-        pytest.fail("no redis-server, and in CI it may not be missing") if in_ci else pytest.skip("no redis-server")
+pytestmark = pytest.mark.usefixtures("redis_is_here")  # Sentinels and Clusters are made of it
 
 
 @pytest.fixture
