@@ -107,8 +107,9 @@ class Running:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """An environment with nothing of ours but these settings."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    """An environment with nothing of ours but these settings, and what `tests.attacks` takes out."""
+    names = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "PROXGATE_TESTS_WITHOUT")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     return {**kept, "PYTHONDONTWRITEBYTECODE": "1", **settings}
 
 

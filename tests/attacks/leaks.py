@@ -1,0 +1,5 @@
+"""I: secrets and settings."""
+
+from tests.attacks import Rows
+
+row = Rows()

@@ -1,0 +1,5 @@
+"""B: fixation, replay and races."""
+
+from tests.attacks import Rows
+
+row = Rows()

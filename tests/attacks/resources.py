@@ -1,0 +1,5 @@
+"""H: memory and other resources."""
+
+from tests.attacks import Rows
+
+row = Rows()

@@ -1,0 +1,5 @@
+"""D: what is typed at the sign-in."""
+
+from tests.attacks import Rows
+
+row = Rows()
