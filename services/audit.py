@@ -22,6 +22,7 @@ from services.keys import KeyRing
 from services.logs import Bound
 from services.sealing import seal_bytes, unseal_bytes
 from services.store.connection import Store
+from services.telemetry import figures
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class Kind(StrEnum):
 
 
 _OWN = {Kind.SIGN_IN, Kind.RENEWAL_FAILED, Kind.SIGN_OUT, Kind.END}
+_BEGUN = ("ok", "UPID:")
 _GOOD = {Kind.ACTION, Kind.SIGN_IN, Kind.SECOND_FACTOR, Kind.SIGN_OUT, Kind.END}
 
 
@@ -90,6 +92,7 @@ class Audit:
         if event.kind is Kind.REFUSAL and not self._refusals[event.principal != ""].lets_through():
             return
         _log(event)
+        _count(event)
         if event.principal and event.kind is not Kind.ACTION:  # of which Proxmox's own list of tasks tells
             with suppress(StoreError):  # the log has it
                 await self._keep(event)
@@ -147,8 +150,25 @@ def _log(event: Event) -> None:
         "outcome": event.outcome,
     }
     line = " ".join(f"{name}={_quoted(value)}" for name, value in fields.items() if value)
-    well = event.kind in _GOOD and (event.kind is not Kind.ACTION or event.outcome.startswith(("ok", "UPID:")))
+    well = event.kind in _GOOD and (event.kind is not Kind.ACTION or event.outcome.startswith(_BEGUN))
     logger.log(logging.INFO if well else logging.WARNING, "%s", line, extra={"fields": fields})
+
+
+def _count(event: Event) -> None:
+    """For the figures: no word in them is one that somebody typed, or one of very many."""
+    match event.kind:
+        case Kind.SIGN_IN | Kind.FAILURE:
+            figures.SIGN_INS.labels(event.outcome).inc()
+        case Kind.SECOND_FACTOR | Kind.LIMITED:
+            figures.SIGN_INS.labels(event.kind.value).inc()
+        case Kind.RENEWAL_FAILED:
+            figures.RENEWALS.labels(event.outcome).inc()
+        case Kind.SIGN_OUT | Kind.END:
+            figures.SESSION_ENDS.labels(event.outcome).inc()
+        case Kind.ACTION:
+            figures.ACTIONS.labels("begun" if event.outcome.startswith(_BEGUN) else event.outcome).inc()
+        case Kind.REFUSAL:
+            pass  # which the guard counts
 
 
 def _quoted(value: str) -> str:

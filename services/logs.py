@@ -5,6 +5,7 @@ import logging
 import math
 import sys
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,9 @@ _QUIET = (
 """What they say at lower levels may hold headers or frames."""
 
 _MINUTE = 60  # seconds
+
+REQUEST: ContextVar[str] = ContextVar("request", default="")
+"""The id of the request, or of the socket, that is being served: it stands in each line that is written meanwhile."""
 
 _SILENT = ("engineio.server", "socketio.server")
 """They answer every frame that cannot be read with a stack trace."""
@@ -48,8 +52,9 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line without what could end it or move the cursor."""
-        return _one_line(super().formatMessage(record))
+        """The line without what could end it or move the cursor, and the request's id behind it."""
+        request = REQUEST.get()
+        return _one_line(super().formatMessage(record)) + (f" request={request}" if request else "")
 
     def formatException(self, ei: Any) -> str:
         """A stack trace, indented, so that no line of it can pass for one of the log."""
@@ -70,6 +75,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **({"request": REQUEST.get()} if REQUEST.get() else {}),
             **getattr(record, "fields", {}),
         }
         if record.exc_info:

@@ -5,7 +5,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     tls_key_file: Path | None = _env("TLS_KEY_FILE", None)
     trusted_proxies: Networks = _env("TRUSTED_PROXIES", ())
     public_url: str | None = _env("PUBLIC_URL", None)
+    hsts_seconds: int = _env("HSTS_SECONDS", 0, ge=0, le=63_072_000)
+    metrics_port: int | None = _env("METRICS_PORT", None, ge=1, le=65535)
+    traces_endpoint: str | None = _env("OTEL_EXPORTER_OTLP_ENDPOINT", None)
     log_format: Literal["text", "json"] = _env("LOG_FORMAT", "text")
     log_level: Literal["debug", "info", "warning", "error"] = _env("LOG_LEVEL", "info")
 
@@ -83,6 +86,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _check_public_url(self.public_url)
+        _check_traces_endpoint(self.traces_endpoint)
+        if self.metrics_port == self.port:
+            raise SettingsError("METRICS_PORT", "is the port that people come to; choose another")
         if "demo_guests" in self.model_fields_set and not self.demo:
             raise SettingsError("--demo-guests", "says how large the demo is; add --demo")
         for host in self.proxmox_host:
@@ -166,6 +172,17 @@ def is_ip(host: str) -> bool:
     return True
 
 
+def is_in(address: str, networks: Iterable[IpNetwork]) -> bool:
+    """Whether an address lies in one of these networks, an IPv4 one that is written as IPv6 too."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in networks)
+
+
 def _check_public_url(url: str | None) -> None:
     if url is None:
         return
@@ -178,6 +195,17 @@ def _check_public_url(url: str | None) -> None:
         raise SettingsError("PUBLIC_URL", mend) from exc
     if not good or parts.username is not None or parts.path not in {"", "/"} or parts.query or parts.fragment:
         raise SettingsError("PUBLIC_URL", mend)
+
+
+def _check_traces_endpoint(url: str | None) -> None:
+    mend = "give your collector's address, as http://127.0.0.1:4318"
+    try:
+        parts = urlsplit(url or "http://localhost")
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and parts.username is None
+    except ValueError as exc:
+        raise SettingsError("OTEL_EXPORTER_OTLP_ENDPOINT", mend) from exc
+    if not good:
+        raise SettingsError("OTEL_EXPORTER_OTLP_ENDPOINT", mend)
 
 
 def _from_file(name: str, written: Mapping[str, str]) -> dict[str, object]:

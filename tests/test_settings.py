@@ -20,7 +20,7 @@ def nothing_set(monkeypatch, tmp_path):
     """An environment with nothing of ours, in an empty directory."""
     for name in tuple(os.environ):
         if name.startswith(("PROXGATE_", "PROXMOX_", "REDIS_", "STORE_", "SESSION_", "TICKET_", "TLS_", "TRUSTED_",
-                            "PUBLIC_", "LOG_", "XDG_STATE_HOME")):  # fmt: skip
+                            "PUBLIC_", "LOG_", "HSTS_", "METRICS_", "OTEL_", "XDG_STATE_HOME")):  # fmt: skip
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -66,6 +66,9 @@ DEFAULTS = {
     "tls_key_file": None,
     "trusted_proxies": (),
     "public_url": None,
+    "hsts_seconds": 0,
+    "metrics_port": None,
+    "traces_endpoint": None,
     "log_format": "text",
     "log_level": "info",
     "demo": False,
@@ -97,6 +100,9 @@ GIVEN = {
     "PUBLIC_URL": ("https://pve.example:8443", "public_url", "https://pve.example:8443"),
     "LOG_FORMAT": ("json", "log_format", "json"),
     "LOG_LEVEL": ("debug", "log_level", "debug"),
+    "HSTS_SECONDS": ("31536000", "hsts_seconds", 31_536_000),
+    "METRICS_PORT": ("9100", "metrics_port", 9100),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("https://otel.example/in", "traces_endpoint", "https://otel.example/in"),
 }
 
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from nicegui import app as nicegui_app
 from nicegui import ui
 from starlette.types import ASGIApp, Lifespan
@@ -50,9 +51,11 @@ from ui.guard import Guard, is_anybodys_file
 from ui.layout import set_banners, set_clocks, set_feed
 from ui.messages import Messages
 from ui.proxmox_links import set_proxmox
+from ui.request_ids import RequestIds
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
 from ui.timers import guard_timers
+from ui.watching import Figures
 from ui.words import PRODUCT
 
 logger = logging.getLogger(__name__)
@@ -68,6 +71,12 @@ PROBE_SECONDS = 30
 """How often an address that gave no answer is asked whether it is back."""
 
 
+_NO_TELEMETRY: TelemetryConfig = {
+    "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+}  # fmt: skip
+"""FastAPI's own tells of errors with their texts: spans of ours are made in `services.telemetry`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the application stands on, opened and closed by whoever composes it."""
@@ -79,8 +88,16 @@ class Parts:
     anchors: Anchors
 
 
-def compose(parts: Parts) -> ASGIApp:
-    """Build the ASGI application from its parts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Application:
+    """What people come to, and what the operator watches."""
+
+    served: ASGIApp
+    figures: Figures
+
+
+def compose(parts: Parts) -> Application:
+    """Build the ASGI applications from their parts."""
     settings = parts.settings
     limits = Limits(
         idle=settings.session_idle_seconds,
@@ -95,7 +112,7 @@ def compose(parts: Parts) -> ASGIApp:
     actions = Actions(feed, parts.store, sessions.audit)
 
     inner = FastAPI(
-        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, telemetry=_NO_TELEMETRY,
         lifespan=_lifespan(parts, sessions, watch, tabs, feed),
     )  # fmt: skip
     # Routes before NiceGUI, whose mount at / hides later ones.
@@ -131,7 +148,8 @@ def compose(parts: Parts) -> ASGIApp:
     guard_timers(watch)
     gate = SocketGate(inner, watch, tabs)
     edge = Edge(Guard(inner, sessions, cookies, tabs, gate, sessions.audit), settings)
-    return Compression(edge, is_anybodys_file)
+    served = RequestIds(Compression(edge, is_anybodys_file), settings.trusted_proxies)
+    return Application(served=served, figures=Figures(sessions, tabs))
 
 
 def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, feed: Feed) -> Lifespan[FastAPI]:

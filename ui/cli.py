@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -108,6 +109,7 @@ def _verb(options: argparse.Namespace, settings: Settings) -> Coroutine[Any, Any
 
 
 async def _serve(settings: Settings) -> int:
+    os.environ["FASTAPI_OTEL_AUTO_CONFIGURE"] = "false"  # NiceGUI's own FastAPI would tell of errors with their texts
     from ui.server import serve
 
     await serve(settings, lambda line: print(line, flush=True))

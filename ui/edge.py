@@ -13,10 +13,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.settings import Settings, is_ip
+from services.settings import Settings, is_in, is_ip
 from ui import text
 from ui.addresses import OPENID
-from ui.answers import answer
+from ui.answers import Headers, answer
 from ui.choices import language_of, theme_of
 from ui.language import speaking
 from ui.visit import Visit, header, headers, put_visit
@@ -36,14 +36,16 @@ _PAGE_POLICY = (
 )
 _OTHER_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
 
-_ALWAYS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"same-origin"),  # no-referrer makes our own form send Origin: null
-    (b"cross-origin-opener-policy", b"same-origin"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+ALWAYS = (
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),  # no-referrer makes our own form send Origin: null
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
+"""What the server writes into every answer, those too that it gives without asking anybody."""
+
 _DROPPED = {b"server", b"x-powered-by", b"x-nicegui-content"}
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -66,7 +68,7 @@ class Edge:
         visit = self._visit(scope)
         scope = {**scope, "path": _CONTROLS.sub("\ufffd", scope["path"])}  # routes overlook a newline at the end
         if scope["type"] == "http":
-            send = _with_headers(send)
+            send = _with_headers(send, self._hsts(visit))
             if scope["method"] not in _METHODS:
                 return await answer(send, 405, text.METHOD_NOT_ALLOWED, extra=[(b"allow", b"GET, HEAD, POST")])
         if visit is None:
@@ -89,12 +91,18 @@ class Edge:
         with speaking(visit.language):
             return await self.app(scope, receive, send)
 
+    def _hsts(self, visit: Visit | None) -> Headers:
+        """HSTS counts for a host's every port, Proxmox's own among them: only who asks for it gets it."""
+        seconds = self._settings.hsts_seconds
+        told = seconds and visit is not None and visit.https
+        return [(b"strict-transport-security", f"max-age={seconds}".encode())] if told else []
+
     def _visit(self, scope: Scope) -> Visit | None:
         """Who asks for what, or None when the request names a host that is not ours."""
         peer = (scope.get("client") or ("", 0))[0]
         https = scope["scheme"] in {"https", "wss"}
         host, told = header(scope, b"host"), None
-        trusted = _in_networks(peer, self._settings.trusted_proxies)
+        trusted = is_in(peer, self._settings.trusted_proxies)
         if trusted:
             told = _last(scope, b"x-forwarded-host")
             https = (_last(scope, b"x-forwarded-proto") or ("https" if https else "http")) in {"https", "wss"}
@@ -111,7 +119,7 @@ class Edge:
 
     def _is_undeclared_proxy(self, scope: Scope, peer: str) -> bool:
         """Anybody can send such a header: only a near address that does is likely to be somebody's proxy."""
-        if _in_networks(peer, self._settings.trusted_proxies) or not any(headers(scope, name) for name in _FROM):
+        if is_in(peer, self._settings.trusted_proxies) or not any(headers(scope, name) for name in _FROM):
             return False
         return is_ip(peer) and ipaddress.ip_address(peer).is_private
 
@@ -137,12 +145,12 @@ class Edge:
             if not is_ip(address):
                 return peer
             peer = address
-            if not _in_networks(address, self._settings.trusted_proxies):
+            if not is_in(address, self._settings.trusted_proxies):
                 return address
         return peer
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, hsts: Headers) -> Send:
     """Add the security headers to every answer, and give each script of a page its nonce."""
     nonce = secrets.token_urlsafe(16)
     held: list[Message] = []  # the start of a page, until its whole body is there
@@ -152,7 +160,7 @@ def _with_headers(send: Send) -> Send:
             page = _is_page(message["headers"])
             if message["status"] >= 400:
                 message["headers"] = _without(message["headers"], b"cache-control")
-            message["headers"] = _secured(message["headers"], (_PAGE_POLICY if page else _OTHER_POLICY), nonce)
+            message["headers"] = _secured(message["headers"], hsts, (_PAGE_POLICY if page else _OTHER_POLICY), nonce)
             if page:
                 return held.append(message)
         elif held and message["type"] == "http.response.body":
@@ -172,13 +180,13 @@ def _with_headers(send: Send) -> Send:
     return wrapped
 
 
-def _secured(sent: Iterable[tuple[bytes, bytes]], policy: str, nonce: str) -> list[tuple[bytes, bytes]]:
+def _secured(sent: Headers, hsts: Headers, policy: str, nonce: str) -> list[tuple[bytes, bytes]]:
     kept = [
         (name, value)
         for name, value in ((name.lower(), value) for name, value in sent)
         if name not in _DROPPED and not name.startswith(b"access-control-")
     ]
-    kept += [*_ALWAYS, (b"content-security-policy", policy.format(nonce=nonce).encode())]
+    kept += [*hsts, (b"content-security-policy", policy.format(nonce=nonce).encode())]
     if not any(name == b"cache-control" for name, _ in kept):
         kept.append((b"cache-control", b"no-store"))
     return kept
@@ -205,16 +213,6 @@ def _last(scope: Scope, name: bytes) -> str | None:
 def _bracketed(host: str) -> str:
     host = host.lower().rstrip(".")
     return f"[{host}]" if ":" in host else host
-
-
-def _in_networks(address: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return any(ip in network for network in networks)
 
 
 def origin_of(url: SplitResult) -> str:

@@ -17,6 +17,7 @@ from services.audit import Audit, Event, Kind
 from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import Session, Sessions
 from services.sessions.cookie import CLOCK_TOLERANCE
+from services.telemetry.figures import GUARD
 from ui import text
 from ui.addresses import (
     CARDS,
@@ -80,14 +81,17 @@ class Guard:
                 return await self._socket(scope, receive, send)
             return await self._http(scope, receive, send)
         except StoreError:
+            GUARD.labels("store-down").inc()
             return await _store_down(scope, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, posts = scope["path"], scope["method"] == "POST"
         if posts and not is_same_site(scope):
             await self._note_refusal(scope, "other-site")
+            GUARD.labels("other-site").inc()
             return await _refuse(scope, send, 403, text.OTHER_SITE)
         if path in _ANYBODY or (path in _CHOICES if posts else is_anybodys_file(path)):
+            GUARD.labels("anybody").inc()
             return await self.app(scope, receive, send)
         ended = await self._find_session(scope)
         if path in CARDS or (scope["method"], path) in _STEPS:
@@ -102,7 +106,9 @@ class Guard:
             if not _from_our_page(scope):
                 if _says_whence(scope):
                     await self._note_refusal(scope, "other-origin")
+                GUARD.labels("other-site").inc()
                 return await _refuse(scope, send, 403, text.OTHER_SITE)
+            GUARD.labels("session").inc()
             if path != SOCKET_PATH:
                 return await answer(send, 404)
             return await self._gate.poll(scope, receive, send)
@@ -111,6 +117,7 @@ class Guard:
         if name_in(_address(scope)) and scope["method"] == "GET":
             return await self._come_back(scope, receive, send)
         with self._tabs.building(visit_of(scope)) as room:
+            GUARD.labels("session" if room else "full").inc()
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             return await self.app(scope, receive, self._signing_again(scope, send))
@@ -158,12 +165,14 @@ class Guard:
             wanted = safe_next(_query_value(scope, "next"))
             return await redirect(send, login_address(wanted, **_note(ended)), extra=clear)
         with self._tabs.building(visit) as room:
+            GUARD.labels("card" if room else "full").inc()
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             await self._sessions.ping()
             return await self.app(scope, receive, self._knowing_browser(scope, send, clear))
 
     async def _stranger(self, scope: Scope, send: Send, ended: EndReason | None) -> None:
+        GUARD.labels("stranger").inc()
         if not _is_navigation(scope):
             return await _refuse(scope, send, 401, text.NOT_SIGNED_IN)
         wanted = wanted_address(scope["path"], scope["query_string"])
@@ -175,8 +184,10 @@ class Guard:
         if not ours and _says_whence(scope):
             await self._note_refusal(scope, "other-origin")
         if scope["path"] != SOCKET_PATH or not ours:
+            GUARD.labels("other-site").inc()
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
+        GUARD.labels("session" if visit_of(scope).session else "card").inc()
         return await self._gate.socket(scope, receive, send)
 
     def _knowing_browser(self, scope: Scope, send: Send, extra: Iterable[tuple[bytes, bytes]] = ()) -> Send:

@@ -31,11 +31,14 @@ from services.store.embedded import EmbeddedStore
 from services.store.place import private_directory
 from services.store.process import has_binary
 from services.store.worries import tell_worries
+from services.telemetry.traces import TRACES
 from ui import tls
 from ui.application import Parts, compose
+from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
 from ui.protocol import BoundedHead
 from ui.tls import Tls
+from ui.watching import PLACE, watched
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +88,12 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Run until told to stop. `say` prints a line for the person who started it. Raises SettingsError."""
     _allow_files()
     async with AsyncExitStack() as stack:
-        bound = stack.enter_context(_bind(settings))
+        bound = stack.enter_context(_bind(settings.host, settings.port))
+        watching = (
+            stack.enter_context(_bind(PLACE, settings.metrics_port, "METRICS_PORT")) if settings.metrics_port else None
+        )
+        if settings.traces_endpoint:
+            stack.enter_context(TRACES.exported(settings.traces_endpoint))
         if settings.demo:
             settings = await _demo(settings, stack, say)
         if not settings.addresses:
@@ -96,8 +104,11 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             logger.warning("SESSION_SECRET is not set: other replicas on this store would not know our sessions")
         parts = await stack.enter_async_context(open_parts(settings))
         files = tls.choose(settings, say)
-        config = _config(compose(parts), settings, files)
+        application = compose(parts)
+        config = _config(application.served, settings, files)
         server = _Server(config)
+        if watching:
+            await stack.enter_async_context(watched(application.figures, watching))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, files)}  (stop with Ctrl-C)")
         errands = [FirstContact(parts, _origin(settings, files), say).run(), tell_worries(parts.store)]
         if files and config.ssl:
@@ -144,14 +155,14 @@ def _allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
-def _bind(settings: Settings) -> socket.socket:
+def _bind(host: str, port: int, setting: str = "PROXGATE_PORT") -> socket.socket:
     """Take the listening address first of all: a wrong one must not cost a half start."""
     try:
-        places = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         found = min(places, key=lambda place: place[0] != socket.AF_INET)
         bound = socket.socket(*found[:3])
     except (OSError, UnicodeError) as exc:
-        raise SettingsError("PROXGATE_HOST", f"{settings.host!r} is no address to listen on; try 127.0.0.1") from exc
+        raise SettingsError("PROXGATE_HOST", f"{host!r} is no address to listen on; try 127.0.0.1") from exc
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(found[4])
@@ -159,9 +170,9 @@ def _bind(settings: Settings) -> socket.socket:
     except OSError as exc:
         bound.close()
         if exc.errno == errno.EADDRNOTAVAIL:
-            raise SettingsError("PROXGATE_HOST", f"{settings.host} is no address of this machine") from exc
+            raise SettingsError("PROXGATE_HOST", f"{host} is no address of this machine") from exc
         why = "in use" if exc.errno == errno.EADDRINUSE else exc.strerror
-        raise SettingsError("PROXGATE_PORT", f"cannot listen on {settings.port}: {why}; choose another") from exc
+        raise SettingsError(setting, f"cannot listen on {port}: {why}; choose another") from exc
     return bound
 
 
@@ -215,6 +226,7 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None) -> uvicorn.Conf
         access_log=False,  # a socket's query holds the tab's id
         proxy_headers=False,  # whom to believe is the edge's to judge
         server_header=False,
+        headers=list(ALWAYS),
         ws_max_size=LARGEST_FRAME,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,

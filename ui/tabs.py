@@ -5,6 +5,7 @@ Nothing is kept twice: a client remembers its request, the request its visit, th
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
@@ -57,6 +58,11 @@ class Tabs:
             for client, visit in self._all()
             if visit.session and visit.session.hash == hash and client not in self.kept
         ]
+
+    def count(self) -> dict[str, int]:
+        """How many have a socket, by what they show: "page" or "card"."""
+        kinds = Counter("page" if visit.session else "card" for client, visit in self._all() if not _waits(client))
+        return {"page": kinds["page"], "card": kinds["card"]}
 
     def way_back(self, client_id: str, address: str) -> str:
         """Where a tab that showed `address` goes after a new sign-in: to its old page, if that is kept."""

@@ -15,6 +15,9 @@ from services.errors import NotTrusted, ProxmoxError, StoreError, Unreachable
 from services.proxmox.line import Answer, Call, Failure, Line, Transports, Trouble, is_final, seconds_left
 from services.proxmox.models import Address
 from services.proxmox.trust import Anchor, Trust
+from services.telemetry import measured
+from services.telemetry.figures import PROXMOX
+from services.telemetry.traces import kind_of
 
 PATIENCE = 4.0
 """Seconds that a read waits for its answer, at the least, before it is asked elsewhere: a refusal takes three."""
@@ -63,7 +66,8 @@ class Funnel:
         sent twice.
         """
         try:
-            return await self._ask_in_time(call, members)
+            with measured(PROXMOX, f"Proxmox {kind_of(call.path)}", method=call.method):
+                return await self._ask_in_time(call, members)
         except ProxmoxError as exc:
             # Its traceback would show a body and headers to whatever prints the variables of each frame.
             raise exc.with_traceback(None) from exc.__cause__

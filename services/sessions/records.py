@@ -131,6 +131,10 @@ class Records:
 
         return await self._store.run(write)
 
+    async def count(self) -> int:
+        """How many records there are."""
+        return len([key async for key in self._store.scan("session:*")])
+
     async def bury(self, hash: str, reason: EndReason, seconds: int) -> bool:
         """Take a record away and leave the reason for so long; whether this process did it first, now or before.
 

@@ -119,6 +119,10 @@ class Sessions:
         """The principal's live sessions, newest first."""
         return await self._index.list(principal)
 
+    async def count(self) -> int:
+        """How many sessions there are, in the store."""
+        return await self._records.count()
+
     async def list_all(self) -> tuple[ListedSession, ...]:
         """Every live session, for the administrator."""
         return await self._index.list_all()

@@ -27,6 +27,8 @@ from services.store.clients import (
     primaries,
     reached_a_replica,
 )
+from services.telemetry import measured
+from services.telemetry.figures import STORE
 
 logger = logging.getLogger(__name__)
 
@@ -88,10 +90,11 @@ class Store:
         task = asyncio.current_task()
         cancelled = task.cancelling() if task else 0
         try:
-            async with _translated(), self._room:
-                await self._find_primary()
-                wait = settle and may_fail_over(self._client)
-                answer = _sound(await (self._settled(operation) if wait else operation(self._client)))
+            with measured(STORE, "store"):
+                async with _translated(), self._room:
+                    await self._find_primary()
+                    wait = settle and may_fail_over(self._client)
+                    answer = _sound(await (self._settled(operation) if wait else operation(self._client)))
         except StoreUnavailable as exc:
             self._look_again()
             if isinstance(exc.__cause__, _NONSENSE):

@@ -1,0 +1,44 @@
+"""Each request and socket has an id: in every line of the log that it causes, and in its answer for who reports it."""
+
+import re
+import secrets
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.logs import REQUEST
+from services.settings import IpNetwork, is_in
+from services.telemetry.traces import TRACES, kind_of
+from ui.visit import header
+
+HEADER = b"x-request-id"
+_GOOD = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class RequestIds:
+    """Wraps everything. A proxy that is trusted may name the id itself. NiceGUI looks for `.app`."""
+
+    def __init__(self, app: ASGIApp, trusted: tuple[IpNetwork, ...]) -> None:
+        self.app = app
+        self._trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await self.app(scope, receive, send)
+        id = self._id(scope)
+        REQUEST.set(id)  # and never back: the server has a task for each, and logs what comes out of here
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        with TRACES.span(f"{scope['method']} {kind_of(scope['path'])}") as span:
+
+            async def named(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.set_attribute("http.response.status_code", message["status"])
+                    message = {**message, "headers": [*message["headers"], (HEADER, id.encode())]}
+                await send(message)
+
+            return await self.app(scope, receive, named)
+
+    def _id(self, scope: Scope) -> str:
+        given = header(scope, HEADER) or ""
+        peer = (scope.get("client") or ("", 0))[0]
+        return given if _GOOD.fullmatch(given) and is_in(peer, self._trusted) else secrets.token_hex(8)
