@@ -11,6 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.audit import Audit, Event, Kind
 from services.telemetry.figures import REGISTRY
 from tests import harness
 from tests.harness import PAGE, sign_in
@@ -45,7 +46,7 @@ def figure(watched, port):
             for sample in family.samples:
                 if sample.name == name and sample.labels == labels:
                     return sample.value
-        return 0
+        return None
 
     return read
 
@@ -97,9 +98,30 @@ async def test_tabs_and_renewals(watched, figure):
     assert figure("proxgate_store_seconds_bucket", outcome="ok", le="+Inf") >= 10
 
 
-def test_orders(watched, figure):
-    """There is nothing of orders while none was given."""
-    assert figure("proxgate_actions_total", outcome="begun") == 0
+@pytest.mark.parametrize(
+    ("kind", "outcome", "name", "label"),
+    [
+        (Kind.FAILURE, "Unreachable", "proxgate_sign_ins", {"outcome": "Unreachable"}),
+        (Kind.LIMITED, "27", "proxgate_sign_ins", {"outcome": "limited"}),
+        (Kind.END, "rejected", "proxgate_session_ends", {"reason": "rejected"}),
+        (Kind.RENEWAL_FAILED, "BadAnswer", "proxgate_renewals", {"outcome": "BadAnswer"}),
+        (Kind.ACTION, "UPID:pve1:0001:0002:0003:qmstart:100:root@pam:", "proxgate_actions", {"outcome": "begun"}),
+        (Kind.ACTION, "ok", "proxgate_actions", {"outcome": "begun"}),
+        (Kind.ACTION, "refused", "proxgate_actions", {"outcome": "refused"}),
+        (Kind.ACTION, "PrivilegeMissing", "proxgate_actions", {"outcome": "PrivilegeMissing"}),
+    ],
+)
+async def test_events(store, keys, kind, outcome, name, label):
+    """Each event of the log is counted, by a word that is one of few."""
+    before = REGISTRY.get_sample_value(f"{name}_total", label) or 0
+    await Audit(store, keys).note(Event(kind=kind, principal="root@pam", outcome=outcome))
+    assert REGISTRY.get_sample_value(f"{name}_total", label) == before + 1
+
+
+def test_all_at_zero_from_the_start(figure):
+    """What is expected stands there at zero, so that the first one is an increase."""
+    assert figure("proxgate_guard_decisions_total", decision="full") == 0
+    assert figure("proxgate_session_ends_total", reason="idle") == 0
 
 
 def test_nobody_by_name(watched, port):

@@ -17,7 +17,7 @@ from services.proxmox import Credential, Proxmox, Ticket
 from services.sessions.limits import Limits
 from services.sessions.records import Found, Records
 from services.sessions.session import Session
-from services.telemetry import OK, figures
+from services.telemetry import figures
 
 LOCK_MS = 15_000
 """Milliseconds after which the lock of a process that died is free again; longer than any renewal takes."""
@@ -111,7 +111,7 @@ class Renewals:
             await self._records.pause(session.hash, LOCK_MS)
             return found
         record = replace(found.record, credential=by_stores_clock(new, await self._records.now(session.id)))
-        figures.RENEWALS.labels(OK).inc()
+        figures.RENEWALS.labels(figures.OK).inc()
         if await self._records.rewrite(session.id, record):
             await self._records.unlock(session.hash)
         return await self._read(session)

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 
 from prometheus_client import Histogram
 
+from services.telemetry.figures import OK
 from services.telemetry.traces import TRACES
-
-OK = "ok"
 
 
 @contextmanager

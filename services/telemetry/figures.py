@@ -12,12 +12,15 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from services.errors import EndReason
+
 REGISTRY = CollectorRegistry()
 """Ours alone: what libraries count in the default one is not served."""
 
 disable_created_metrics()  # one more line of each counter, which no graph of ours shows
 ProcessCollector(registry=REGISTRY)
 
+OK = "ok"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 SIGN_INS = Counter(
@@ -40,3 +43,14 @@ STORE = Histogram(
 SESSIONS = Gauge("proxgate_sessions", "Live sessions in the store; NaN while it does not answer.", registry=REGISTRY)
 TABS = Gauge("proxgate_tabs", "Open tabs of this process: pages of sessions, and login cards.", ["kind"],
              registry=REGISTRY)  # fmt: skip
+
+_EXPECTED = {
+    SIGN_INS: (OK, "second-factor", "limited", "InvalidCredentials", "Unreachable"),
+    SESSION_ENDS: tuple(EndReason),
+    RENEWALS: (OK,),
+    ACTIONS: ("begun", "refused"),
+    GUARD: ("anybody", "card", "session", "stranger", "other-site", "full", "store-down"),
+}
+for _counter, _words in _EXPECTED.items():
+    for _word in _words:
+        _counter.labels(_word)  # at zero, since the first one of something new is no increase to Prometheus
