@@ -1,5 +1,6 @@
 """Proxgate behind the nginx and the Caddy of `deploy/`, as they are shipped."""
 
+import re
 import subprocess
 
 import pytest
@@ -75,6 +76,14 @@ def test_what_a_person_forwards_is_thrown_away(up, forged):
         assert answer.status_code == 200
         assert answer.headers["set-cookie"].startswith("__Host-proxgate")
         assert "evil.example" not in client.get("/login", headers=PAGE).text
+
+
+def test_the_request_has_the_proxys_id(up):
+    """The proxy names each request, and nobody else does."""
+    with up.client(headers={"X-Request-ID": "of-somebody-else"}) as client:
+        ids = [client.get("/healthz").headers["x-request-id"] for _ in range(2)]
+    assert ids[0] != ids[1]
+    assert all(re.fullmatch(r"[0-9a-f-]{32,36}", id) for id in ids)
 
 
 def test_another_site_is_refused(up):

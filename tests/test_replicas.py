@@ -125,6 +125,14 @@ def test_what_a_person_forwards_is_thrown_away(both):
         assert answer.headers["set-cookie"].startswith("__Host-proxgate")
 
 
+def test_the_request_has_haproxys_id(both):
+    """HAProxy names each request, in its own log too, and nobody else does."""
+    with both.client(headers={"X-Request-ID": "of-somebody-else"}) as client:
+        id = client.get("/healthz").headers["x-request-id"]
+    assert re.fullmatch(r"[0-9a-f-]{36}", id)
+    harness.until(lambda: id in both.output())
+
+
 async def test_a_session_ended_on_one_replica_ends_on_the_other(both, root):
     """Signing out at one replica takes the session's tab at the other to the login card, and nothing more is shown."""
     page = load(root, "/")
