@@ -34,9 +34,10 @@ class ProxgateError(Exception):
 
 
 class SettingsError(ProxgateError):
-    """A setting is missing or wrong."""
+    """A setting is missing or wrong. What the mend quotes may hold anything, and is one line all the same."""
 
     def __init__(self, setting: str, mend: str) -> None:
+        mend = "".join(char if char.isprintable() else "?" for char in mend)
         super().__init__(f"{setting}: {mend}")
         self.setting = setting
         self.mend = mend
