@@ -51,7 +51,7 @@ def kept_certificate(data_dir: Path, host: str) -> KeptCertificate:
 def load_pair(certificate: Path, key: Path) -> ssl.SSLContext:
     """A server's context with these PEM files. Raises SettingsError naming TLS_CERT_FILE or TLS_KEY_FILE."""
     for name, file in (("TLS_CERT_FILE", certificate), ("TLS_KEY_FILE", key)):
-        if not file.is_file() or not os.access(file, os.R_OK):
+        if not os.path.isfile(file) or not os.access(file, os.R_OK):
             raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
