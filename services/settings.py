@@ -23,6 +23,7 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\.?")
 _FILE_SUFFIX = "_FILE"
 _SECRETS = ("SESSION_SECRET", "REDIS_URL")
+_NO_TEXT = "cannot be read; make it a readable text file or remove it"
 
 
 def _parts(text: str) -> list[str]:
@@ -241,9 +242,12 @@ def _exposed(file: Path) -> bool:
 
 def _dotenv() -> dict[str, str]:
     try:
-        return {name: value for name, value in dotenv_values(".env").items() if value}
+        found = {name: value for name, value in dotenv_values(".env").items() if value}
     except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(".env", "cannot be read; make it a readable text file or remove it") from exc
+        raise SettingsError(".env", _NO_TEXT) from exc
+    if any("\0" in value for value in found.values()):  # which no path may hold, and no environment can
+        raise SettingsError(".env", _NO_TEXT)
+    return found
 
 
 def _state_directory() -> str:
