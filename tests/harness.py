@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -119,13 +119,18 @@ def for_proxmox(sim: Simulator) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def proxgate(*arguments: str, scheme: str = "http", port: int = 0, **settings: str) -> Iterator[Running]:
-    """The program, started as a person does, in an empty directory; stopped at the end."""
+def proxgate(
+    *arguments: str, scheme: str = "http", port: int = 0, under: Sequence[str] = (), **settings: str
+) -> Iterator[Running]:
+    """The program, started as a person does, in an empty directory; stopped at the end.
+
+    `under` is the command of a program that starts it and keeps its process id.
+    """
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
         port = port or free_port()
         settings.setdefault("PROXGATE_DATA_DIR", f"{directory}/data")
         log = Path(directory) / "log"
-        command = [sys.executable, "-m", "ui", "--port", str(port), *arguments]
+        command = [*under, sys.executable, "-m", "ui", "--port", str(port), *arguments]
         with log.open("w") as out:
             process = subprocess.Popen(
                 command, cwd=directory, env=environment(**settings), stdout=out, stderr=subprocess.STDOUT
