@@ -31,7 +31,7 @@ STATIC = NICEGUI / "static"
 LICENCES = {
     "permissive: keep the notice": (
         "MIT", "MIT License", "MIT-0", "BSD License", "BSD-2-Clause", "BSD-3-Clause", "0BSD", "Apache-2.0",
-        "Apache Software License", "Apache-2.0 AND MIT", "Apache-2.0 OR BSD-3-Clause",
+        "Apache Software License", "Apache-2.0 AND MIT", "Apache-2.0 AND BSD-2-Clause", "Apache-2.0 OR BSD-3-Clause",
         "PSF-2.0", "Python Software Foundation License",
     ),
     "changes to its own files stay open, and we make none": (
