@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import time
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -53,9 +54,12 @@ class Kind(StrEnum):
     RENEWAL_FAILED = "renewal-failed"
     SIGN_OUT = "sign-out"
     END = "end"  # of a session, by anything but signing out
-    ACTION = "action"  # something that Proxmox was told to do
-    REFUSAL = "refusal"  # a page of another site spoke through somebody's browser
+    ACTION = "action"  # something that Proxmox was told to do, whose own list of tasks tells of it
+    REFUSAL = "refusal"  # of what no page of ours sends: another site's, with a forged cookie, to another's tab
 
+
+_LOGGED_ALONE = {"not-its-tab"}
+"""Outcomes that say nothing to the account they came from."""
 
 _OWN = {Kind.SIGN_IN, Kind.RENEWAL_FAILED, Kind.SIGN_OUT, Kind.END}
 _BEGUN = ("ok", "UPID:")
@@ -67,7 +71,7 @@ class Event:
     """One event. `principal` is the userid or token id as far as it is known, `address` that of the person.
 
     `session` is the session's short fingerprint; `outcome` a word such as "ok", an EndReason's or an error's name;
-    `about` what was done to what; `time` Unix seconds. What is not known is empty.
+    `about` what was done to what, or by what somebody signs in; `time` Unix seconds. What is not known is empty.
     """
 
     kind: Kind
@@ -85,15 +89,15 @@ class Audit:
     def __init__(self, store: Store, keys: KeyRing) -> None:
         self._store = store
         self._keys = keys
-        self._refusals = {named: Bound() for named in (False, True)}
+        self._refusals = defaultdict[tuple[bool, str], Bound](Bound)
 
     async def note(self, event: Event) -> None:
-        """Log an event, and keep it for the account if the store can; of refusals only so many a minute."""
-        if event.kind is Kind.REFUSAL and not self._refusals[event.principal != ""].lets_through():
+        """Log an event, and keep it for the account if the store can; of refusals of one sort only so many a minute."""
+        if event.kind is Kind.REFUSAL and not self._refusals[event.principal != "", event.outcome].lets_through():
             return
         _log(event)
         _count(event)
-        if event.principal and event.kind is not Kind.ACTION:  # of which Proxmox's own list of tasks tells
+        if event.principal and event.kind is not Kind.ACTION and event.outcome not in _LOGGED_ALONE:
             with suppress(StoreError):  # the log has it
                 await self._keep(event)
 

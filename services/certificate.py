@@ -19,6 +19,7 @@ from services.proxmox.certificate import fingerprint as fingerprint_of
 
 DAYS = 824  # some browsers refuse more than 825, our hour of tolerance included
 RENEW_DAYS = 30
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2: keys for this connection alone, authenticated encryption
 _NOT_ITS_KEY = {"KEY_VALUES_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}  # OpenSSL's words for another key, of another kind
 
 
@@ -54,6 +55,7 @@ def load_pair(certificate: Path, key: Path) -> ssl.SSLContext:
         if not os.path.isfile(file) or not os.access(file, os.R_OK):
             raise SettingsError(name, f"cannot read {file}; give a readable PEM file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    harden(context)
     try:
         # An empty password instead of a question at the terminal, which a service does not have.
         context.load_cert_chain(certificate, key, password=lambda: "")
@@ -62,6 +64,12 @@ def load_pair(certificate: Path, key: Path) -> ssl.SSLContext:
         name, file = ("TLS_KEY_FILE", key) if other else ("TLS_CERT_FILE", certificate)
         raise SettingsError(name, f"{file} does not hold what https needs; give a PEM certificate and its key") from exc
     return context
+
+
+def harden(context: ssl.SSLContext) -> None:
+    """Let a server's context speak TLS 1.2 and newer, with nothing but good ciphers."""
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
 
 
 def self_signed(names: list[str]) -> tuple[str, str]:

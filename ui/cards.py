@@ -29,7 +29,6 @@ def card(
     ui.page_title(f"{heading or title} · {text.PRODUCT}")
     head("form.js", *scripts)
     ui.context.client.content.classes("pg-login")
-    ui.add_body_html(f"<noscript><p class=pg-noscript>{text.NEEDS_SCRIPTS}</p></noscript>")
     banners()
     with Tag("section", "", {"data-words": json.dumps(_words())}, classes="pg-card"):
         with ui.element("div").classes("pg-card-head"):

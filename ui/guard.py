@@ -111,8 +111,12 @@ class Guard:
             GUARD.labels("session").inc()
             if path != SOCKET_PATH:
                 return await answer(send, 404)
+            if not self._gate.lets_in(scope):
+                await self._note_refusal(scope, "not-its-tab")
+                return await answer(send, 400, text.NO_SUCH_TAB)
             return await self._gate.poll(scope, receive, send)
         if path.startswith(_TABS) and not self._is_own_tab(scope):
+            await self._note_refusal(scope, "not-its-tab")
             return await answer(send, 404)
         if name_in(_address(scope)) and scope["method"] == "GET":
             return await self._come_back(scope, receive, send)
@@ -141,7 +145,10 @@ class Guard:
         visit = visit_of(scope)
         if browser := self._cookies.read(scope, BROWSER):
             visit.browser = browser.id
-        if opened := self._cookies.read(scope, SESSION):
+        opened = self._cookies.read(scope, SESSION)
+        if opened is None and self._cookies.has(scope, SESSION):
+            await self._note_refusal(scope, "forged-cookie")
+        if opened:
             age = time.time() - opened.given
             if age > self._sessions.limits.longest + CLOCK_TOLERANCE:
                 return EndReason.AGE
@@ -187,6 +194,9 @@ class Guard:
             GUARD.labels("other-site").inc()
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
+        if not self._gate.lets_in(scope):
+            await self._note_refusal(scope, "not-its-tab")
+            return await send({"type": "websocket.close", "code": 1008})
         GUARD.labels("session" if visit_of(scope).session else "card").inc()
         return await self._gate.socket(scope, receive, send)
 
@@ -195,7 +205,7 @@ class Guard:
         return _adding(send, [*extra, *self._cookies.browser(scope)])
 
     async def _note_refusal(self, scope: Scope, outcome: str) -> None:
-        """Another site's page spoke through somebody's browser: whose, where it brings a session along."""
+        """No page of ours sent this: through whose browser it came, where it brings a session along."""
         visit = visit_of(scope)
         session = visit.session or await self._untouched(scope)
         await self._audit.note(Event(

@@ -4,6 +4,7 @@ from copy import copy
 
 from nicegui import ui
 
+from ui import text
 from ui.language import language
 from ui.theme import BAD, GOOD, LOGO, PRIMARY, WARNING, asset
 from ui.visit import visit_of
@@ -20,12 +21,13 @@ _INSTALLABLE = (
 
 
 def head(*scripts: str) -> None:
-    """Style sheets, the page's scripts, what makes it installable, a first picture until Vue has mounted."""
+    """Style sheets, scripts, what makes it installable, a first picture until Vue has mounted, or why it cannot."""
     _make_personal()
     theme = chosen_theme()
     links = [styles(theme), _bars(theme), _INSTALLABLE]
     links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
     ui.add_head_html("\n".join(links))
+    ui.add_body_html(f"<noscript><p class=pg-noscript>{text.NEEDS_SCRIPTS}</p></noscript>")
     ui.add_body_html(
         f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>'
     )

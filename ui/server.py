@@ -8,7 +8,6 @@ import resource
 import secrets
 import signal
 import socket
-import ssl
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn.server import HANDLED_SIGNALS
 
 from services.anchors import Anchors
+from services.certificate import harden
 from services.errors import SettingsError
 from services.keys import KeyRing, stored_secret
 from services.proxmox import Proxmox
@@ -30,7 +30,7 @@ from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
 from services.store.place import private_directory
 from services.store.process import has_binary
-from services.store.worries import tell_worries
+from services.store.worries import keep_telling
 from services.telemetry.traces import TRACES
 from ui import tls
 from ui.application import Parts, compose
@@ -110,7 +110,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         if watching:
             await stack.enter_async_context(watched(application.figures, watching))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, files)}  (stop with Ctrl-C)")
-        errands = [FirstContact(parts, _origin(settings, files), say).run(), tell_worries(parts.store)]
+        errands = [FirstContact(parts, _origin(settings, files), say).run(), keep_telling(parts.store)]
         if files and config.ssl:
             errands.append(tls.keep_fresh(files, config.ssl))
         for errand in errands:
@@ -236,7 +236,7 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None) -> uvicorn.Conf
     )
     config.load()
     if config.ssl:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        harden(config.ssl)  # uvicorn's own list of ciphers differs from release to release
     return config
 
 

@@ -62,9 +62,7 @@ class SocketGate:
         watch.on_end(tabs.close_session)
 
     async def socket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A websocket from a page of ours, its session already in the visit."""
-        if not self._belongs(scope):
-            return await send({"type": "websocket.close", "code": 1008})
+        """A websocket from a page of ours, let in, its session already in the visit."""
         session = visit_of(scope).session
         if session is None:
             return await self._stranger(scope, receive, send)
@@ -85,7 +83,7 @@ class SocketGate:
         """A long poll of a signed-in tab: the transport of those whose websockets are blocked."""
         session = visit_of(scope).session
         known = scope["method"] != "POST" or bool(_query(scope, "sid"))
-        if session is None or not known or not self._belongs(scope):
+        if session is None or not known:
             return await answer(send, 400, text.NO_SUCH_TAB)
         if int(header(scope, b"content-length") or 0) > LARGEST_POST:
             return await answer(send, 413, text.TOO_LARGE)
@@ -120,7 +118,7 @@ class SocketGate:
         stack.enter_context(self._watch.watching(session))
         asyncio.get_running_loop().call_later(BETWEEN_POLLS, stack.close)
 
-    def _belongs(self, scope: Scope) -> bool:
+    def lets_in(self, scope: Scope) -> bool:
         """Whether the tab named in the query is this visitor's, and the transport, if one is named, is that tab's.
 
         A tab that is gone is nobody's: its page is told so, and loads anew.

@@ -76,14 +76,14 @@ class SignIn:
     async def by_password(self, username: str, realm: str, password: SecretStr, visitor: Visitor) -> Session | Step:
         """A session for an account and password, or the step to a second factor."""
         userid = check_userid(username, realm)
-        async with self._told(userid, visitor, realm=realm):
+        async with self._told(userid, visitor, "password", realm=realm):
             async with self._limiter.attempt(userid, visitor.address, visitor.device):
                 signed = await self._proxmox.sign_in(userid, password)
             if not isinstance(signed, Challenge):
-                return await self._begin(signed, visitor)
+                return await self._begin(signed, visitor, "password")
             step = Step(id=new_id())
             await self._pending.keep_challenge(step.id, visitor.browser, signed)
-        await self._note(Kind.SECOND_FACTOR, userid, visitor, "due")
+        await self._note(Kind.SECOND_FACTOR, userid, visitor, "password", "due")
         return step
 
     async def challenge(self, step: str, browser: str) -> Challenge:
@@ -94,13 +94,13 @@ class SignIn:
         """A session for a second factor; after a refusal the step may be tried again. Raises StepExpired too."""
         challenge = await self._pending.challenge(step, visitor.browser)
         hint = Hint.ORIGIN if kind == codes.Kind.WEBAUTHN else None
-        async with self._told(challenge.userid, visitor, hint=hint, refused=Kind.SECOND_FACTOR):
+        async with self._told(challenge.userid, visitor, "code", hint=hint, refused=Kind.SECOND_FACTOR):
             if kind not in codes.offered(challenge.factors, security_key=True):
                 raise InvalidCredentials("a kind that was not offered")
             response = codes.response(kind, code)
             async with self._limiter.attempt(challenge.userid, visitor.address, visitor.device):
                 ticket = await self._proxmox.verify(challenge, response)
-            session = await self._begin(ticket, visitor)
+            session = await self._begin(ticket, visitor, kind)
         with suppress(StoreError):  # it expires by itself
             await self._pending.forget_challenge(step, visitor.browser)
         return session
@@ -108,10 +108,10 @@ class SignIn:
     async def by_token(self, tokenid: str, secret: SecretStr, visitor: Visitor) -> Session:
         """A session for an API token; the token, not its owner, is who signed in."""
         token = ApiToken(tokenid=check_tokenid(tokenid), secret=secret)
-        async with self._told(tokenid, visitor):
+        async with self._told(tokenid, visitor, "token"):
             async with self._limiter.attempt(tokenid, visitor.address, visitor.device):
                 await self._proxmox.check_token(token)
-            return await self._begin(token, visitor)
+            return await self._begin(token, visitor, "token")
 
     async def openid_start(self, realm: str, wanted: str, redirect_url: str, visitor: Visitor) -> str:
         """The provider's address for a realm, to which the visitor's browser goes; it alone can come back from there.
@@ -119,7 +119,7 @@ class SignIn:
         Raises ProviderFailed too.
         """
         check_realm(realm)
-        async with self._told(f"@{realm}", visitor, realm=realm):
+        async with self._told(f"@{realm}", visitor, "openid", realm=realm):
             async with self._limiter.errand(visitor.address, realm) as name:
                 if await self._realms.is_other(realm):
                     raise InvalidCredentials("not an OpenID realm")
@@ -135,7 +135,7 @@ class SignIn:
         if error and not state:  # some providers that say no forget to whom
             raise _refused_by_provider(error)
         trip = await self._pending.trip(state, visitor.browser, take=False)
-        async with self._told(f"@{trip.realm}", visitor, hint=Hint.OPENID):
+        async with self._told(f"@{trip.realm}", visitor, "openid", hint=Hint.OPENID):
             # Taken only here: who has to wait before it has not used the trip up.
             async with self._limiter.attempt("", visitor.address, visitor.device):
                 trip = await self._pending.trip(state, visitor.browser, take=True)
@@ -143,18 +143,18 @@ class SignIn:
                 if error:
                     raise _refused_by_provider(error)
                 ticket = await self._proxmox.openid_sign_in(trip.openid, trip.realm, code)
-            return await self._begin(ticket, visitor), trip.wanted
+            return await self._begin(ticket, visitor, "openid"), trip.wanted
 
     async def remember(self, session: Session, device: str) -> None:
         """From now on strangers who fail do not keep this account from this device, an opaque id."""
         with suppress(StoreError):  # nobody is kept out by that
             await self._limiter.remember(session.principal, device)
 
-    async def _begin(self, credential: Credential, visitor: Visitor) -> Session:
+    async def _begin(self, credential: Credential, visitor: Visitor, way: str) -> Session:
         session = await self._sessions.create(
             credential, address=visitor.address, agent=visitor.agent, browser=visitor.browser
         )
-        await self._note(Kind.SIGN_IN, session.principal, visitor, "ok", session.fingerprint)
+        await self._note(Kind.SIGN_IN, session.principal, visitor, way, "ok", session.fingerprint)
         return session
 
     @asynccontextmanager
@@ -162,6 +162,7 @@ class SignIn:
         self,
         account: str,
         visitor: Visitor,
+        way: str,
         *,
         realm: str = "",
         hint: Hint | None = None,
@@ -169,26 +170,28 @@ class SignIn:
     ) -> AsyncGenerator[None]:
         """Note a failure, and give a refusal the hint that is true of the server, whoever tries.
 
-        `refused` is what an event calls refused credentials.
+        `way` is by what somebody signs in, and `refused` what an event calls refused credentials.
         """
         try:
             yield
         except ProxgateError as exc:
             if isinstance(exc, TooManyAttempts):
-                await self._note(Kind.LIMITED, account, visitor, str(exc.retry_after))
+                await self._note(Kind.LIMITED, account, visitor, way, str(exc.retry_after))
             else:
                 outcome = refused if isinstance(exc, InvalidCredentials) else type(exc).__name__
-                await self._note(Kind.FAILURE, account, visitor, outcome)
+                await self._note(Kind.FAILURE, account, visitor, way, outcome)
             if isinstance(exc, InvalidCredentials) and exc.by_proxmox:
                 raise InvalidCredentials(hint=await self._hint(realm) or hint, by_proxmox=True) from exc
             if isinstance(exc, ProviderFailed) and realm and await self._realms.lacks(realm):
                 raise ProviderFailed(ProviderError.GONE) from exc
             raise
 
-    async def _note(self, kind: Kind, principal: str, visitor: Visitor, outcome: str, session: str = "") -> None:
-        address = visitor.address
-        event = Event(kind=kind, principal=principal, address=address, session=session, outcome=outcome)
-        await self._audit.note(event)
+    async def _note(
+        self, kind: Kind, principal: str, visitor: Visitor, way: str, outcome: str, session: str = ""
+    ) -> None:
+        await self._audit.note(Event(
+            kind=kind, principal=principal, address=visitor.address, session=session, about=way, outcome=outcome,
+        ))  # fmt: skip
 
     async def _hint(self, realm: str) -> Hint | None:
         skew = self._proxmox.clock_skew

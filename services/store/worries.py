@@ -39,6 +39,12 @@ def outage(error: StoreUnavailable) -> str:
     return f"it {_OUTAGES.get(str(error), f'does not serve ({error})')}; look at REDIS_URL"
 
 
+async def keep_telling(store: Store) -> None:
+    """Log its worries, and then, for ever, each outage and its end."""
+    await tell_worries(store)
+    await tell_outages(store)
+
+
 async def tell_worries(store: Store) -> None:
     """Log them once, as soon as the store answers; and once that it does not."""
     told = False
@@ -53,3 +59,20 @@ async def tell_worries(store: Store) -> None:
             await asyncio.sleep(_ASK_EVERY)
         else:
             return
+
+
+async def tell_outages(store: Store) -> None:
+    """Log, for ever, that the store has stopped serving, and that it is back."""
+    down = False
+    while True:
+        try:
+            await store.ping()
+        except StoreUnavailable as exc:
+            if not down:
+                logger.error("the store: %s", outage(exc))  # noqa: TRY400
+            down = True
+        else:
+            if down:
+                logger.warning("the store is back")
+            down = False
+        await asyncio.sleep(_ASK_EVERY)
