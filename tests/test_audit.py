@@ -300,6 +300,15 @@ async def test_refusals_cannot_fill_the_log(audit, caplog, monkeypatch):
         assert len(caplog.records) == 32
 
 
+async def test_each_sort_of_refusal_has_its_room(audit, caplog):
+    """However many forged cookies there are, what another site's page sends is told all the same."""
+    with caplog.at_level(logging.INFO, "services.audit"):
+        for outcome in ("forged-cookie", "other-site"):
+            for _ in range(40):
+                await audit.note(event(Kind.REFUSAL, principal="", outcome=outcome))
+    assert len(caplog.records) == 60
+
+
 async def test_nothing_else_is_left_out(audit, caplog):
     """Every other event is logged, however many there are."""
     with caplog.at_level(logging.INFO, "services.audit"):
@@ -342,14 +351,15 @@ class Noting:
 
     def __init__(self, up):
         self._up = up
-        self._before = len(events(up))
+        self.before = len(events(up))
 
     def one(self, kind, principal, outcome):
         """There was one, this one, from here; its session's fingerprint."""
-        (found,) = until(lambda: events(self._up)[self._before :])
+        (found,) = until(lambda: events(self._up)[self.before :])
         assert (found["event"], found["principal"], found["outcome"]) == (kind, principal, outcome)
         assert found["address"] in {"127.0.0.1", "::1"}
         assert found["logger"] == "services.audit"
+        self.about = found["about"]
         return found["session"]
 
 
@@ -442,6 +452,58 @@ async def test_a_socket_from_another_origin_is_one_event(up, jar):
         answer = await http.get(poller.path, params=poller.query, headers=FOREIGN)
     assert answer.status_code == 403
     assert noting.one("refusal", "root@pam", "other-origin") == session
+
+
+def test_the_way_in_is_told(up, jar, sim):
+    """An event of a sign-in says by what: a password, the kind of code, a token; a failure too."""
+    noting = Noting(up)
+    sign_in(jar)
+    noting.one("sign-in", "root@pam", "ok")
+    assert noting.about == "password"
+    noting = Noting(up)
+    sign_in(jar, "bob", "pve")
+    noting.one("second-factor", BOB, "due")
+    noting = Noting(up)
+    assert jar.post("/login/verify", data={"kind": "totp", "code": sim.totp(BOB)}, headers=JSON).status_code == 200
+    until(lambda: events(up)[noting.before :])
+    assert [one["about"] for one in events(up)[noting.before :] if one["event"] == "sign-in"] == ["totp"]
+    noting = Noting(up)
+    assert jar.post("/login/token", data={"tokenid": "a@pve!b1", "secret": "x"}, headers=JSON).status_code == 401
+    noting.one("failure", "a@pve!b1", "InvalidCredentials")
+    assert noting.about == "token"
+
+
+@pytest.mark.parametrize("cookie", ["proxgate={}A", "proxgate=x", "proxgate={0}; proxgate={0}"])
+def test_a_forged_cookie_is_one_event(up, jar, cookie):
+    """A session's cookie that we did not sign just so, or that is there twice, is one event, with nobody's name."""
+    sign_in(jar)
+    line = cookie.format(jar.cookies["proxgate"])
+    with up.client(headers={"Cookie": line}) as other:
+        noting = Noting(up)
+        assert other.get("/", headers=PAGE).status_code == 303
+        noting.one("refusal", "", "forged-cookie")
+
+
+async def test_anothers_tab_is_one_event(up, jar):
+    """A socket, a poll or a place for files of somebody else's tab is one event, of the session that asked."""
+    sign_in(jar, "alice", "pve")
+    page = load(jar, "/")
+    with up.client() as other:
+        noting = Noting(up)
+        sign_in(other)
+        session = noting.one("sign-in", "root@pam", "ok")
+        noting = Noting(up)
+        await refused(up, query_of(page.client_id), cookies_of(other))
+        assert noting.one("refusal", "root@pam", "not-its-tab") == session
+        noting = Noting(up)
+        poller = Poller(up, cookies_of(other), page.client_id)
+        async with poller.http as http:
+            own = {"Sec-Fetch-Site": "same-origin"}
+            assert (await http.get(poller.path, params=poller.query, headers=own)).status_code == 400
+        assert noting.one("refusal", "root@pam", "not-its-tab") == session
+        noting = Noting(up)
+        assert other.get(f"/_nicegui/client/{page.client_id}/upload/1", headers=PAGE).status_code == 404
+        assert noting.one("refusal", "root@pam", "not-its-tab") == session
 
 
 def test_no_secret_in_any_line(up, jar):

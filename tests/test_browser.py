@@ -475,3 +475,18 @@ def test_a_browser_cannot_frame_us(tab, site):
     tab.page.goto("http://evil.test/")
     inner = harness.until(lambda: tab.page.wait_for_timeout(50) or tab.page.frames[1:])[0]
     harness.until(lambda: tab.page.wait_for_timeout(50) or inner.url.startswith("chrome-error:"))
+
+
+@pytest.mark.parametrize("path", ["/login", "/"])
+def test_without_scripts_one_reads_why(chromium, site, path):
+    """Where scripts are switched off the card, and a page of who is signed in, say so where one can read it."""
+    context = chromium.new_context(base_url=site.url, java_script_enabled=False)
+    with site.client() as jar:
+        harness.sign_in(jar)
+        if path == "/":
+            context.add_cookies([{"name": "proxgate", "value": jar.cookies["proxgate"], "url": site.url}])
+    page = context.new_page()
+    page.goto(path)
+    words = page.get_by_text("Proxgate needs JavaScript")
+    words.click(trial=True)  # nothing lies above it
+    context.close()

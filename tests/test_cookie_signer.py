@@ -57,6 +57,21 @@ def test_uses_sha256():
     assert len(base64.urlsafe_b64decode(signature + "=")) == 32
 
 
+def test_is_short():
+    """A cookie is far shorter than the 4096 bytes that browsers keep, and longer ones are not even looked at."""
+    cookie = signer().sign(new_id())
+    assert len(cookie) < 128
+    assert signer().open(cookie + "A" * 4096) is None
+
+
+def test_compared_in_constant_time(monkeypatch):
+    """Only a comparison whose time tells nothing decides over a signature: taken out, none opens or every one does."""
+    good, forged = signer().sign(new_id()), signer(OLD).sign(new_id())
+    for answer in (False, True):
+        monkeypatch.setattr("services.sessions.cookie.hmac.compare_digest", lambda *_, answer=answer: answer)
+        assert [signer().open(one) is not None for one in (good, forged)] == [answer, answer]
+
+
 def test_hides_no_id_in_repr():
     """The repr of what was opened shows no id."""
     id = new_id()

@@ -424,6 +424,14 @@ async def test_twins_share_a_counter(limiter, store, one, other):
     assert sorted((await counters(store)).values()) == [1, 1, 2]
 
 
+async def test_realms_count_apart(limiter, store):
+    """One name in two realms is two accounts, each with a counter of its own."""
+    await guess(limiter, "alice@pve", "192.0.2.1")
+    await guess(limiter, "alice@pam", "192.0.2.1")
+    assert sorted((await counters(store)).values()) == [1, 1, 2]
+    assert list((await counters(store, "address")).values()) == [2]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "shared"),
     [

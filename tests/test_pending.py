@@ -196,6 +196,16 @@ async def test_nothing_in_clear(pending, store):
             assert word.encode() not in seen
 
 
+async def test_challenge_of_another_browser(pending):
+    """In another browser, or in none, the id of a challenge finds nothing; in its own it still does."""
+    id = new_id()
+    await pending.keep_challenge(id, BROWSER, CHALLENGE)
+    for browser in ("c" * 43, ""):
+        with pytest.raises(StepExpired):
+            await pending.challenge(id, browser)
+    assert await pending.challenge(id, BROWSER) == CHALLENGE
+
+
 async def test_wrong_id(pending):
     """Another id finds no challenge."""
     await pending.keep_challenge(new_id(), BROWSER, CHALLENGE)

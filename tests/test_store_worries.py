@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.store.connection import Store
-from services.store.worries import tell_worries, worries
+from services.store.worries import tell_outages, tell_worries, worries
 from tests import harness, stores
 
 
@@ -100,3 +100,30 @@ def test_the_program_tells(server, sim):
             assert up.output().count("allkeys-lru") == 1
     finally:
         server.do("CONFIG", "SET", "maxmemory-policy", "noeviction")
+
+
+async def test_an_outage_is_told_and_its_end(tmp_path, caplog):
+    """A store that stops serving, and one that is back, is told once each, however long it takes."""
+    shaky = stores.Server(tmp_path / "shaky", program=stores.valkey_program())
+    store = Store.open(SecretStr(shaky.url))
+
+    def told():
+        return [line.getMessage() for line in caplog.records if line.name == "services.store.worries"]
+
+    async def until(words):
+        async with asyncio.timeout(30):
+            while told() != words:
+                await asyncio.sleep(0.05)
+
+    with caplog.at_level(logging.INFO), stores.running(shaky):
+        telling = asyncio.create_task(tell_outages(store))
+        await asyncio.sleep(0.5)
+        assert told() == []
+        shaky.kill()
+        gone = "the store: it cannot be connected to; look at REDIS_URL"
+        await until([gone])
+        await asyncio.sleep(2.5)
+        shaky.start()
+        await until([gone, "the store is back"])
+        telling.cancel()
+    await store.aclose()
