@@ -487,6 +487,7 @@ def test_without_scripts_one_reads_why(chromium, site, path):
             context.add_cookies([{"name": "proxgate", "value": jar.cookies["proxgate"], "url": site.url}])
     page = context.new_page()
     page.goto(path)
-    words = page.get_by_text("Proxgate needs JavaScript")
+    words = page.locator(".pg-noscript")
+    assert "Proxgate needs JavaScript" in words.inner_text()
     words.click(trial=True)  # nothing lies above it
     context.close()
