@@ -67,17 +67,6 @@ def test_no_answer_becomes_a_call(jar, path):
     assert answer.headers.get("content-type") == plain.headers.get("content-type")
 
 
-@pytest.mark.parametrize("path", [*CARDS, *PAGES, *ANYBODYS, f"{NICEGUI}/static/nicegui.js", f"{NICEGUI}/static/nope"])
-def test_every_answer_says_what_it_is(jar, path):
-    """Each answer with a body has its type, and each of text its charset, which is UTF-8."""
-    answer = jar.get(path, headers=PAGE)
-    kind, _, more = answer.headers.get("content-type", "").partition(";")
-    if answer.content:
-        assert "/" in kind, path
-    if kind.startswith("text/"):
-        assert more.strip().lower() == "charset=utf-8"
-
-
 @pytest.mark.parametrize("path", FILES)
 def test_files_are_the_same_for_everybody(client, path):
     """Who is signed in gets each file as a stranger does, byte for byte: there is nothing of an account in it."""

@@ -111,8 +111,7 @@ class Guard:
             GUARD.labels("session").inc()
             if path != SOCKET_PATH:
                 return await answer(send, 404)
-            if not self._gate.lets_in(scope):
-                await self._note_refusal(scope, "not-its-tab")
+            if not await self._lets_in(scope):
                 return await answer(send, 400, text.NO_SUCH_TAB)
             return await self._gate.poll(scope, receive, send)
         if path.startswith(_TABS) and not self._is_own_tab(scope):
@@ -194,11 +193,18 @@ class Guard:
             GUARD.labels("other-site").inc()
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
-        if not self._gate.lets_in(scope):
-            await self._note_refusal(scope, "not-its-tab")
+        if not await self._lets_in(scope):
             return await send({"type": "websocket.close", "code": 1008})
         GUARD.labels("session" if visit_of(scope).session else "card").inc()
         return await self._gate.socket(scope, receive, send)
+
+    async def _lets_in(self, scope: Scope) -> bool:
+        """Whether a socket or poll is let in; that somebody else's tab was asked for is noted."""
+        if self._gate.lets_in(scope):
+            return True
+        if self._gate.is_anothers(scope):
+            await self._note_refusal(scope, "not-its-tab")
+        return False
 
     def _knowing_browser(self, scope: Scope, send: Send, extra: Iterable[tuple[bytes, bytes]] = ()) -> Send:
         """Send the pre-login cookie along to a browser that has none, or one of long ago."""

@@ -26,7 +26,7 @@ from ui.answers import answer
 from ui.frames import Valve, frame
 from ui.messages import CLIENT, client_of_transport, transports_of
 from ui.tabs import Tabs
-from ui.visit import header, visit_of
+from ui.visit import Visit, header, visit_of
 
 logger = logging.getLogger(__name__)
 
@@ -133,12 +133,12 @@ class SocketGate:
             return False
         scope[CLIENT] = client_id
         scope[_WANTED] = self._tabs.address(client_id)
-        tab = self._tabs.visit(client_id)
-        if tab is None:
-            return True
-        if tab.session is None:
-            return tab.browser == visit.browser
-        return visit.session is not None and tab.session.hash == visit.session.hash
+        return _is_of(self._tabs.visit(client_id), visit)
+
+    def is_anothers(self, scope: Scope) -> bool:
+        """Whether the tab or the transport named in the query is somebody else's, and not merely gone."""
+        client_id, owner = _query(scope, "client_id"), client_of_transport(_query(scope, "sid"))
+        return owner not in {None, client_id} or not _is_of(self._tabs.visit(client_id), visit_of(scope))
 
     async def _stranger(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The socket of a login card, and for a card that is gone the word to load anew; a few of each."""
@@ -212,6 +212,15 @@ class SocketGate:
         else:
             address = login_address(self._tabs.way_back(scope[CLIENT], scope[_WANTED]), ended=reason.value)
         return frame("open", {"path": address, "new_tab": False})
+
+
+def _is_of(tab: Visit | None, visit: Visit) -> bool:
+    """Whether a tab is this visitor's, or nobody's any more."""
+    if tab is None:
+        return True
+    if tab.session is None:
+        return tab.browser == visit.browser
+    return visit.session is not None and tab.session.hash == visit.session.hash
 
 
 async def _load_anew(receive: Receive, send: Send) -> None:
