@@ -193,9 +193,9 @@ class Guard:
             GUARD.labels("other-site").inc()
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
+        GUARD.labels("session" if visit_of(scope).session else "card").inc()
         if not await self._lets_in(scope):
             return await send({"type": "websocket.close", "code": 1008})
-        GUARD.labels("session" if visit_of(scope).session else "card").inc()
         return await self._gate.socket(scope, receive, send)
 
     async def _lets_in(self, scope: Scope) -> bool:
