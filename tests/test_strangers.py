@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import resource
 import socket
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.harness import PAGE, SECRET, sign_in, until
 from tests.socket_client import cookies_of, load, query_of
 from tests.socket_client import socket as opened
 from ui.protocol import HEAD_SECONDS
+from ui.server import MOST_CONNECTIONS
 from ui.tabs import WAITING_PER_SESSION
 
 pytestmark = pytest.mark.slow
@@ -146,3 +148,26 @@ def test_cards_come_back_after_a_flood(own):
         started = time.monotonic()
         until(lambda: jar.get("/login", headers=PAGE).status_code == 200, 15, 0.5)
         assert time.monotonic() - started < 12
+
+
+def test_connections_have_an_end(own):
+    """Beyond so many connections a request is answered 503, and below them again as ever."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2 * MOST_CONNECTIONS:
+        pytest.skip("this machine lets no process open so many")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2 * MOST_CONNECTIONS, hard))
+    try:
+        with contextlib.ExitStack() as held, own.client() as client:
+
+            def full():
+                for _ in range(MOST_CONNECTIONS // 2):  # who says nothing is hung up on after ten seconds
+                    held.enter_context(socket.create_connection(("127.0.0.1", own.port), 10))
+                return client.get("/healthz").status_code == 503
+
+            assert client.get("/healthz").status_code == 200
+            assert not full()
+            assert full() or full()
+        with own.client() as client:
+            until(lambda: client.get("/healthz").status_code == 200, 30, 0.5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
