@@ -108,11 +108,11 @@ class Guard:
                     await self._note_refusal(scope, "other-origin")
                 GUARD.labels("other-site").inc()
                 return await _refuse(scope, send, 403, text.OTHER_SITE)
-            GUARD.labels("session").inc()
             if path != SOCKET_PATH:
                 return await answer(send, 404)
             if not await self._lets_in(scope):
                 return await answer(send, 400, text.NO_SUCH_TAB)
+            GUARD.labels("session").inc()
             return await self._gate.poll(scope, receive, send)
         if path.startswith(_TABS) and not self._is_own_tab(scope):
             await self._note_refusal(scope, "not-its-tab")
@@ -193,15 +193,16 @@ class Guard:
             GUARD.labels("other-site").inc()
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
-        GUARD.labels("session" if visit_of(scope).session else "card").inc()
         if not await self._lets_in(scope):
             return await send({"type": "websocket.close", "code": 1008})
+        GUARD.labels("session" if visit_of(scope).session else "card").inc()
         return await self._gate.socket(scope, receive, send)
 
     async def _lets_in(self, scope: Scope) -> bool:
         """Whether a socket or poll is let in; that somebody else's tab was asked for is noted."""
         if self._gate.lets_in(scope):
             return True
+        GUARD.labels("no-tab").inc()
         if self._gate.is_anothers(scope):
             await self._note_refusal(scope, "not-its-tab")
         return False

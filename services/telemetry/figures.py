@@ -49,7 +49,7 @@ _EXPECTED = {
     SESSION_ENDS: tuple(EndReason),
     RENEWALS: (OK,),
     ACTIONS: ("begun", "refused"),
-    GUARD: ("anybody", "card", "session", "stranger", "other-site", "full", "store-down"),
+    GUARD: ("anybody", "card", "session", "stranger", "other-site", "no-tab", "full", "store-down"),
 }
 for _counter, _words in _EXPECTED.items():
     for _word in _words:
