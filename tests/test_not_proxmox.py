@@ -1,5 +1,6 @@
 """Something else in Proxmox's place, from outside: whatever it says and shows of itself opens and costs nothing."""
 
+import contextlib
 import datetime
 import hashlib
 import ssl
@@ -239,32 +240,34 @@ def authority():
 
 
 @pytest.fixture(scope="module")
-def showing(authority):
-    """A server that shows what a test wants it to."""
-    running = Impostor()
-    running.own = running.context
-    running.reply = http(200, login())
-    yield running
-    running.close()
-
-
-@pytest.fixture(scope="module")
-def by_authority(showing, authority, valkey_url, tmp_path_factory):
-    """A program that trusts the authority alone."""
+def by_authority(authority, valkey_url, tmp_path_factory):
+    """A server that shows what a test wants it to, before a program that trusts the authority alone."""
     file = tmp_path_factory.mktemp("authority") / "ca.pem"
     authority.cert_pem.write_to_path(file)
-    with _at(showing, valkey_url, "authority:", PROXMOX_CA_FILE=str(file)) as up:
-        yield up
+    with _showing(valkey_url, "authority:", PROXMOX_CA_FILE=str(file)) as pair:
+        yield pair
 
 
 @pytest.fixture(scope="module")
-def by_fingerprint(showing, authority, valkey_url):
-    """A program that trusts one certificate alone, and which one that is."""
-    leaf = authority.issue_cert("127.0.0.1")
-    shown = hashlib.sha256(ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())).hexdigest()
-    with _at(showing, valkey_url, "fingerprint:", PROXMOX_FINGERPRINT=shown) as up:
-        up.leaf = leaf
-        yield up
+def pinned(authority):
+    """The one certificate that the next program trusts."""
+    return authority.issue_cert("127.0.0.1")
+
+
+@pytest.fixture(scope="module")
+def by_fingerprint(pinned, valkey_url):
+    """The same before one that trusts a certificate alone."""
+    shown = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pinned.cert_chain_pems[0].bytes().decode())).hexdigest()
+    with _showing(valkey_url, "fingerprint:", PROXMOX_FINGERPRINT=shown) as pair:
+        yield pair
+
+
+@contextlib.contextmanager
+def _showing(valkey_url, prefix, **settings):
+    showing = Impostor()
+    showing.own, showing.reply = showing.context, http(200, login())
+    with contextlib.closing(showing), _at(showing, valkey_url, prefix, **settings) as up:
+        yield showing, up
 
 
 def _context(leaf, limit=lambda _: None):
@@ -302,31 +305,32 @@ OUTDATED = ("TLS 1.0", "no encryption")
 
 
 @pytest.mark.parametrize("case", BY_AUTHORITY)
-def test_certificates(by_authority, showing, authority, case):
+def test_certificates(by_authority, authority, case):
     """A server that nobody vouches for, or that offers no TLS worth the name, gets no byte of a request."""
-    showing.context = BY_AUTHORITY[case](authority)
-    _refused_twice(by_authority, showing, told="" if case in OUTDATED else _shown(showing))
+    by_authority[0].context = BY_AUTHORITY[case](authority)
+    _refused_twice(*by_authority, is_told=case not in OUTDATED)
 
 
 @pytest.mark.parametrize("case", ["self-signed", "by a good authority", *OUTDATED])
-def test_fingerprints(by_fingerprint, showing, authority, case):
+def test_fingerprints(by_fingerprint, pinned, authority, case):
     """Nor does one whose certificate is not the pinned one, whoever signed it, or is, over old TLS."""
+    showing, _ = by_fingerprint
     limits = {"TLS 1.0": _tls_1_0, "no encryption": _no_encryption}
-    leaf = by_fingerprint.leaf if case in OUTDATED else authority.issue_cert("127.0.0.1")
+    leaf = pinned if case in OUTDATED else authority.issue_cert("127.0.0.1")
     showing.context = showing.own if case == "self-signed" else _context(leaf, limits.get(case, lambda _: None))
-    _refused_twice(by_fingerprint, showing, told="" if case in OUTDATED else _shown(showing))
+    _refused_twice(*by_fingerprint, is_told=case not in OUTDATED)
 
 
-def test_trusted(by_authority, by_fingerprint, showing, authority):
-    """The same server with a good certificate gets the password: what is refused above is not refused for all."""
-    showing.context = _context(by_fingerprint.leaf)
-    for up in (by_authority, by_fingerprint):
+def test_trusted(by_authority, by_fingerprint, pinned):
+    """The same servers with a good certificate get the password: what is refused above is not refused for all."""
+    for showing, up in (by_authority, by_fingerprint):
+        showing.context = _context(pinned)
         with up.client() as jar:
             assert sign_in(jar).status_code == 200
 
 
-def _refused_twice(up, showing, *, told):
-    """A sign-in, and another, since the first could have left something behind; the fingerprint is `told`, if any."""
+def _refused_twice(showing, up, *, is_told):
+    """A sign-in, and another, since the first could have left something behind; the fingerprint `is_told`, or not."""
     assert _lax_client_connects(showing), "nobody can connect there at all, so nothing is shown"
     showing.forget()
     for _ in range(2):
@@ -335,8 +339,7 @@ def _refused_twice(up, showing, *, told):
             assert (answer.status_code, showing.bytes) == (502, 0)
             assert "proxgate" not in jar.cookies
             sentence = answer.json()["error"]
-            assert told in sentence
-            assert told or sentence == UNREACHABLE
+            assert _shown(showing) in sentence if is_told else sentence == UNREACHABLE
 
 
 def _lax_client_connects(showing):
@@ -401,15 +404,15 @@ async def test_cookies(fooled, jar, impostor):
     assert [heard for heard in impostor.heard if b"canary" in heard] == []
 
 
-def test_not_trusted(impostor, valkey_url):
+def test_not_trusted(valkey_url):
     """Who needs no scripts is told of a certificate that nobody vouched for, its fingerprint and the mend."""
-    with _at(impostor, valkey_url, "untrusting:", PROXMOX_FINGERPRINT=":".join(["AB"] * 32)) as up, up.client() as jar:
-        impostor.forget()
-        plain = jar.post("/login", data={"username": "root", "realm": "pam", "password": "demo"}, headers=PAGE)
-        card = jar.get(plain.headers["location"], headers=PAGE).text
-        for word in ("not trusted", impostor.fingerprint, "PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
+    with _showing(valkey_url, "untrusting:", PROXMOX_FINGERPRINT=":".join(["AB"] * 32)) as (showing, up):
+        with up.client() as jar:
+            plain = jar.post("/login", data={"username": "root", "realm": "pam", "password": "demo"}, headers=PAGE)
+            card = jar.get(plain.headers["location"], headers=PAGE).text
+        for word in ("not trusted", showing.fingerprint, "PROXMOX_FINGERPRINT", "PROXMOX_CA_FILE"):
             assert word in card
-    assert impostor.bytes == 0
+        assert showing.bytes == 0
 
 
 def test_nobody_there(valkey_url):
