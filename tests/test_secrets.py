@@ -287,7 +287,7 @@ def start(tmp_path):
         settings = {"PROXGATE_DATA_DIR": str(tmp_path / "data"), **settings}
         return subprocess.run(
             [sys.executable, "-m", "ui", "sessions", "list"],
-            cwd=tmp_path, env=harness.environment(**settings), capture_output=True, text=True, timeout=20, check=False,
+            cwd=tmp_path, env=harness.environment(**settings), capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
 
     return run
