@@ -69,7 +69,7 @@ def connections():
     async def nothing(_):
         return False
 
-    AbstractConnection.can_read_destructive = nothing
+    AbstractConnection.can_read = nothing
 
 
 @row(
