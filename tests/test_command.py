@@ -27,6 +27,7 @@ from services.settings import load_settings
 from tests import harness
 from tests.conftest import forget_failures
 from tests.harness import PAGE, SECRET, sign_in, until
+from tests.socket_client import laboratory
 from ui.server import _demo, _loopback_addresses
 
 NEEDLESS = {"PROXMOX_HOST": "127.0.0.1:9", "PROXMOX_FINGERPRINT": "AB" * 32, "REDIS_URL": "redis://127.0.0.1:9"}
@@ -393,18 +394,31 @@ def test_plain_http_for_proxies(valkey_url, sim):
             assert jar.get("/healthz").status_code == 200
 
 
+HOURLY = """
+import ui.application
+
+ui.application.HOUR = 0.5  # of a second
+
+from ui.__main__ import main
+
+main()
+"""
+
+
 def test_unverified_proxmox(valkey_url, sim):
-    """PROXMOX_VERIFY_TLS=false is said in the log at the start and on the card and every page."""
-    settings = {"PROXMOX_HOST": str(sim.address), "PROXMOX_VERIFY_TLS": "false"}
-    with (
-        harness.proxgate(REDIS_URL=valkey_url, SESSION_SECRET=SECRET, **settings) as up,
-        up.client(headers=PAGE) as jar,
-    ):
-        until(lambda: "PROXMOX_VERIFY_TLS=false" in up.output())
-        assert "PROXMOX_VERIFY_TLS=false" in jar.get("/login").text
+    """PROXMOX_VERIFY_TLS=false is said in the log at the start and every hour, and in red on each card and page."""
+    settings = {"PROXMOX_HOST": str(sim.address), "PROXMOX_VERIFY_TLS": "false", "REDIS_URL": valkey_url}
+    with laboratory(HOURLY, **settings) as up, up.client(headers=PAGE) as jar:
+        assert _alarmed(jar.get("/login"))
         assert sign_in(jar).status_code == 200
-        for path in ("/", "/nope"):
-            assert "PROXMOX_VERIFY_TLS=false" in jar.get(path).text
+        pages = ("/", "/nope", "/guests", "/guests/100", "/nodes/pve1", "/storage", "/tasks", "/sessions")
+        assert [path for path in pages if not _alarmed(jar.get(path))] == []
+        until(lambda: up.output().count("WARNING ui.application: PROXMOX_VERIFY_TLS=false") >= 3)
+
+
+def _alarmed(page):
+    """Whether it has the red banner."""
+    return "pg-banner-bad" in page.text and "PROXMOX_VERIFY_TLS=false" in page.text
 
 
 def test_proxies_with_spaces(tmp_path):

@@ -462,24 +462,33 @@ def test_forgotten_by_the_store(client, valkey_url):
     assert client.get("/", headers=PAGE).status_code == 303
 
 
-@pytest.mark.parametrize("case", ["empty", "garbage", "cut short", "another's", "another type"])
-def test_wrong_record(client, server, valkey_url, case):
-    """A record that is not what we wrote at this place opens nothing, and is dropped."""
+def place_of(jar):
+    """Where the record of a browser's session lies."""
     from services.sessions.record import hash_id
 
-    def place(jar):
-        return f"server:session:{{{hash_id(jar.cookies['proxgate'].partition('.')[0])}}}"
+    return f"server:session:{{{hash_id(jar.cookies['proxgate'].partition('.')[0])}}}"
 
+
+def test_record_of_another_type(client, server, valkey_url):
+    """A key of another type in a record's place opens nothing, is dropped, and the log tells of it."""
+    sign_in(client)
+    key, told = place_of(client), server.output().count("unreadable session dropped")
+    with harness.admin(valkey_url) as store:
+        store.delete(key)
+        store.lpush(key, "x")
+        assert client.get("/", headers=PAGE).status_code == 303
+        assert not store.exists(key)
+    assert server.output().count("unreadable session dropped") == told + 1
+
+
+@pytest.mark.parametrize("case", ["empty", "garbage", "cut short", "another's"])
+def test_wrong_record(client, server, valkey_url, case):
+    """A record that is not what we wrote at this place opens nothing, and is dropped."""
     sign_in(client, "alice", "pve")
     with harness.admin(valkey_url) as store, server.client() as other:
         sign_in(other)
-        key, good, others = place(client), store.get(place(client)), store.get(place(other))
-        if case == "another type":
-            store.delete(key)
-            store.lpush(key, "x")
-        else:
-            bad = {"empty": b"", "garbage": b"x" * 500, "cut short": good[:-1], "another's": others}[case]
-            store.set(key, bad, keepttl=True)
-        answer = client.get("/", headers=PAGE)
-        assert answer.status_code == 303
+        key, good, others = place_of(client), store.get(place_of(client)), store.get(place_of(other))
+        bad = {"empty": b"", "garbage": b"x" * 500, "cut short": good[:-1], "another's": others}[case]
+        store.set(key, bad, keepttl=True)
+        assert client.get("/", headers=PAGE).status_code == 303
         assert not store.exists(key)

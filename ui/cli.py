@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -26,6 +27,7 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server drains: stop as by Ctrl-C
     try:
         _check_platform()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what a crash would leave on the disk holds every secret
         settings = load_settings(_flags(options))
         logs.set_up(settings.log_format, settings.log_level)
         return asyncio.run(_verb(options, settings))

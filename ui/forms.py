@@ -1,6 +1,8 @@
 """Reading a form: urlencoded only, bounded, each field once."""
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,7 +23,18 @@ class FormError(ValueError):
         self.sentence = sentence
 
 
-async def read_form(request: Request) -> dict[str, str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What somebody sent. It shows nothing of it, whoever prints the variables of a frame: a password is among them."""
+
+    fields: Mapping[str, str] = field(repr=False)
+
+    def said(self, name: str) -> str:
+        """A field's value, empty where there is none."""
+        return self.fields.get(name, "")
+
+
+async def read_form(request: Request) -> Form:
     """The form's fields, byte for byte as sent (UTF-8). Of a field sent twice the first counts.
 
     Raises FormError with 413, 415 or 400.
@@ -34,7 +47,7 @@ async def read_form(request: Request) -> dict[str, str]:
         pairs = parse_qsl(body, keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
         raise FormError(400, text.BAD_FORM) from None
-    return dict(reversed(pairs))
+    return Form(fields=dict(reversed(pairs)))
 
 
 async def _body(request: Request) -> str:

@@ -20,7 +20,7 @@ from ui import text
 from ui.addresses import LOGIN, OPENID, STEP_CARD, TOKEN, TRUST, login_address, safe_next
 from ui.answers import STORE_RETRY, store_down_page
 from ui.cookies import DEVICE, SESSION, STEP, Cookies
-from ui.forms import FormError, read_form
+from ui.forms import Form, FormError, read_form
 from ui.visit import visit_of
 
 _LONGEST_STATE, _LONGEST_CODE = 1024, 4096  # Proxmox's own limits
@@ -45,14 +45,14 @@ class Coming:
 
     request: Request
     visitor: Visitor
-    form: dict[str, str]
+    form: Form
 
     @property
     def wanted(self) -> str:
-        return safe_next(self.form.get("next"))
+        return safe_next(self.form.fields.get("next"))
 
     def said(self, name: str) -> str:
-        return self.form.get(name, "")
+        return self.form.said(name)
 
     def secret(self, name: str) -> SecretStr:
         return SecretStr(self.said(name))
@@ -108,12 +108,12 @@ async def _trust(ways: WaysIn, coming: Coming) -> Response:
     return _go(coming, login_address(note="trusted"))
 
 
-async def _read_query(request: Request) -> dict[str, str]:
-    return dict(request.query_params)
+async def _read_query(request: Request) -> Form:
+    return Form(fields=dict(request.query_params))
 
 
 def _route(
-    ways: WaysIn, way: Way, read: Callable[[Request], Awaitable[dict[str, str]]]
+    ways: WaysIn, way: Way, read: Callable[[Request], Awaitable[Form]]
 ) -> Callable[[Request], Awaitable[Response]]:
     """The route of a way: what comes of it, or what went wrong, in the form that was asked for."""
 

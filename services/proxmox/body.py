@@ -1,6 +1,7 @@
 """Bodies: read raw, inflated by us, never past a cap."""
 
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Protocol, cast
 
@@ -11,10 +12,11 @@ from services.errors import BadAnswer
 
 # A short JSON value costs some thirty times its length in memory; 60,000 guests make about this many.
 _MOST_VALUES = 1_500_000
+_PIECE = 256 * 1024  # bytes that are inflated at a time: what a bomb makes is not to be in memory twice
 
 
 class _Decoder(Protocol):
-    def feed(self, chunk: bytes, room: int) -> bytes: ...
+    def feed(self, chunk: bytes, room: int) -> Iterator[bytes]: ...
     def end(self) -> None: ...
 
 
@@ -24,13 +26,16 @@ async def read(response: httpx.Response, cap: int) -> bytearray:
     The raw stream, since httpx would inflate a whole chunk before anybody could count it.
     """
     decoder = _decoder(response.headers.get("content-encoding", ""))
-    body = bytearray()
+    pieces: list[bytes] = []  # put together once it is all there: to let it grow would move it, and be twice as much
+    room = cap
     async for chunk in cast(httpx.AsyncByteStream, response.stream):
-        body += decoder.feed(chunk, cap - len(body))
-        if len(body) > cap:
+        for piece in decoder.feed(chunk, room):
+            pieces.append(piece)
+            room -= len(piece)
+        if room < 0:
             raise BadAnswer(f"a body over {cap} bytes")
     decoder.end()
-    return body
+    return bytearray().join(pieces)
 
 
 def data(body: bytearray) -> object:
@@ -70,8 +75,8 @@ def _decoder(encoding: str) -> _Decoder:
 
 
 class _Plain:
-    def feed(self, chunk: bytes, room: int) -> bytes:
-        return chunk[: room + 1]
+    def feed(self, chunk: bytes, room: int) -> Iterator[bytes]:
+        yield chunk[: room + 1]
 
     def end(self) -> None: ...
 
@@ -82,11 +87,20 @@ class _Gzip:
     def __init__(self) -> None:
         self._zlib = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
-    def feed(self, chunk: bytes, room: int) -> bytes:
+    def feed(self, chunk: bytes, room: int) -> Iterator[bytes]:
+        while room >= 0:
+            most = min(room + 1, _PIECE)
+            piece = self._inflated(chunk, most)
+            yield piece
+            chunk, room = self._zlib.unconsumed_tail, room - len(piece)
+            if not chunk and len(piece) < most:
+                return
+
+    def _inflated(self, chunk: bytes, most: int) -> bytes:
         with suppress(zlib.error):
-            inflated = self._zlib.decompress(chunk, room + 1)
+            piece = self._zlib.decompress(chunk, most)
             if not self._zlib.unused_data:
-                return inflated
+                return piece
         raise BadAnswer("not one gzip")
 
     def end(self) -> None:
