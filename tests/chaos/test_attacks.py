@@ -304,7 +304,7 @@ def test_renewal_under_fifty_requests(server, sim):
 
             def ask(number):
                 up = (one, other)[number % 2]
-                with up.client(**CHEAP) as jar:
+                with up.client(timeout=60, **CHEAP) as jar:
                     return jar.get("/", headers=cookies).status_code
 
             with ThreadPoolExecutor(50) as pool:
