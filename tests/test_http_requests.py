@@ -191,9 +191,12 @@ def test_too_much(client, calls, body, status):
 )
 def test_too_much_is_refused_at_once(client, calls, kind, body, status):
     """A million fields are not read, and JSON of ten thousand levels is none of our business: no tenth of a second."""
-    answers = [client.post("/login", content=body, headers={**JSON, "Content-Type": kind}) for _ in range(10)]
-    assert {answer.status_code for answer in answers} == {status}
-    assert min(answer.elapsed.total_seconds() for answer in answers) < 0.1  # the quickest: others share this machine
+    took = []
+    for _ in range(10):
+        answer = client.post("/login", content=body, headers={**JSON, "Content-Type": kind}, timeout=60)
+        assert answer.status_code == status
+        took.append(answer.elapsed.total_seconds())
+    assert min(took) < 0.1  # others share this machine
     assert calls() == 0
 
 
