@@ -258,6 +258,7 @@ def _guess(client, guesses, reached, limit):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_limit_of_an_address_of_a_thousand_names(client, asked):
     """A thousand guesses that each claim another address count for the one that they come from."""
     guesses = [(f"user{number}", f"198.51.{number // 250}.{number % 250}") for number in range(1000)]
@@ -266,6 +267,7 @@ def test_limit_of_an_address_of_a_thousand_names(client, asked):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_brute_force(valkey_url, sim):
     """Guesses at one account from two hundred addresses, and from one at a thousand accounts, end at the limits.
 
