@@ -7,6 +7,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from services.keys import KeyRing
+from services.simulator.accounts import Account
+from services.simulator.household import ACCOUNTS
 from services.store.connection import Store
 from tests import harness
 from tests.programs import needed
@@ -36,8 +38,9 @@ def valkey_admin(valkey_url):
 
 @pytest.fixture(scope="session")
 def sim():
-    """A simulated Proxmox, quick to refuse."""
-    with harness.simulator() as running:
+    """A simulated Proxmox, quick to refuse, where some have names with `@` in them."""
+    odd = (Account(userid=f"{name}@pve", password="demo") for name in ("ann@pam", "ann@@", "ann@", "@"))
+    with harness.simulator(accounts=(*ACCOUNTS, *odd)) as running:
         yield running
 
 

@@ -1,11 +1,14 @@
 """The whole way in a real browser: from the login card to the guests and out again."""
 
+import contextlib
 import re
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Error, expect
 
 from services.simulator import Fault
 from tests import browser, harness, outside
@@ -161,6 +164,19 @@ def test_signing_out_empties_every_tab_and_the_back_button(tab, context):
     page.go_back()
     page.wait_for_url(re.compile("/login"))
     expect(page.get_by_text("homeassistant")).to_have_count(0)
+
+
+def test_back_without_a_network_shows_nothing(tab, context):
+    """After "Sign out" Back finds no page of before in the browser, where nobody can ask us whether it may be seen."""
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("Username").wait_for()
+    context.set_offline(True)
+    with contextlib.suppress(Error):  # the browser's own word that there is no network
+        page.go_back()
+    harness.until(lambda: page.wait_for_timeout(50) or "/login" not in page.url, 15)
+    assert "root@pam" not in page.content()
 
 
 def test_a_session_ended_elsewhere_says_so(tab, site, valkey_url):
@@ -468,13 +484,40 @@ def test_the_main_job_with_a_proxmox_that_others_wrote(chromium, valkey_url, tmp
             context.close()
 
 
-def test_a_browser_cannot_frame_us(tab, site):
-    """A page of another origin that frames the card gets nothing to show."""
-    tab.page.route("http://evil.test/", lambda route: route.fulfill(
-        body=f"<iframe src='{site.url}/login'></iframe>", content_type="text/html"))  # fmt: skip
-    tab.page.goto("http://evil.test/")
-    inner = harness.until(lambda: tab.page.wait_for_timeout(50) or tab.page.frames[1:])[0]
-    harness.until(lambda: tab.page.wait_for_timeout(50) or inner.url.startswith("chrome-error:"))
+@pytest.fixture
+def elsewhere(site):
+    """The port of a web site on this machine whose page frames the card and the overview."""
+    inside = "".join(f"<iframe src='{site.url}{path}'></iframe>" for path in ("/login", "/")).encode()
+
+    class Framing(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(inside)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Framing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_browser_cannot_frame_us(tab, elsewhere, host):
+    """A page elsewhere, be it on our own host, that frames the card or the pages of who is signed in shows neither."""
+    browser.sign_in(card(tab))
+    tab.page.goto(f"http://{host}:{elsewhere}/")
+    shown = harness.until(lambda: tab.page.wait_for_timeout(50) or _shown(tab.page.frames[1:]), 15)
+    assert shown == ["chrome-error", "chrome-error"]
+
+
+def _shown(frames):
+    """With what each of two frames was filled, once both are."""
+    kinds = [frame.url.partition(":")[0] for frame in frames]
+    return kinds if len(kinds) == 2 and not {"", "about"} & {*kinds} else None
 
 
 @pytest.mark.parametrize("path", ["/login", "/"])

@@ -90,7 +90,7 @@ def test_looking_chooses_nothing(client, path):
 
 
 async def test_over_https_the_cookie_stays_there():
-    """The cookie of a choice made over https goes over https alone."""
+    """The cookie of a choice made over https goes over https alone, and this host alone can have set it."""
     app = FastAPI()
     choices.create(app)
 
@@ -100,7 +100,15 @@ async def test_over_https_the_cookie_stays_there():
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(visited), base_url="https://pve") as client:
         answer = await client.post("/theme", data={"theme": "dark"})
+    assert answer.headers["set-cookie"].startswith("__Host-proxgate-theme=dark; ")
     assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
+@pytest.mark.parametrize("jar", ["__Host-proxgate-theme=dark", "proxgate-theme=light; __Host-proxgate-theme=dark"])
+def test_the_choice_of_this_host_counts(client, jar):
+    """What was chosen over https is shown, and counts before what another host of the domain may have set."""
+    page = client.get("/login", headers={**PAGE, "Cookie": jar}).text
+    assert re.search(r"const dark = (\w+);", page)[1] == "True"
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,30 @@
 """The session's cookie from outside: forged, planted, replayed, doubled; and the life it opens."""
 
 import base64
+import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
+from itsdangerous import TimestampSigner
 from pydantic import SecretStr
 
 from services.auth.limiter import DEVICE_SECONDS
+from services.certificate import self_signed
 from services.keys import KeyRing
 from services.sessions import CookieSigner, new_id
 from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
+from tests.test_http_requests import send, statuses
 
 OTHER_SECRET = "another secret of the tests; long enough 98765"
 LONGEST = 43_200
 JSON = {"Accept": "application/json"}
-BOBS_LAST_KEY = "90ab-4d1c-65f7-e332"
+YEAR = 365 * 86400
+BOBS_KEYS = ["c0de-7a51-3e88-b2f4", "90ab-4d1c-65f7-e332"]
+"""Each is good once."""
 
 
 def signer(secret=SECRET, purpose="session"):
@@ -40,7 +46,7 @@ def _bytes(value):
 def is_anonymous(answer):
     """The answer that a stranger gets, whoever they said to be."""
     return (
-        (answer.status_code, answer.headers["location"], answer.content) == (303, "/login?next=/", b"")
+        (answer.status_code, answer.headers.get("location"), answer.content) == (303, "/login?next=/", b"")
         and "set-cookie" not in answer.headers
     )  # fmt: skip
 
@@ -105,7 +111,10 @@ def _forged(value):
         "leading zero": f"{id}.0{given}.{signature}",
         "plus": f"{id}.+{given}.{signature}",
         "browser's cookie": signer(purpose="browser").sign(id, now),
+        "device's cookie": signer(purpose="device").sign(id, now),
+        "step's cookie": signer(purpose="step").sign(id, now),
         "no purpose": signer(purpose="").sign(id, now),
+        "NiceGUI's cookie": TimestampSigner(SECRET).sign(base64.b64encode(json.dumps({"id": id}).encode())).decode(),
         "padded": value + "=",
         "doubly padded": value + "==",
         "standard base64": f"{id}.{given}.{standard}",
@@ -135,6 +144,38 @@ def test_forged(client, value, writes, case):
     answer = visit(client, forged)
     assert answer.status_code == 303
     assert answer.headers["location"].startswith("/login?next=/")
+    assert answer.content == b""
+    assert writes() == 0
+
+
+def test_too_old_or_from_the_future(client, value, writes):
+    """However well it is signed, a cookie that is older than any session, or not of its time yet, opens nothing."""
+    id, now = value.partition(".")[0], int(time.time())
+    times = (now - LONGEST - 61, now - 3 * LONGEST, 0, now + 120, now + LONGEST, 999_999_999_999)
+    assert [visit(client, signer().sign(id, given)).status_code for given in times] == [303] * len(times)
+    assert writes() == 0
+
+
+def _respelled(value):
+    """Other spellings of a cookie, all of which some decoder of base64 or of headers takes for the same."""
+    id, given, signature = value.split(".")
+    cut = f"{id}.{given}.{signature[:20]}"
+    return [
+        *(value + end for end in ("=", "==", "\u00e9", "%3D", "\\")),
+        *(f"{cut}{within}{signature[20:]}" for within in (" ", "\t", "\u00e9", "!", "%0a", '"')),
+        *(value[:-1] + last for last in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+        f'"{value}"', f'{id}.{given}."{signature}"', signature.join((f"{id}.{given}.", "=")),
+        f"{id}.{given}.{base64.b64encode(base64.urlsafe_b64decode(signature + '=')).decode()}",
+    ]  # fmt: skip
+
+
+def test_no_second_spelling(server, client, value, writes):
+    """Padding, white space, quotes, letters beyond ASCII, the spare bits of base64: none makes a second valid form."""
+    others = [other for other in _respelled(value) if other != value]
+    assert [other for other in others if not is_anonymous(visit(client, other))] == []
+    head = f"GET / HTTP/1.1\r\nHost: localhost:{server.port}\r\nConnection: close\r\nAccept: text/html\r\n"
+    answer, _ = send(server, f"{head}Cookie: proxgate={value}\0\r\n\r\n")
+    assert statuses(answer) == [400]  # no header may hold it
     assert writes() == 0
 
 
@@ -179,8 +220,6 @@ def test_browser_cookie_opens_nothing(client):
 @pytest.mark.parametrize("order", ["good first", "bad first", "both good", "the same twice"])
 def test_two_cookies(server, client, value, between, order):
     """Two cookies of one name make nobody of whoever sends them, in any order: never a mix of two sessions."""
-    from tests.test_http_requests import send, statuses
-
     sign_in(client, "alice", "pve")
     other, good = client.cookies["proxgate"].encode(), value.encode()
     first, second = {
@@ -204,28 +243,47 @@ def test_among_others(client, value):
 # A: attributes
 
 
-def _set_cookies(server):
+@pytest.fixture(scope="module")
+def secure(valkey_url, sim, tmp_path_factory):
+    """The program over https, on the same store."""
+    files = tmp_path_factory.mktemp("tls")
+    for name, pem in zip(("crt", "key"), self_signed(["localhost"]), strict=True):
+        (files / name).write_text(pem)
+    settings = {"TLS_CERT_FILE": str(files / "crt"), "TLS_KEY_FILE": str(files / "key"), "SESSION_SECRET": SECRET}
+    with harness.proxgate(scheme="https", REDIS_URL=valkey_url, **settings, **harness.for_proxmox(sim)) as up:
+        yield up
+
+
+def _set_cookies(up):
     """Every Set-Cookie of every route that sets one."""
-    with server.client() as jar:
+    with up.client(verify=False) as jar:
         answers = [jar.get("/login", headers=PAGE), sign_in(jar), jar.get("/", headers=PAGE)]
         answers += [jar.get("/login"), jar.post("/logout"), sign_in(jar, password="no")]
         answers += [visit(jar, signer().sign(new_id()))]
-    with server.client() as fresh:
+    with up.client(verify=False) as fresh:
         answers += [fresh.post("/login", json={}), sign_in(fresh, password="no"), sign_in(fresh, "bob", "pve")]
-        answers += [fresh.post("/login/verify", data={"kind": "recovery", "code": BOBS_LAST_KEY}, headers=JSON)]
+        answers += [fresh.post("/login/verify", data={"kind": "recovery", "code": BOBS_KEYS.pop()}, headers=JSON)]
         answers += [fresh.get("/login/openid?state=x&code=y"), fresh.post("/trust", data={"code": "x"})]
+        answers += [fresh.post("/language", data={"language": "de"}), fresh.post("/theme", data={"theme": "dark"})]
     return [line for answer in answers for line in answer.headers.get_list("set-cookie")]
 
 
-def test_attributes(server, client):
-    """Every cookie of every route is HttpOnly, SameSite=Lax, for the whole host; only the device's has an age."""
-    lines = _set_cookies(server)
-    names = {"proxgate", "proxgate-browser", "proxgate-device", "proxgate-step"}
-    assert {line.partition("=")[0] for line in lines} == names
+AGES = {"proxgate-device": DEVICE_SECONDS, "proxgate-language": YEAR, "proxgate-theme": YEAR}
+"""How long a browser keeps what is no session; all else goes with the browser."""
+
+
+@pytest.mark.parametrize(("scheme", "prefix"), [("http", ""), ("https", "__Host-")])
+def test_attributes(request, client, scheme, prefix):
+    """Every cookie of every route is HttpOnly, SameSite=Lax, for the whole host, and over https Secure and __Host-."""
+    lines = _set_cookies(request.getfixturevalue({"http": "server", "https": "secure"}[scheme]))
+    names = {"proxgate", "proxgate-browser", "proxgate-step", *AGES}
+    assert {line.partition("=")[0] for line in lines} == {prefix + name for name in names}
     for line in lines:
-        first, *attributes = line.split("; ")
-        age = "Max-Age=0" if first.endswith("=") else f"Max-Age={DEVICE_SECONDS}" if "-device=" in first else ""
-        assert set(attributes) == {"Path=/", "HttpOnly", "SameSite=Lax", *filter(None, [age])}, line
+        first, *attributes = line.lower().split("; ")
+        name, _, held = first.partition("=")
+        age = AGES.get(name.removeprefix(prefix.lower())) if held else 0
+        expected = {"path=/", "httponly", "samesite=lax", *(["secure"] if prefix else [])}
+        assert set(attributes) == expected | (set() if age is None else {f"max-age={age}"}), line
 
 
 # A: keys
@@ -441,11 +499,11 @@ def test_disabled_at_proxmox(server, client, sim):
         assert client.get("/", headers=PAGE).status_code == 200
         sim.disable("maria@home")
 
-        def refused():
-            answer = client.get("/", headers=PAGE)
-            return answer.status_code == 303 and answer
-
-        answer = until(refused, seconds=15, every=0.3)
+        answers = []
+        with suppress(AssertionError):  # the last answer tells
+            until(lambda: answers.append(client.get("/", headers=PAGE)) or answers[-1].is_redirect, 15, 0.3)
+        answer = answers[-1]
+        assert answer.status_code == 303
         assert answer.headers["location"] == "/login?next=/&ended=rejected"
         assert "Proxmox no longer accepts this sign-in" in client.get(answer.headers["location"], headers=PAGE).text
     finally:

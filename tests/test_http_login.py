@@ -1,6 +1,7 @@
 """The sign-in from outside: what is typed, what reaches Proxmox, our own limit, and every trouble Proxmox can be in."""
 
 import ipaddress
+import re
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from tests.harness import PAGE, sign_in, until
 JSON = {"Accept": "application/json"}
 UNREACHABLE = "Unable to reach the Proxmox server"
 NOT_PROXMOX = "The server at that address does not answer like Proxmox VE"
+TOO_MANY = "Too many attempts. Try again in N seconds"
 DEADLINE = 10.0
 SLOTS = 8
 
@@ -86,6 +88,17 @@ def test_name_as_typed(client, asked, username, realm):
     assert request.parameters["username"] == f"{username}@{realm}"
 
 
+@pytest.mark.parametrize("username", ["ann@pam", "ann@@", "ann@", "@"])
+def test_one_identity(client, asked, username):
+    """Whoever has `@` in their name, and wherever, is for us who they are for Proxmox: the realm stands last."""
+    answer = sign_in(client, username, "pve")
+    (request,) = asked()
+    assert request.parameters["username"] == f"{username}@pve"
+    assert answer.status_code == 200
+    shown = set(re.findall(r"[\w@]+@(?:pam|pve)\b", client.get("/", headers=PAGE).text))
+    assert shown == {f"{username}@pve"}
+
+
 def test_shown_as_asked(client):
     """The page shows the identity that Proxmox signed in."""
     sign_in(client, "alice", "pve")
@@ -127,9 +140,10 @@ def test_password_that_is_none(client, asked, password):
 @pytest.mark.parametrize("name", ["otp", "tfa-challenge", "path", "privs", "new-format", "__proto__", "csrf", "ticket"])
 def test_other_fields(client, asked, name):
     """Fields that the form does not have are dropped; Proxmox gets the two that it needs."""
-    assert sign_in(client, **{name: "1"}).status_code == 200
+    answer = sign_in(client, **{name: "1"})
     (request,) = asked()
     assert set(request.parameters) == {"username", "password"}
+    assert answer.status_code == 200
 
 
 def test_field_twice(client, asked):
@@ -201,10 +215,11 @@ def test_limit_without_scripts(client):
     ids=ascii,
 )
 def test_limit_of_twins(client, asked, twins):
-    """Twins by case or by normal form share one counter."""
-    for number in range(PER_ACCOUNT + 4):
-        sign_in(client, twins[number % len(twins)], "pve", "wrong")
-    assert len(asked()) == PER_ACCOUNT
+    """Twins by case or by normal form share one counter, and for Proxmox each is who was typed."""
+    typed = [twins[number % len(twins)] for number in range(PER_ACCOUNT + 4)]
+    for name in typed:
+        sign_in(client, name, "pve", "wrong")
+    assert [one.parameters["username"] for one in asked()] == [f"{name}@pve" for name in typed[:PER_ACCOUNT]]
 
 
 def test_limit_of_an_address(client, asked):
@@ -221,6 +236,52 @@ def test_limit_of_an_address(client, asked):
     assert sign_in(client).status_code == 429
 
 
+WAITED = 5
+"""Tries that a quarter of an hour lets through besides, one after each wait."""
+
+
+def _guess(client, guesses, reached, limit):
+    """Wrong passwords for accounts of one realm, each said to come from an address; the limit of them reach Proxmox."""
+
+    def guess(one):
+        name, address = one
+        return sign_in(client, name, "pve", "wrong", headers={"X-Forwarded-For": address})
+
+    with ThreadPoolExecutor(4) as pool:
+        for begin in range(0, len(guesses), 100):
+            list(pool.map(guess, guesses[begin : begin + 100]))
+            assert limit <= reached() <= limit + WAITED
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_limit_of_an_address_of_a_thousand_names(client, asked):
+    """A thousand guesses that each claim another address count for the one that they come from."""
+    guesses = [(f"user{number}", f"198.51.{number // 250}.{number % 250}") for number in range(1000)]
+    _guess(client, guesses, lambda: len(asked()), PER_ADDRESS)
+    assert sign_in(client).status_code == 429
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_brute_force(valkey_url, sim):
+    """Guesses at one account from two hundred addresses, and from one at a thousand accounts, end at the limits.
+
+    What is right is refused like what is wrong.
+    """
+    settings = {"REDIS_URL": valkey_url, "SESSION_SECRET": harness.SECRET, "TRUSTED_PROXIES": "127.0.0.1"}
+    asked = _asked(sim)
+    forget_failures(valkey_url)
+    with harness.proxgate(**settings, **harness.for_proxmox(sim)) as up, up.client() as jar:
+        one_account = [("alice", f"198.51.100.{number}") for number in range(200)]
+        _guess(jar, one_account, lambda: len(asked()), PER_ACCOUNT)
+        told = [sign_in(jar, "alice", "pve", password) for password in ("wrong", "demo")]
+        before, one_address = len(asked()), [(f"user{number}", "203.0.113.5") for number in range(1000)]
+        _guess(jar, one_address, lambda: len(asked()) - before, PER_ADDRESS)
+        told.append(sign_in(jar, "kid", "pve", headers={"X-Forwarded-For": "203.0.113.5"}))
+        assert {(one.status_code, re.sub(r"\d+", "N", one.json()["error"])) for one in told} == {(429, TOO_MANY)}
+
+
 def test_limit_in_parallel(client, asked):
     """Of two hundred guesses at once no more than the limit reach Proxmox."""
     with ThreadPoolExecutor(20) as pool:
@@ -229,18 +290,19 @@ def test_limit_in_parallel(client, asked):
 
 
 def test_limit_over_a_restart(valkey_url, sim):
-    """The counters outlive a server that was killed."""
+    """The counters outlive a server that is killed amid two hundred guesses at once, and not one more gets through."""
     settings = {"REDIS_URL": valkey_url, "SESSION_SECRET": harness.SECRET, "STORE_PREFIX": "killed:"}
     settings |= harness.for_proxmox(sim)
     asked = _asked(sim)
     forget_failures(valkey_url)
-    with harness.proxgate(**settings) as up, up.client() as jar:
-        for _ in range(PER_ACCOUNT):
-            sign_in(jar, password="wrong")
+    with harness.proxgate(**settings) as up, up.client() as jar, ThreadPoolExecutor(20) as pool:
+        for number in range(200):
+            pool.submit(sign_in, jar, password=f"wrong {number}")
+        until(lambda: len(asked()) >= PER_ACCOUNT, 20)
         up.process.kill()
         up.process.wait(5)
-    with harness.proxgate(**settings) as up, up.client() as jar:
-        assert sign_in(jar).status_code == 429
+    with harness.proxgate(**settings) as up, up.client() as jar, ThreadPoolExecutor(20) as pool:
+        assert set(pool.map(lambda _: sign_in(jar).status_code, range(20))) == {429}
     assert len(asked()) == PER_ACCOUNT
 
 

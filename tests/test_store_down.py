@@ -146,6 +146,22 @@ def test_store_down_in_json(lab, root, store):
     assert root.get("/", headers=harness.PAGE).status_code == 200
 
 
+def test_guesses_while_the_store_is_down(lab, proxmox, down):
+    """While the store is down no guess reaches Proxmox, not even the right one; each is told that it is down."""
+    with lab.client() as jar:
+        assert harness.sign_in(jar, password="wrong").status_code == 401
+        before = _sign_ins(proxmox)
+        with down(), ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda word: harness.sign_in(jar, password=word), [*["wrong"] * 20, "demo"]))
+        assert {answer.status_code for answer in answers} == {503}
+        assert _sign_ins(proxmox) == before
+        harness.until(lambda: jar.get("/readyz").status_code == 200)
+
+
+def _sign_ins(proxmox):
+    return sum(one.path == "/access/ticket" for one in list(proxmox.requests))
+
+
 def test_new_sockets_are_refused_while_the_store_is_down(lab, root, down):
     """A socket that comes while the store is down is refused, with the right cookie and with a stranger's."""
     page = load(root)

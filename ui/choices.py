@@ -18,6 +18,7 @@ THEMES = ("light", "dark", SYSTEM)
 
 _CHOICES = {LANGUAGE: ("language", tuple(LANGUAGES)), THEME: ("theme", THEMES)}
 _YEAR = 365 * 86400
+_SECURE = "__Host-"
 
 
 def create(app: FastAPI) -> None:
@@ -47,9 +48,8 @@ async def _choose(request: Request) -> Response:
         return PlainTextResponse(text.BAD_FORM, 400)
     visit = visit_of(request.scope)
     response = RedirectResponse(page_address(form.get("next") or _referrer(request, visit)), 303)
-    response.set_cookie(
-        f"proxgate-{name}", form[name], max_age=_YEAR, secure=visit.https, httponly=True, samesite="lax"
-    )
+    cookie = f"{_SECURE if visit.https else ''}proxgate-{name}"
+    response.set_cookie(cookie, form[name], max_age=_YEAR, secure=visit.https, httponly=True, samesite="lax")
     return response
 
 
@@ -64,4 +64,5 @@ def _chosen(scope: Scope, choice: str) -> str:
     """What the cookie of a choice holds, empty when that is none that we have."""
     name, known = _CHOICES[choice]
     pairs = (pair.strip(" \t").partition("=") for value in headers(scope, b"cookie") for pair in value.split(";"))
-    return next((value for key, _, value in pairs if key == f"proxgate-{name}" and value in known), "")
+    found = {key: value for key, _, value in pairs if value in known}
+    return found.get(f"{_SECURE}proxgate-{name}") or found.get(f"proxgate-{name}", "")

@@ -20,6 +20,7 @@ from pathlib import Path
 from fastapi import Request
 from nicegui import app
 
+from ui import my_sessions
 from ui.visit import visit_of
 
 
@@ -28,6 +29,21 @@ async def whoami(request: Request):
     """Protected like every page, and built so cheaply that a thousand of them are nothing."""
     return {"principal": visit_of(request.scope).session.principal}
 
+
+create = my_sessions.create
+
+
+def create_more(sessions):
+    create(sessions)
+
+    @app.get("/version")
+    async def version(request: Request):
+        """Asks Proxmox with the session's ticket, as every page does sooner or later."""
+        async with sessions.credentials(visit_of(request.scope).session) as proxmox:
+            return str(await proxmox.version())
+
+
+my_sessions.create = create_more
 
 _now, _jump = time.time, [0.0]
 time.time = lambda: _now() + _jump[0]

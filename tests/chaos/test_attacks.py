@@ -291,28 +291,30 @@ def _lives(up, value):
 
 # B11
 
+RENEW = 30
+"""Seconds, so that a slow machine is done with fifty requests before the ticket is due once more."""
+
 
 @pytest.mark.parametrize("kind", ["valkey"])
 def test_renewal_under_fifty_requests(server, sim):
-    """Fifty pages asked for at once on two replicas, when the ticket is due, renew it once, and end nothing."""
-    limits = {"TICKET_RENEW_SECONDS": "20"}
+    """Fifty requests at once on two replicas, each with a ticket that is due, renew it once and end nothing."""
+    limits = {"TICKET_RENEW_SECONDS": f"{RENEW}"}
     with program(server.url, sim, **limits) as one, program(server.url, sim, **limits) as other:
         with browser(one) as client:
-            signed, cookies = time.monotonic(), {"Cookie": cookies_of(client), **PAGE}
-            time.sleep(20.2)
+            signed, cookies = time.monotonic(), {"Cookie": cookies_of(client)}
+            time.sleep(RENEW + 0.2)
             before = _tickets(sim)
 
             def ask(number):
                 up = (one, other)[number % 2]
-                with up.client(**CHEAP) as jar:
-                    return jar.get("/", headers=cookies).status_code
+                with up.client(timeout=60, **CHEAP) as jar:
+                    return jar.get("/version", headers=cookies).status_code
 
             with ThreadPoolExecutor(50) as pool:
                 answers = list(pool.map(ask, range(50)))
             assert set(answers) <= {200, 503}, answers  # 503 where this machine is too slow for its store
             assert answers.count(200) > 25
-            harness.until(lambda: _tickets(sim) > before)  # what a page shows may be asked after its answer
-            assert time.monotonic() - signed < 38, "too slow to tell one renewal from the next"
+            assert time.monotonic() - signed < 2 * RENEW - 2, "too slow to tell one renewal from the next"
             time.sleep(1)
             assert _tickets(sim) - before == 1
             assert who(client) == ROOT.userid

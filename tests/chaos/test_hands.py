@@ -125,6 +125,33 @@ def test_signed_in_with_a_clock_ahead(server, sim):
         assert_no_trace(up)
 
 
+@pytest.mark.parametrize("kind", ["valkey"])
+def test_replayed_after_its_end(server, sim):
+    """A cookie that somebody has kept opens nothing after either end of its session, wherever the clock is set."""
+    with program(server.url, sim, SESSION_IDLE_SECONDS="2", SESSION_MAX_SECONDS="5") as up:
+        with browser(up) as root:
+            time.sleep(2.5)
+            assert _opened(up, root) == [401] * 3
+        with browser(up) as root:
+            until = time.monotonic() + 5.5
+            while time.monotonic() < until:
+                who(root)
+                time.sleep(0.1)
+            assert _opened(up, root) == [401] * 3
+        assert_no_trace(up)
+
+
+def _opened(up, client):
+    """What a browser's cookies open with the clock as it is, two hours behind, and two hours ahead."""
+    seen = []
+    for seconds in (0, -TWO_HOURS, TWO_HOURS):
+        jump(up, seconds)
+        with up.client(cookies=dict(client.cookies)) as thief:
+            seen.append(who(thief))
+    jump(up, 0)
+    return seen
+
+
 def test_no_jump(server, sim):
     """Without a jump the session lives as long as it may: what is measured above is not a session that never lived."""
     with program(server.url, sim, **SECONDS) as up, browser(up) as root:
