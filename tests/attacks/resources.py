@@ -6,6 +6,32 @@ row = Rows()
 
 
 @row(
+    "H01",
+    "login cards by the thousand for one address",
+    "test_login_tabs.py::test_made_up_addresses_share_one_limit",
+    "test_login_tabs.py::test_unconnected_cards_are_counted_and_forgotten",
+    "test_login_tabs.py::test_anonymous_requests_build_nothing",
+)
+def cards():
+    """Login cards that wait for their sockets are not counted."""
+    from ui.tabs import Tabs
+
+    Tabs._has_room_for_card = lambda self, visit: True
+
+
+@row(
+    "H03",
+    "wrong passwords by the thousand",
+    "test_http_login.py::test_counters_end",
+)
+def counters():
+    """The counters of failed sign-ins are kept for ever."""
+    from services.auth import limiter
+
+    limiter._ENTER = limiter._ENTER.replace("redis.call('EXPIRE', key, window + 1)", "redis.call('PERSIST', key)")
+
+
+@row(
     "H08",
     "no room on the disk, few files, a log that nobody reads",
     "chaos/test_scarcity.py",
