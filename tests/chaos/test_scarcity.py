@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 
 import httpx
 
@@ -81,7 +82,7 @@ def test_few_files(valkey_url, sim):
         idle = [stack.enter_context(socket.create_connection(("localhost", up.port))) for _ in range(2 * FILES)]
         with harness.admin(valkey_url) as admin:  # so that new ones are needed
             admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        assert files_of(up) < FILES
+        assert max(_files_of(up) for _ in range(20)) < FILES
         assert who(root) in {ROOT.userid, 503}
         for one in idle:
             one.close()
@@ -91,8 +92,9 @@ def test_few_files(valkey_url, sim):
         assert len(up.output()) < 20_000
 
 
-def files_of(up):
-    """How many the process has open."""
+def _files_of(up):
+    """How many the process has open, a moment later."""
+    time.sleep(0.1)
     return len(os.listdir(f"/proc/{up.process.pid}/fd"))
 
 
