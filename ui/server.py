@@ -236,7 +236,7 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None, allowed: int) -
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
         limit_concurrency=min(MOST_CONNECTIONS, allowed // 3),
-        backlog=min(WAITING, allowed // 4),  # all of them may be taken at once, before the first can be closed
+        backlog=min(WAITING, allowed // 32),  # a few times as many are taken before the first can be closed
         ssl_certfile=files.certificate if files else None,
         ssl_keyfile=files.key if files else None,
     )
