@@ -120,7 +120,7 @@ async def test_errors_over_the_socket(lab, root):
 def test_markdown_of_a_page_is_guarded(lab, root, headers):
     """Asked for in Markdown, or by a machine, a page is guarded as in HTML, and kept by nobody."""
     with lab.client() as stranger:
-        for path in ("/", "/upload", "/nowhere", "/outer/inner"):
+        for path in ("/upload", "/outer/inner", "/", "/nowhere"):
             answer = stranger.get(path, headers=headers)
             assert (answer.status_code, answer.headers.get("location", "")[:11]) in {(401, ""), (303, "/login?next")}
             assert PROTECTED not in answer.text
@@ -154,7 +154,7 @@ async def test_sub_pages_are_the_sessions_own(lab, root):
         await asyncio.sleep(0)
         for event in _navigations(page) * 20:
             await up.emit("event", event)
-        await up.until(lambda: up.closed)
+        await up.until(lambda: up.closed or any(PROTECTED in said for _, said in up.frames))
         assert not any(PROTECTED in said for _, said in up.frames)
 
 
@@ -215,6 +215,21 @@ def test_names_of_uploads_write_no_file(lab, root, name):
     assert lab.process.poll() is None
 
 
+def test_no_uploads_from_elsewhere(lab, root, kid):
+    """With another's tab, or none, in its address no file is taken, whatever its name, nor a gigabyte listened to."""
+    place, before = _place(load(root, "/upload")), len(runs(lab, "upload"))
+    places = (place, "/_nicegui/client/", "/_nicegui/client//upload/1", "/upload", "/_nicegui/client/../../upload")
+    with lab.client() as stranger:
+        for path in places:
+            for name in ("a.txt", "../../etc/passwd"):
+                assert _send(stranger, path, name).status_code == 401, path
+                assert _send(kid, path, name).status_code in {404, 405}, path
+    assert len(runs(lab, "upload")) == before
+    assert _announced(lab, place, 2**30, cookies_of(kid)) == 404
+    assert _announced(lab, place, 2**30, "") == 401
+    assert _announced(lab, "/login", 2**30, "") == 413
+
+
 def test_upload_ends_with_its_session(lab):
     """Signed out, the place is gone, for the next session of the same browser too."""
     with signed_in(lab) as client:
@@ -234,9 +249,16 @@ def test_nothing_is_read_that_has_no_place(lab, root, kid):
         (place, kid, 404), (place + "0", root, 405), ("/nowhere", root, 405), ("/nowhere", None, 401),
         (place, None, 401), ("/login", None, 413), ("/assets/icon.svg", None, 401),
     ):  # fmt: skip
-        cookies = f"Cookie: {cookies_of(client)}\r\n" if client else ""
-        head = f"POST {path} HTTP/1.1\r\nHost: localhost:{lab.port}\r\n{cookies}Content-Length: {2**30}\r\n"
-        with socket.create_connection(("localhost", lab.port)) as connection:
-            connection.settimeout(5)
-            connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode())
-            assert connection.recv(12) == f"HTTP/1.1 {status}".encode(), path
+        assert _announced(lab, path, 2**30, cookies_of(client) if client else "") == status, path
+
+
+def _announced(lab, path, size, cookies):
+    """The status that a body of so many bytes is answered with, before any of them is sent."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost:{lab.port}\r\nContent-Length: {size}\r\n"
+    head += f"Cookie: {cookies}\r\n" if cookies else ""
+    with socket.create_connection(("localhost", lab.port)) as connection:
+        connection.settimeout(5)
+        connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\n".encode())
+        protocol, status = connection.recv(12).split()
+        assert protocol == b"HTTP/1.1"
+        return int(status)

@@ -13,8 +13,12 @@ HEAD_SECONDS = 10
 """A connection that has not said what it wants by then is closed."""
 
 
+_TOLD = 9 / 8
+"""Above the limit so many are taken, and told that they are too many; the next are closed at once."""
+
+
 class BoundedHead(HttpToolsProtocol):
-    """Answers 400 to a head that is too long, and closes when a head does not come."""
+    """Answers 400 to a head that is too long, and closes when a head does not come, or too many come."""
 
     _in_head = True
     _head = 0
@@ -23,7 +27,9 @@ class BoundedHead(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A connection begins, and with it the wait for a head."""
         super().connection_made(transport)
-        self._wait_for_head()
+        if self.limit_concurrency and len(self.connections) > self.limit_concurrency * _TOLD:
+            return transport.abort()  # without a file left, asyncio would log each of them, again and again
+        return self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection ends."""

@@ -50,7 +50,11 @@ LARGEST_FRAME = 1024 * 1024
 _DEMO_NODES = 3
 
 MOST_CONNECTIONS = 4000
-"""Connections and requests under way; more are answered 503."""
+"""Connections and requests under way; more are answered 503, and still more closed at once. Of the files that the
+system lets us have they get a third: the store, Proxmox and whoever comes at the same moment need some too."""
+
+WAITING = 2048
+"""Connections that the system holds for us until we take them."""
 
 
 @asynccontextmanager
@@ -86,7 +90,7 @@ def open_keys(settings: Settings) -> KeyRing:
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Run until told to stop. `say` prints a line for the person who started it. Raises SettingsError."""
-    _allow_files()
+    allowed = _allow_files()
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(_bind(settings.host, settings.port))
         watching = (
@@ -105,7 +109,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         parts = await stack.enter_async_context(open_parts(settings))
         files = tls.choose(settings, say)
         application = compose(parts)
-        config = _config(application.served, settings, files)
+        config = _config(application.served, settings, files, allowed)
         server = _Server(config)
         if watching:
             await stack.enter_async_context(watched(application.figures, watching))
@@ -146,13 +150,14 @@ class _Server(uvicorn.Server):
         self.announce()
 
 
-def _allow_files() -> None:
-    """Sockets are files: take as many as the system lets us, since its usual soft limit is 1,024."""
+def _allow_files() -> int:
+    """Sockets are files: take as many as the system lets us, since its usual soft limit is 1,024. How many that is."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CONNECTIONS + 1000
+    wanted = 3 * MOST_CONNECTIONS
     if soft < wanted:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard < 0 else min(wanted, hard), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _bind(host: str, port: int, setting: str = "PROXGATE_PORT") -> socket.socket:
@@ -166,7 +171,7 @@ def _bind(host: str, port: int, setting: str = "PROXGATE_PORT") -> socket.socket
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(found[4])
-        bound.listen(2048)
+        bound.listen(WAITING)
     except OSError as exc:
         bound.close()
         if exc.errno == errno.EADDRNOTAVAIL:
@@ -214,7 +219,7 @@ def _loopback_addresses(most: int) -> int:
     return most
 
 
-def _config(app: ASGIApp, settings: Settings, files: Tls | None) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, files: Tls | None, allowed: int) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -230,7 +235,8 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None) -> uvicorn.Conf
         ws_max_size=LARGEST_FRAME,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=min(MOST_CONNECTIONS, allowed // 3),
+        backlog=min(WAITING, allowed // 32),  # a few times as many are taken before the first can be closed
         ssl_certfile=files.certificate if files else None,
         ssl_keyfile=files.key if files else None,
     )

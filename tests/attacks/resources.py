@@ -3,3 +3,49 @@
 from tests.attacks import Rows
 
 row = Rows()
+
+
+@row(
+    "H01",
+    "login cards by the thousand for one address",
+    "test_login_tabs.py::test_unconnected_cards_are_counted_and_forgotten",
+    "test_login_tabs.py::test_made_up_addresses_share_one_limit",
+    "test_login_tabs.py::test_anonymous_requests_build_nothing",
+)
+def cards():
+    """Login cards that wait for their sockets are not counted."""
+    from ui.tabs import Tabs
+
+    Tabs._has_room_for_card = lambda self, visit: True
+
+
+@row(
+    "H03",
+    "wrong passwords by the thousand",
+    "test_http_login.py::test_counters_end",
+)
+def counters():
+    """The counters of failed sign-ins are kept for ever."""
+    from services.auth import limiter
+
+    limiter._ENTER = limiter._ENTER.replace("redis.call('EXPIRE', key, window + 1)", "")
+
+
+@row(
+    "H08",
+    "no room on the disk, few files, a log that nobody reads",
+    "chaos/test_scarcity.py",
+    "chaos/test_refusals.py::test_disk_full",
+    "chaos/test_refusals.py::test_embedded_disk_full",
+)
+def room():
+    """More connections are taken than there are files for, and what cannot be logged breaks what it tells of."""
+    import logging
+
+    from ui import protocol
+
+    def raise_it(self, record):
+        raise  # noqa: PLE0704 - logging calls it while it handles what went wrong
+
+    protocol._TOLD = float("inf")
+    logging.Handler.handleError = raise_it

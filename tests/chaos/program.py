@@ -65,10 +65,10 @@ from ui.__main__ import main
 
 
 @contextlib.contextmanager
-def program(url: str, sim: Simulator, **settings: str) -> Iterator[harness.Running]:
-    """The program on the store at `url` ("" for the embedded one)."""
+def program(url: str, sim: Simulator, *, before: str = "", **settings: str) -> Iterator[harness.Running]:
+    """The program on the store at `url` ("" for the embedded one); `before` runs before all of it."""
     address = {"REDIS_URL": url} if url else {}
-    script = LAB.replace("\nfrom ui.__main__ import main\n", MORE)
+    script = before + LAB.replace("\nfrom ui.__main__ import main\n", MORE)
     with laboratory(script, **address, **harness.for_proxmox(sim), **settings) as up:
         yield up
 
