@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import websockets
 
 from bench.ledger import random
 from bench.surroundings import address, behind_proxy, verdict
@@ -119,7 +120,7 @@ class Crowd:
             try:
                 async with self._browser(number) as client:
                     await self._evening(client, number)
-            except (AssertionError, Refused, OSError, httpx.TransportError) as exc:
+            except (AssertionError, Refused, OSError, httpx.HTTPError, websockets.WebSocketException) as exc:
                 self.troubles[f"{type(exc).__name__}: {exc}"[:80]] += 1
                 await asyncio.sleep(1)
 
