@@ -31,9 +31,9 @@ from tests.guest_tabs import GuestTab
 from tests.harness import PAGE, Running
 from tests.socket_client import Page, Poller, Tab, cookies_of, laboratory, read_page, tab
 
-BROWSERS, ACCOUNTS = 50, 10
+BROWSERS, ACCOUNTS = 50, 5
 IDLE_SECONDS, RENEW_SECONDS = 600, 300
-POLLS_EVERY, SLEEPS_EVERY = 10, 60
+POLLS_EVERY, SLEEPS_EVERY = 10, 20
 """One browser in so many has no websockets; one page in so many is the last before a sleep."""
 
 PATHS = ("/", "/guests", f"/guests/{vmid_of('nextcloud')}", "/nodes/pve1", "/storage", "/tasks", "/sessions")
@@ -115,7 +115,7 @@ class Crowd:
 
     async def live(self, number: int) -> None:
         """One browser, from one sign-in to the next."""
-        await asyncio.sleep(number)
+        await asyncio.sleep(2 * number)  # a sign-in costs more than a page
         while not self.over:
             try:
                 async with self._browser(number) as client:
@@ -126,9 +126,9 @@ class Crowd:
 
     async def _evening(self, client: httpx.AsyncClient, number: int) -> None:
         await self._sign_in(client, number)
-        for _ in range(random.randint(5, 15)):
+        for _ in range(random.randint(2, 8)):
             sleeps = random.randrange(SLEEPS_EVERY) == 0
-            way_back = await self._pages(client, number, IDLE_SECONDS + 60 if sleeps else random.uniform(30, 90))
+            way_back = await self._pages(client, number, IDLE_SECONDS + 60 if sleeps else random.uniform(60, 240))
             if self.over:
                 return
             if way_back:
