@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from pydantic import SecretStr
@@ -33,6 +34,7 @@ from services.store.process import has_binary
 from services.store.worries import tell_worries
 from ui import tls
 from ui.application import Parts, compose
+from ui.drain import Drain
 from ui.first_contact import FirstContact
 from ui.protocol import BoundedHead
 from ui.tls import Tls
@@ -96,7 +98,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             logger.warning("SESSION_SECRET is not set: other replicas on this store would not know our sessions")
         parts = await stack.enter_async_context(open_parts(settings))
         files = tls.choose(settings, say)
-        config = _config(compose(parts), settings, files)
+        config = _config(Drain(compose(parts)), settings, files)
         server = _Server(config)
         server.announce = lambda: say(f"Proxgate is at {_place(settings, files)}  (stop with Ctrl-C)")
         errands = [FirstContact(parts, _origin(settings, files), say).run(), tell_worries(parts.store)]
@@ -127,6 +129,10 @@ class _Server(uvicorn.Server):
             for number in HANDLED_SIGNALS:
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)  # what is left is short, and must not be cut
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """However often it is told: Uvicorn's own takes a second Ctrl-C for leave to drop half an answer."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
