@@ -2,7 +2,8 @@
 
 Each browser has two tabs open, one in ten by long poll; its person goes from page to page, sorts the table of guests,
 signs out and in again. A few fall asleep until their session has ended for idleness, and come back to their pages;
-now and then one leaves without a word. The first half is the warming up, and the second half is judged.
+now and then one leaves without a word. Ends are remembered for as long as a session may live, which is short here.
+The first half is the warming up, and the second half is judged.
 """
 
 import argparse
@@ -32,7 +33,7 @@ from tests.harness import PAGE, Running
 from tests.socket_client import Page, Poller, Tab, cookies_of, laboratory, read_page, tab
 
 BROWSERS, ACCOUNTS = 50, 5
-IDLE_SECONDS, RENEW_SECONDS = 600, 300
+IDLE_SECONDS, AGE_SECONDS, RENEW_SECONDS = 400, 900, 300
 POLLS_EVERY, SLEEPS_EVERY = 10, 20
 """One browser in so many has no websockets; one page in so many is the last before a sleep."""
 
@@ -115,7 +116,7 @@ class Crowd:
 
     async def live(self, number: int) -> None:
         """One browser, from one sign-in to the next."""
-        await asyncio.sleep(2 * number)  # a sign-in costs more than a page
+        await asyncio.sleep(3 * number)  # a sign-in costs more than a page
         while not self.over:
             try:
                 async with self._browser(number) as client:
@@ -128,7 +129,7 @@ class Crowd:
         await self._sign_in(client, number)
         for _ in range(random.randint(2, 8)):
             sleeps = random.randrange(SLEEPS_EVERY) == 0
-            way_back = await self._pages(client, number, IDLE_SECONDS + 60 if sleeps else random.uniform(60, 240))
+            way_back = await self._pages(client, number, IDLE_SECONDS + 60 if sleeps else random.uniform(60, 180))
             if self.over:
                 return
             if way_back:
@@ -201,7 +202,9 @@ def main() -> int:
     minutes = parser.parse_args().minutes
     people = [Account(userid=f"user{n}@pve", password="demo", grants=(Grant("/", AUDITOR),)) for n in range(ACCOUNTS)]
     with harness.simulator(accounts=people) as sim, harness.valkey() as store:
-        settings = {"SESSION_IDLE_SECONDS": str(IDLE_SECONDS), "TICKET_RENEW_SECONDS": str(RENEW_SECONDS)}
+        clocks = {"IDLE": IDLE_SECONDS, "MAX": AGE_SECONDS}
+        settings = {f"SESSION_{name}_SECONDS": str(seconds) for name, seconds in clocks.items()}
+        settings["TICKET_RENEW_SECONDS"] = str(RENEW_SECONDS)
         with laboratory(PROGRAM, **behind_proxy(sim, store, "soak:"), **settings) as site:
             crowd, samples = asyncio.run(_soak(site, store, minutes))
             traces = site.output().split("Traceback")[1:]

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import socket
 import time
@@ -18,7 +19,7 @@ from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
 from tests.socket_client import cookies_of, load, query_of
 from tests.socket_client import socket as opened
-from ui.protocol import HEAD_SECONDS
+from ui.protocol import HEAD_SECONDS, READ_BYTES, READ_SECONDS
 from ui.tabs import WAITING_PER_SESSION
 
 pytestmark = pytest.mark.slow
@@ -97,6 +98,49 @@ def test_a_form_that_does_not_come_is_given_up(own):
         connection.sendall(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\nusername".encode())
         connection.settimeout(15)
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def asks(own, path):
+    """A connection that has asked for a file, and takes little of it at once."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("localhost", own.port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost:{own.port}\r\n\r\n".encode())
+    return connection
+
+
+def connections(own):
+    """How many files the process has open that are sockets."""
+    files = Path(f"/proc/{own.process.pid}/fd").iterdir()
+    return sum(os.readlink(file).startswith("socket:") for file in list(files) if file.is_symlink())
+
+
+LARGE = f"/_nicegui/{VERSION}/static/quasar.umd.js"
+
+
+def test_an_answer_that_nobody_reads_is_given_up(own):
+    """Who asks for a file and never reads it is hung up on."""
+    until(lambda: own.client().get("/healthz").is_success)
+    before = connections(own)
+    held = [asks(own, LARGE) for _ in range(5)]
+    until(lambda: connections(own) >= before + 5)
+    until(lambda: connections(own) <= before, 2 * READ_SECONDS + 40, 1)
+    for connection in held:
+        connection.close()
+
+
+def test_who_reads_slowly_gets_it_all(own):
+    """A slow line is no reason to hang up."""
+    with asks(own, LARGE) as connection, own.client() as client:
+        length = len(client.get(LARGE, headers={"Accept-Encoding": "identity"}).content)
+        connection.settimeout(30)
+        began, came = time.monotonic(), b""
+        while time.monotonic() < began + 1.5 * READ_SECONDS:
+            came += connection.recv(READ_BYTES // 8)
+            time.sleep(0.1)  # ten times the least
+        while len(came.partition(b"\r\n\r\n")[2]) < length:
+            came += connection.recv(1 << 16)
+        assert len(came.partition(b"\r\n\r\n")[2]) == length
 
 
 async def test_malformed_messages_do_not_fill_the_log(own):
