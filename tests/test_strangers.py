@@ -1,5 +1,6 @@
 """What somebody without an account can make us keep: pages, memory, connections, log lines."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -17,10 +18,10 @@ from services.proxmox import ApiToken
 from services.sessions import Life, Limits, Sessions
 from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
-from tests.socket_client import cookies_of, load, query_of
+from tests.socket_client import cookies_of, is_in, load, query_of
 from tests.socket_client import socket as opened
 from ui.protocol import HEAD_SECONDS, READ_BYTES, READ_SECONDS
-from ui.tabs import WAITING_PER_SESSION
+from ui.tabs import LOGIN_PER_ADDRESS, WAITING_PER_SESSION
 
 pytestmark = pytest.mark.slow
 
@@ -179,6 +180,19 @@ async def test_a_record_that_comes_back_after_its_end_opens_nothing(store, keys)
         assert await one.confirm([made]) == {made.hash: Life(reason=EndReason.ENDED, buried=True)}
         with pytest.raises(SessionEnded):
             await one.read(made.id)
+
+
+async def test_cards_with_sockets_are_counted_too(own):
+    """One address has so many login cards open at a time, and no more, though each has its socket."""
+    async with contextlib.AsyncExitStack() as stack:
+        with own.client() as jar:
+            for _ in range(LOGIN_PER_ADDRESS):
+                page = load(jar, "/login")
+                up = await stack.enter_async_context(opened(own, query_of(page.client_id), cookies_of(jar)))
+                await up.until(lambda up=up: is_in(up), 20)
+            assert jar.get("/login", headers=PAGE).status_code == 429
+    with own.client() as jar:
+        await asyncio.to_thread(until, lambda: jar.get("/login", headers=PAGE).status_code == 200, 30, 0.5)
 
 
 def test_cards_come_back_after_a_flood(own):
