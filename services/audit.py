@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 from services.errors import StoreCorrupt, StoreError
 from services.keys import KeyRing
 from services.logs import Bound
-from services.sealing import seal_bytes, unseal_bytes
+from services.sealing import fields_of, seal_bytes, unseal_bytes
 from services.store.connection import Store
 from services.telemetry import figures
 
@@ -133,7 +133,7 @@ class Audit:
 
     def _opened(self, value: bytes, place: str) -> Event | None:
         with suppress(StoreCorrupt, ValueError, TypeError, KeyError):
-            plain: dict[str, Any] = json.loads(unseal_bytes(value, self._keys, lambda key: key.index, place))
+            plain = fields_of(Event, unseal_bytes(value, self._keys, lambda key: key.index, place))
             plain["kind"] = Kind(plain["kind"])
             return Event(**plain)
         return None

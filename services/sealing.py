@@ -5,8 +5,11 @@
 The associated data is the place together with the header.
 """
 
+import json
 import os
 from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -38,6 +41,15 @@ def unseal_bytes(value: bytes, keys: KeyRing, aes_key: Callable[[Key], bytes], p
         return AESGCM(aes_key(key)).decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], header + place.encode())
     except (InvalidTag, ValueError) as exc:
         raise StoreCorrupt("does not decrypt") from exc
+
+
+def fields_of(kind: type[Any], plain: bytes) -> dict[str, Any]:
+    """A dataclass's fields in the JSON that was sealed, without what a newer release has added.
+
+    Raises ValueError or TypeError for what is no JSON object.
+    """
+    stored = json.loads(plain)
+    return {field.name: stored[field.name] for field in fields(kind) if field.name in stored}
 
 
 def key_id_of(value: bytes) -> bytes:

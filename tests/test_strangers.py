@@ -1,7 +1,9 @@
 """What somebody without an account can make us keep: pages, memory, connections, log lines."""
 
+import asyncio
 import contextlib
 import json
+import os
 import re
 import resource
 import socket
@@ -17,11 +19,11 @@ from services.proxmox import ApiToken
 from services.sessions import Life, Limits, Sessions
 from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
-from tests.socket_client import cookies_of, load, query_of
+from tests.socket_client import cookies_of, is_in, load, query_of
 from tests.socket_client import socket as opened
-from ui.protocol import HEAD_SECONDS
+from ui.protocol import HEAD_SECONDS, READ_BYTES, READ_SECONDS
 from ui.server import MOST_CONNECTIONS
-from ui.tabs import WAITING_PER_SESSION
+from ui.tabs import LOGIN_PER_ADDRESS, WAITING_PER_SESSION
 
 pytestmark = pytest.mark.slow
 
@@ -101,6 +103,49 @@ def test_a_form_that_does_not_come_is_given_up(own):
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
 
+def asks(own, path, times=1):
+    """A connection that has asked for a file, so many times without waiting, and takes little of it at once."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("localhost", own.port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost:{own.port}\r\n\r\n".encode() * times)
+    return connection
+
+
+def connections(own):
+    """How many files the process has open that are sockets."""
+    files = Path(f"/proc/{own.process.pid}/fd").iterdir()
+    return sum(os.readlink(file).startswith("socket:") for file in list(files) if file.is_symlink())
+
+
+LARGE = f"/_nicegui/{VERSION}/static/quasar.umd.js"
+
+
+def test_an_answer_that_nobody_reads_is_given_up(own):
+    """Who asks for more than the system takes, and never reads it, is hung up on."""
+    until(lambda: own.client().get("/healthz").is_success)
+    before = connections(own)
+    held = [asks(own, LARGE, 10) for _ in range(5)]
+    until(lambda: connections(own) >= before + 5)
+    until(lambda: connections(own) <= before, 2 * READ_SECONDS + 40, 1)
+    for connection in held:
+        connection.close()
+
+
+def test_who_reads_slowly_gets_it_all(own):
+    """A slow line is no reason to hang up."""
+    with asks(own, LARGE) as connection, own.client() as client:
+        length = len(client.get(LARGE, headers={"Accept-Encoding": "identity"}).content)
+        connection.settimeout(30)
+        began, came = time.monotonic(), b""
+        while time.monotonic() < began + 1.5 * READ_SECONDS:
+            came += connection.recv(READ_BYTES // 8)
+            time.sleep(0.1)  # ten times the least
+        while len(came.partition(b"\r\n\r\n")[2]) < length:
+            came += connection.recv(1 << 16)
+        assert len(came.partition(b"\r\n\r\n")[2]) == length
+
+
 async def test_malformed_messages_do_not_fill_the_log(own):
     """However many refused messages a stranger sends, the log gets some lines and no stack trace."""
     with own.client() as jar:
@@ -137,6 +182,19 @@ async def test_a_record_that_comes_back_after_its_end_opens_nothing(store, keys)
         assert await one.confirm([made]) == {made.hash: Life(reason=EndReason.ENDED, buried=True)}
         with pytest.raises(SessionEnded):
             await one.read(made.id)
+
+
+async def test_cards_with_sockets_are_counted_too(own):
+    """One address has so many login cards open at a time, and no more, though each has its socket."""
+    async with contextlib.AsyncExitStack() as stack:
+        with own.client() as jar:
+            for _ in range(LOGIN_PER_ADDRESS):
+                page = load(jar, "/login")
+                up = await stack.enter_async_context(opened(own, query_of(page.client_id), cookies_of(jar)))
+                await up.until(lambda up=up: is_in(up), 20)
+            assert jar.get("/login", headers=PAGE).status_code == 429
+    with own.client() as jar:
+        await asyncio.to_thread(until, lambda: jar.get("/login", headers=PAGE).status_code == 200, 30, 0.5)
 
 
 def test_cards_come_back_after_a_flood(own):

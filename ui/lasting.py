@@ -4,7 +4,6 @@ lasting(lambda session: feed.look(session, board.show).stop)
 """
 
 from collections.abc import Callable
-from weakref import WeakKeyDictionary
 
 from nicegui import Client, ui
 
@@ -31,15 +30,25 @@ class _Work:
             stop()
 
 
-_works: WeakKeyDictionary[Client, list[_Work]] = WeakKeyDictionary()
+_works: dict[Client, list[_Work]] = {}
+"""Until the tab is deleted: what is to be begun holds its page, so no weak reference would ever let go."""
 
 
 def lasting(start: Start) -> None:
     """Begin it now, for the page that is being built; it pauses while the tab is kept for its person's return."""
     client, work = ui.context.client, _Work(start)
-    _works.setdefault(client, []).append(work)
-    client.on_delete(work.stop)
+    if client.is_deleted:
+        return
+    if client not in _works:
+        _works[client] = []
+        client.on_delete(lambda: _forget(client))
+    _works[client].append(work)
     work.start(current_session())
+
+
+def _forget(client: Client) -> None:
+    for work in _works.pop(client, ()):
+        work.stop()
 
 
 def pause(client: Client) -> None:

@@ -16,11 +16,14 @@ from weakref import WeakKeyDictionary
 from nicegui import Client, core
 from nicegui.element import Element
 from socketio.packet import Packet
+from starlette.types import Receive, Scope, Send
 
 from services.errors import SessionEnded, StoreError
 from services.logs import Bound
 from services.sessions import Session, Sessions
 from services.sessions.watch import Watch
+from ui import text
+from ui.answers import answer
 from ui.language import speaking
 from ui.visit import visit_of
 
@@ -58,6 +61,7 @@ class Messages:
         for name in ("handshake", "event", "javascript_response", "ack"):
             handlers[name] = self._guarded(name, handlers[name])
         handlers["log"] = _log
+        core.sio.handle_request = _of_those_that_are_there(cast(Any, core.sio).handle_request)
 
     def _guarded(self, name: str, handler: Handler) -> Handler:
         if getattr(handler, "guarded", False):  # a second application in one process, as tests have it
@@ -139,6 +143,23 @@ class _Packet(Packet):
         if attachments:
             raise ValueError("attachments are not taken")
         return 0
+
+
+def _of_those_that_are_there(handle: Handler) -> Handler:
+    """Engine.IO stumbles over a transport, or a sender, that has gone since the request came."""
+    if getattr(handle, "guarded", False):
+        return handle
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await handle(scope, receive, send)
+        except KeyError:
+            if scope["type"] == "websocket":
+                return await send({"type": "websocket.close", "code": 1008})
+            return await answer(send, 400, text.NO_SUCH_TAB)
+
+    wrapped.guarded = True  # pyright: ignore[reportFunctionMemberAccess]
+    return wrapped
 
 
 def _own_client(sid: str, message: object) -> Client | None:

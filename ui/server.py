@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from pydantic import SecretStr
@@ -34,6 +35,7 @@ from services.store.worries import keep_telling
 from services.telemetry.traces import TRACES
 from ui import tls
 from ui.application import Parts, compose
+from ui.drain import Drain
 from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
 from ui.protocol import BoundedHead
@@ -109,7 +111,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         parts = await stack.enter_async_context(open_parts(settings))
         files = tls.choose(settings, say)
         application = compose(parts)
-        config = _config(application.served, settings, files, allowed)
+        config = _config(Drain(application.served), settings, files, allowed)
         server = _Server(config)
         if watching:
             await stack.enter_async_context(watched(application.figures, watching))
@@ -142,6 +144,10 @@ class _Server(uvicorn.Server):
             for number in HANDLED_SIGNALS:
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)  # what is left is short, and must not be cut
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """However often it is told: Uvicorn's own takes a second Ctrl-C for leave to drop half an answer."""
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -9,7 +9,6 @@
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from nicegui import Client, ui
 
@@ -19,7 +18,8 @@ from ui.lasting import lasting
 from ui.theme import Tag
 
 _STEP_SECONDS = 1.0
-_sights: WeakKeyDictionary[Client, "Sight"] = WeakKeyDictionary()
+_sights: dict[Client, "Sight"] = {}
+"""Until the tab is deleted: who listens holds the page, so no weak reference would ever let go."""
 
 
 class Sight:
@@ -40,9 +40,16 @@ class Sight:
 def sight() -> Sight:
     """That of the tab which is being built."""
     client = ui.context.client
+    if client.is_deleted:
+        return Sight()
     if client not in _sights:
         _sights[client] = Sight()
+        client.on_delete(lambda: _forget(client))
     return _sights[client]
+
+
+def _forget(client: Client) -> None:
+    del _sights[client]
 
 
 def watch(feed: Feed, listener: Callable[[Picture], None]) -> None:

@@ -88,20 +88,28 @@ class SocketGate:
         if int(header(scope, b"content-length") or 0) > LARGEST_POST:
             return await answer(send, 413, text.TOO_LARGE)
         self._watch_on(session)
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         with self._watch.watching(session):
             posts = scope["method"] == "POST"  # whose answer is "ok", and no news
-            work = asyncio.ensure_future(self._app(scope, receive, send if posts else self._answering(session, send)))
+            passing = sending if posts else self._answering(session, sending)
+            work = asyncio.ensure_future(self._app(scope, receive, passing))
             end = asyncio.create_task(self._watch.ended(session.hash))
             try:
                 await asyncio.wait(
                     {work, end}, timeout=POLL_SECONDS[scope["method"]], return_when=asyncio.FIRST_COMPLETED
                 )
-                if end.done() and not work.done():
+                if begun or work.done():  # half an answer cannot be taken back
+                    await work
+                elif end.done():
                     await answer(send, 200, self._open_frame(scope, end.result()))
-                elif not work.done():
-                    await answer(send, 400, text.NO_SUCH_TAB)
                 else:
-                    work.result()
+                    await answer(send, 400, text.NO_SUCH_TAB)
             finally:
                 end.cancel()
                 work.cancel()

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from services.errors import StoreCorrupt, StoreError
 from services.keys import KeyRing
-from services.sealing import key_id_of, seal_bytes, unseal_bytes
+from services.sealing import fields_of, key_id_of, seal_bytes, unseal_bytes
 from services.sessions.clock import stores_clock
 from services.sessions.limits import Limits
 from services.sessions.record import record_key
@@ -220,6 +220,6 @@ def unseal_entry(value: bytes, keys: KeyRing, place: str) -> Entry:
     """Decrypt what `seal_entry` wrote. Raises StoreCorrupt."""
     plain = unseal_bytes(value, keys, lambda key: key.index, place)
     try:
-        return Entry(**json.loads(plain))
+        return Entry(**fields_of(Entry, plain))
     except (ValueError, TypeError) as exc:
         raise StoreCorrupt("is not an index entry") from exc

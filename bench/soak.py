@@ -1,0 +1,273 @@
+"""Whether an hour of 50 browsers leaves the server as it found it: its memory, its files, its tasks, its store.
+
+Each browser has two tabs open, one in ten by long poll; its person goes from page to page, sorts the table of guests,
+signs out and in again. A few fall asleep until their session has ended for idleness, and come back to their pages;
+now and then one leaves without a word. Ends are remembered for as long as a session may live, which is short here.
+The first half is the warming up, and the second half is judged.
+"""
+
+import argparse
+import asyncio
+import math
+import statistics
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import websockets
+
+from bench.ledger import random
+from bench.surroundings import address, behind_proxy, verdict
+from services.simulator import Account, Grant
+from services.simulator.catalogue import vmid_of
+from services.simulator.privileges import AUDITOR
+from tests import harness
+from tests.guest_tabs import GuestTab
+from tests.harness import PAGE, Running
+from tests.socket_client import Page, Poller, Tab, cookies_of, laboratory, read_page, tab
+
+BROWSERS, ACCOUNTS = 50, 5
+IDLE_SECONDS, AGE_SECONDS, RENEW_SECONDS = 400, 900, 300
+POLLS_EVERY, SLEEPS_EVERY = 10, 20
+"""One browser in so many has no websockets; one page in so many is the last before a sleep."""
+
+PATHS = ("/", "/guests", f"/guests/{vmid_of('nextcloud')}", "/nodes/pve1", "/storage", "/tasks", "/sessions")
+MOST_MEGABYTES, MOST_SHARE = 1.0, 0.02
+"""An hour: of memory, and of the mean of everything else."""
+
+DULL_MEGABYTES = 5.0
+"""A measurement that could not tell so much an hour from nothing says nothing."""
+
+COLUMNS = ("megabytes", "files", "threads", "tasks", "pages", "keys")
+JSON = {"Accept": "application/json"}
+
+PROGRAM = '''
+"""Proxgate that tells every five seconds how many tasks and pages it has."""
+
+import asyncio
+from pathlib import Path
+
+from nicegui import Client, app
+
+
+async def count():
+    with Path("counts").open("a", buffering=1) as told:
+        while True:
+            told.write(f"{len(asyncio.all_tasks())} {len(Client.instances)}\\n")
+            await asyncio.sleep(5)
+
+
+app.on_startup(count)
+
+from ui.__main__ import main
+
+main()
+'''
+
+
+class Refused(Exception):
+    """What somebody was told who should have been served."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The server at one moment, `minutes` after the beginning."""
+
+    minutes: float
+    megabytes: float
+    files: float
+    threads: float
+    tasks: float
+    pages: float
+    keys: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A straight line through samples: its slope an hour, and how far off that may be (two standard errors)."""
+
+    mean: float
+    slope: float
+    doubt: float
+
+    def at_most(self, slope: float) -> bool:
+        """Whether nothing shows that it rises by more an hour."""
+        return self.slope - self.doubt <= slope
+
+
+@dataclass
+class Crowd:
+    """All browsers, and what they were told."""
+
+    site: Running
+    until: float
+    told: Counter[str] = field(default_factory=Counter)
+    troubles: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self.until
+
+    async def live(self, number: int) -> None:
+        """One browser, from one sign-in to the next."""
+        await asyncio.sleep(3 * number)  # a sign-in costs more than a page
+        while not self.over:
+            try:
+                async with self._browser(number) as client:
+                    await self._evening(client, number)
+            except (AssertionError, Refused, OSError, httpx.HTTPError, websockets.WebSocketException) as exc:
+                self.troubles[f"{type(exc).__name__}: {exc}"[:80]] += 1
+                await asyncio.sleep(1)
+
+    async def _evening(self, client: httpx.AsyncClient, number: int) -> None:
+        await self._sign_in(client, number)
+        for _ in range(random.randint(2, 8)):
+            sleeps = random.randrange(SLEEPS_EVERY) == 0
+            way_back = await self._pages(client, number, IDLE_SECONDS + 60 if sleeps else random.uniform(60, 180))
+            if self.over:
+                return
+            if way_back:
+                self.told["woke at the card"] += 1
+                await self._sign_in(client, number, way_back)
+        if random.random() < 0.9:
+            await self._ask("sign-out", client.post("/logout"), 303)
+
+    async def _pages(self, client: httpx.AsyncClient, number: int, seconds: float) -> str:
+        """Two pages side by side; where the first was sent when its session ended, else empty."""
+        ending = min(time.monotonic() + seconds, self.until)
+        polls = number % POLLS_EVERY == 0
+        async with AsyncExitStack() as stack:
+            tabs: list[Tab] = []
+            for path in random.sample(PATHS, 2):
+                answer = await self._ask("page", client.get(path, headers=PAGE), 200)
+                page = read_page(answer.text)
+                if polls:
+                    stack.push_async_callback(
+                        asyncio.wait_for, asyncio.create_task(self._poll(client, page, ending)), 60
+                    )
+                    continue
+                tabs.append(await stack.enter_async_context(tab(self.site, client, page)))
+                if path == "/guests":
+                    await GuestTab(page, tabs[-1]).ask(sort=random.choice(["vmid", "-cpu", "name"]))
+            while time.monotonic() < ending:
+                await asyncio.sleep(0.5)
+                for one in tabs:
+                    if sent := one.opened():
+                        return sent[0][1]
+                    del one.frames[:-5]  # an hour of them would fill this program
+        return ""
+
+    async def _poll(self, client: httpx.AsyncClient, page: Page, ending: float) -> None:
+        async with Poller(self.site, cookies_of(client), page.client_id) as poll:
+            if not await poll.open():
+                raise Refused("a poll")
+            while time.monotonic() < ending:
+                answer = await poll.get()
+                if answer.status_code != 200 or '42["open"' in answer.text:
+                    break
+                self.told["poll"] += 1
+                if "2" in answer.text.split("\x1e"):
+                    await poll.post("3")
+
+    async def _sign_in(self, client: httpx.AsyncClient, number: int, way_back: str = "/login") -> None:
+        """Through the card, and on to the page that it names."""
+        await self._ask("card", client.get(way_back, headers=PAGE), 200)
+        wanted = parse_qs(urlsplit(way_back).query).get("next", ["/"])[0]
+        form = {"username": f"user{number % ACCOUNTS}", "realm": "pve", "password": "demo", "next": wanted}
+        answer = await self._ask("sign-in", client.post("/login", data=form, headers=JSON), 200)
+        await self._ask("page", client.get(answer.json()["next"], headers=PAGE), 200)
+
+    async def _ask(self, what: str, asked: Awaitable[httpx.Response], due: int) -> httpx.Response:
+        answer = await asked
+        self.told[what] += 1
+        if answer.status_code != due:
+            raise Refused(f"{what} {answer.status_code}")
+        return answer
+
+    def _browser(self, number: int) -> httpx.AsyncClient:
+        told = {"X-Forwarded-For": address(number)}
+        return httpx.AsyncClient(base_url=self.site.url, headers=told, timeout=20, trust_env=False)
+
+
+def main() -> int:
+    """Measure, print, judge."""
+    parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60, help="how long (%(default)s)")
+    minutes = parser.parse_args().minutes
+    people = [Account(userid=f"user{n}@pve", password="demo", grants=(Grant("/", AUDITOR),)) for n in range(ACCOUNTS)]
+    with harness.simulator(accounts=people) as sim, harness.valkey() as store:
+        clocks = {"IDLE": IDLE_SECONDS, "MAX": AGE_SECONDS}
+        settings = {f"SESSION_{name}_SECONDS": str(seconds) for name, seconds in clocks.items()}
+        settings["TICKET_RENEW_SECONDS"] = str(RENEW_SECONDS)
+        with laboratory(PROGRAM, **behind_proxy(sim, store, "soak:"), **settings) as site:
+            crowd, samples = asyncio.run(_soak(site, store, minutes))
+            traces = site.output().split("Traceback")[1:]
+    return _judge(crowd, samples, traces)
+
+
+async def _soak(site: Running, store: str, minutes: float) -> tuple[Crowd, list[Sample]]:
+    """The browsers at work, and the medians of each minute."""
+    began = time.monotonic()
+    crowd, samples = Crowd(site, began + 60 * minutes), []
+    work = [asyncio.create_task(crowd.live(number)) for number in range(BROWSERS)]
+    print("minute" + "".join(f"{name:>11}" for name in COLUMNS), flush=True)
+    while not crowd.over:
+        due, within = time.monotonic() + min(60, 60 * minutes / 10), []
+        while time.monotonic() < due:
+            await asyncio.sleep(5)
+            within.append(await asyncio.to_thread(_look, site, store))
+        medians = {name: statistics.median(getattr(one, name) for one in within) for name in COLUMNS}
+        samples.append(Sample(minutes=(time.monotonic() - began) / 60, **medians))
+        print(f"{samples[-1].minutes:>6.1f}" + "".join(f"{medians[name]:>11.1f}" for name in COLUMNS), flush=True)
+    await asyncio.gather(*work)
+    return crowd, samples
+
+
+def _look(site: Running, store: str) -> Sample:
+    """What the system, the program and the store say of it just now."""
+    process = Path(f"/proc/{site.process.pid}")
+    status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
+    counts = (site.log.parent / "counts").read_text().splitlines()[-2:][0].split()
+    with harness.admin(store) as admin:
+        keys = admin.dbsize()
+    return Sample(
+        minutes=0, megabytes=int(status["VmRSS"].split()[0]) / 1024, files=len(list((process / "fd").iterdir())),
+        threads=int(status["Threads"]), tasks=int(counts[0]), pages=int(counts[1]), keys=keys,
+    )  # fmt: skip
+
+
+def _judge(crowd: Crowd, samples: Sequence[Sample], traces: Sequence[str]) -> int:
+    print(f"\ntold {dict(crowd.told)}\ntroubles {dict(crowd.troubles)}, stack traces {len(traces)}")
+    print("".join(traces[:1])[:2000])
+    judged = samples[len(samples) // 2 :]
+    trends = {name: _trend(judged, name) for name in COLUMNS}
+    print("\nof the second half         mean    an hour         give or take")
+    for name, one in trends.items():
+        print(f"{name:<18}{one.mean:>13.1f}{one.slope:>+11.2f}{one.doubt:>21.2f}")
+    flat = {f"{name}_stay": one.at_most(MOST_SHARE * one.mean) for name, one in trends.items() if name != "megabytes"}
+    memory = trends["megabytes"]
+    return verdict(
+        nothing_shows_that_memory_grows_by_1_MB_an_hour=memory.at_most(MOST_MEGABYTES),
+        the_measure_would_show_5_MB_an_hour=memory.doubt < DULL_MEGABYTES - MOST_MEGABYTES,
+        **flat,
+        people_were_served=sum(crowd.troubles.values()) <= sum(crowd.told.values()) / 100,
+        nothing_went_wrong_unforeseen=not traces,
+    )
+
+
+def _trend(samples: Sequence[Sample], name: str) -> Trend:
+    hours, values = [one.minutes / 60 for one in samples], [float(getattr(one, name)) for one in samples]
+    slope, start = statistics.linear_regression(hours, values)
+    off = sum((value - start - slope * at) ** 2 for at, value in zip(hours, values, strict=True))
+    error = math.sqrt(off / (len(hours) - 2) / (statistics.pvariance(hours) * len(hours)))
+    return Trend(statistics.mean(values), slope, 2 * error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
