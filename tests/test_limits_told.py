@@ -4,6 +4,7 @@ That they hold is proved where they are enforced.
 """
 
 import inspect
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,9 @@ LIMITS = {
         f"{protocol.HEAD_SECONDS} seconds, {protocol.LARGEST_HEAD // KIB} KiB; its form {forms.FORM_SECONDS} seconds",
     "an answer that the system does not take at once":
         f"{protocol.READ_BYTES // KIB} KiB of it must be read in any {protocol.READ_SECONDS} seconds",
-    "connections": f"{server.MOST_CONNECTIONS:,}",
+    "connections":
+        f"{server.MOST_CONNECTIONS:,}, and never more than a third of the files that the system allows; more are "
+        f"answered 503, and beyond {Fraction(protocol._TOLD - 1)} more closed at once".replace("1/8", "an eighth"),
     "login cards in all": f"{tabs.LOGIN_PER_ADDRESS} an address, {tabs.LOGIN_IN_ALL:,} in all",
     "a frame of a socket":
         f"{server.LARGEST_FRAME // MIB} MiB, no binary ones; {frames.MOST_BYTES // MIB} MiB held while the store is "
@@ -83,7 +86,7 @@ def told():
     text = (Path(__file__).parent.parent / "SECURITY.md").read_text()
     table = text.partition("\n## Limits\n")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line[:2] == "| "]
-    return dict(rows[1:])
+    return {row[0]: row[1] for row in rows[1:]}
 
 
 @pytest.mark.parametrize("what", told())

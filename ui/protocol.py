@@ -21,7 +21,7 @@ _TOLD = 9 / 8
 
 
 class BoundedHead(HttpToolsProtocol):
-    """Answers 400 to a head that is too long, closes when one does not come or an answer is not read, or too many come."""
+    """Answers 400 to too long a head, and closes when none comes, when an answer is not read, or when too many come."""
 
     _in_head = True
     _head = 0

@@ -11,6 +11,8 @@ row = Rows()
     "test_login_tabs.py::test_unconnected_cards_are_counted_and_forgotten",
     "test_login_tabs.py::test_made_up_addresses_share_one_limit",
     "test_login_tabs.py::test_anonymous_requests_build_nothing",
+    "chaos/test_memory.py::test_strangers_requests",
+    "chaos/test_memory.py::test_bad_frames",
 )
 def cards():
     """Login cards that wait for their sockets are not counted."""
@@ -23,12 +25,41 @@ def cards():
     "H03",
     "wrong passwords by the thousand",
     "test_http_login.py::test_counters_end",
+    "chaos/test_memory.py::test_bad_logins",
 )
 def counters():
     """The counters of failed sign-ins are kept for ever."""
     from services.auth import limiter
 
     limiter._ENTER = limiter._ENTER.replace("redis.call('EXPIRE', key, window + 1)", "")
+
+
+@row(
+    "H05",
+    "fifty people for hours, whose pages come and go",
+    "test_pages_gone.py::test_a_page_is_let_go[/guests]",
+    "test_pages_gone.py",
+)
+def pages():
+    """What listens to a tab's being seen is kept when the tab has gone."""
+    from ui import sight
+
+    sight._forget = lambda client: None
+
+
+@row(
+    "H06",
+    "told to stop in the middle of sign-ins",
+    "test_stopping.py::test_no_half_login[Proxmox answers in time]",
+    "test_stopping.py::test_no_half_login",
+    "test_stopping.py::test_nobody_comes_in_during_the_drain",
+    "test_stopping.py::test_upgrade_in_place",
+)
+def drain():
+    """Told to stop, the program waits for no answer that is under way."""
+    from ui import server
+
+    server.DRAIN_SECONDS = 0
 
 
 @row(
