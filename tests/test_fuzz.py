@@ -21,6 +21,8 @@ from ui.addresses import login_address, page_address, safe_next, wanted_address
 from ui.server import open_parts
 from ui.visit import Visit, put_visit
 
+pytestmark = pytest.mark.slow
+
 # ------------------------------------------------------------------------------------------------------------ settings
 
 CANARY = "canary-in-a-secret"

@@ -22,6 +22,8 @@ from tests.fuzzing import fuzz, mixed
 from tests.test_proxmox_questions import BEGUN, QUESTIONS, TICKET
 from ui.forms import FormError, read_form
 
+pytestmark = pytest.mark.slow
+
 PEER = Peer(address=Address(host="pve.test"), ip="")
 LOGIN = {"ticket": "PVE:root@pam:2::sig", "CSRFPreventionToken": "2:csrf", "username": "root@pam", "cap": {"vms": {}}}
 
