@@ -93,10 +93,10 @@ class Audit:
 
     async def note(self, event: Event) -> None:
         """Log an event, and keep it for the account if the store can; of refusals of one sort only so many a minute."""
+        _count(event)
         if event.kind is Kind.REFUSAL and not self._refusals[event.principal != "", event.outcome].lets_through():
             return
         _log(event)
-        _count(event)
         if event.principal and event.kind is not Kind.ACTION and event.outcome not in _LOGGED_ALONE:
             with suppress(StoreError):  # the log has it
                 await self._keep(event)
@@ -172,7 +172,7 @@ def _count(event: Event) -> None:
         case Kind.ACTION:
             figures.ACTIONS.labels("begun" if event.outcome.startswith(_BEGUN) else event.outcome).inc()
         case Kind.REFUSAL:
-            pass  # which the guard counts
+            figures.REFUSALS.labels(event.outcome).inc()
 
 
 def _quoted(value: str) -> str:

@@ -111,7 +111,7 @@ async def test_forged_orders(args, lab, pve):
 async def test_without_the_right(lab, pve):
     """An account that may not do it is told which privilege it lacks, and nothing is sent."""
     async with looking(lab, "/guests", "alice", "pve") as seen:
-        await seen.up.until(lambda: seen.grey(text.order("stop")), 20)
+        await seen.up.until(lambda: seen.grey(text.order("stop")), 40)
         await Table(seen).act("stop", [PAUSED])
         words = text.LACKS_NAMED_PRIVILEGE.format(privilege="VM.PowerMgmt", path=f"/vms/{PAUSED}")
         await seen.up.until(lambda: words in seen.words("pg-results-title"), 20)

@@ -46,6 +46,7 @@ from ui import (
 from ui.clocks import Clocks
 from ui.compression import Compression
 from ui.cookies import Cookies
+from ui.drain import Drain
 from ui.edge import Edge, origin_of
 from ui.guard import Guard, is_anybodys_file
 from ui.layout import set_banners, set_clocks, set_feed
@@ -147,7 +148,7 @@ def compose(parts: Parts) -> Application:
     Messages(sessions, watch).guard_handlers()
     guard_timers(watch)
     gate = SocketGate(inner, watch, tabs)
-    edge = Edge(Guard(inner, sessions, cookies, tabs, gate, sessions.audit), settings)
+    edge = Edge(Drain(Guard(inner, sessions, cookies, tabs, gate, sessions.audit)), settings)
     served = RequestIds(Compression(edge, is_anybodys_file), settings.trusted_proxies)
     return Application(served=served, figures=Figures(sessions, tabs))
 

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import os
-import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -27,7 +26,7 @@ def run(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the server drains: stop as by Ctrl-C
     try:
         _check_platform()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # what a crash would leave on the disk holds every secret
+        _leave_no_core()
         settings = load_settings(_flags(options))
         logs.set_up(settings.log_format, settings.log_level)
         return asyncio.run(_verb(options, settings))
@@ -44,6 +43,13 @@ def run(arguments: list[str]) -> int:
 def _check_platform() -> None:
     if sys.platform == "win32":
         raise SettingsError("Windows", "is not supported; run Proxgate in WSL, or on the machine that is always on")
+
+
+def _leave_no_core() -> None:
+    """What a crash would leave on the disk holds every secret."""
+    import resource  # which Windows has not
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _parser() -> argparse.ArgumentParser:

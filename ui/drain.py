@@ -10,7 +10,7 @@ _RETRY = b"3"
 
 
 class Drain:
-    """Wraps everything: Uvicorn cancels what has no answer by then, and would log each as an error of ours.
+    """Stands within the edge: Uvicorn cancels what has no answer by then, and would log each as an error of ours.
 
     NiceGUI looks for `.app`.
     """

@@ -97,9 +97,11 @@ class Guard:
         if path in CARDS or (scope["method"], path) in _STEPS:
             return await self._card(scope, receive, send, ended)
         if path == LOGOUT and posts:
+            GUARD.labels("anybody").inc()
             return await self.app(scope, receive, send)
         if visit_of(scope).session is None:
             if ended and not posts and path == SOCKET_PATH and (words := self._gate.last_word(scope, ended)):
+                GUARD.labels("stranger").inc()
                 return await answer(send, 200, words)
             return await self._stranger(scope, send, ended)
         if path.startswith(SOCKETS):
@@ -109,6 +111,7 @@ class Guard:
                 GUARD.labels("other-site").inc()
                 return await _refuse(scope, send, 403, text.OTHER_SITE)
             if path != SOCKET_PATH:
+                GUARD.labels("no-tab").inc()
                 return await answer(send, 404)
             if not await self._lets_in(scope):
                 return await answer(send, 400, text.NO_SUCH_TAB)
@@ -116,8 +119,10 @@ class Guard:
             return await self._gate.poll(scope, receive, send)
         if path.startswith(_TABS) and not self._is_own_tab(scope):
             await self._note_refusal(scope, "not-its-tab")
+            GUARD.labels("no-tab").inc()
             return await answer(send, 404)
         if name_in(_address(scope)) and scope["method"] == "GET":
+            GUARD.labels("session").inc()
             return await self._come_back(scope, receive, send)
         with self._tabs.building(visit_of(scope)) as room:
             GUARD.labels("session" if room else "full").inc()
@@ -163,18 +168,22 @@ class Guard:
         """A card of strangers, or what it posts."""
         visit = visit_of(scope)
         if scope["method"] == "POST" or scope["path"] == OPENID:
+            GUARD.labels("card").inc()
             return await self.app(scope, receive, self._knowing_browser(scope, send))
         if visit.session is not None:
+            GUARD.labels("session").inc()
             return await redirect(send, safe_next(_query_value(scope, "next")))
         clear = [self._cookies.clear(visit, SESSION)] if ended else []
         if _note(ended) and _query_value(scope, "ended") is None:
             wanted = safe_next(_query_value(scope, "next"))
+            GUARD.labels("card").inc()
             return await redirect(send, login_address(wanted, **_note(ended)), extra=clear)
         with self._tabs.building(visit) as room:
-            GUARD.labels("card" if room else "full").inc()
             if not room:
+                GUARD.labels("full").inc()
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             await self._sessions.ping()
+            GUARD.labels("card").inc()
             return await self.app(scope, receive, self._knowing_browser(scope, send, clear))
 
     async def _stranger(self, scope: Scope, send: Send, ended: EndReason | None) -> None:

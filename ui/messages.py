@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from nicegui import Client, core
 from nicegui.element import Element
 from socketio.packet import Packet
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from services.errors import SessionEnded, StoreError
 from services.logs import Bound
@@ -151,9 +151,18 @@ def _of_those_that_are_there(handle: Handler) -> Handler:
         return handle
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
-            await handle(scope, receive, send)
+            await handle(scope, receive, sending)
         except KeyError:
+            if begun:
+                raise
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008})
             return await answer(send, 400, text.NO_SUCH_TAB)

@@ -7,11 +7,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.logs import REQUEST
 from services.settings import IpNetwork, is_in
-from services.telemetry.traces import TRACES, kind_of
+from services.telemetry.traces import TRACES, first_part
 from ui.visit import header
 
 HEADER = b"x-request-id"
 _GOOD = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+_METHODS = {"GET", "HEAD", "POST"}
+_KNOWN = {
+    "/", "/login", "/logout", "/trust", "/language", "/theme", "/guests", "/nodes", "/storage", "/tasks", "/sessions",
+    "/assets", "/_nicegui", "/_nicegui_ws", "/healthz", "/readyz", "/favicon.ico",
+}  # fmt: skip
+"""First parts of paths that a span may tell; anything else is somebody's own word."""
 
 
 class RequestIds:
@@ -28,7 +36,7 @@ class RequestIds:
         REQUEST.set(id)  # and never back: the server has a task for each, and logs what comes out of here
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        with TRACES.span(f"{scope['method']} {kind_of(scope['path'])}") as span:
+        with TRACES.span(_kind(scope)) as span:
 
             async def named(message: Message) -> None:
                 if message["type"] == "http.response.start":
@@ -42,3 +50,8 @@ class RequestIds:
         given = header(scope, HEADER) or ""
         peer = (scope.get("client") or ("", 0))[0]
         return given if _GOOD.fullmatch(given) and is_in(peer, self._trusted) else secrets.token_hex(8)
+
+
+def _kind(scope: Scope) -> str:
+    method, first = scope["method"], first_part(scope["path"])
+    return f"{method if method in _METHODS else 'other'} {first if first in _KNOWN else 'other'}"

@@ -35,7 +35,6 @@ from services.store.worries import keep_telling
 from services.telemetry.traces import TRACES
 from ui import tls
 from ui.application import Parts, compose
-from ui.drain import Drain
 from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
 from ui.protocol import BoundedHead
@@ -111,7 +110,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         parts = await stack.enter_async_context(open_parts(settings))
         files = tls.choose(settings, say)
         application = compose(parts)
-        config = _config(Drain(application.served), settings, files, allowed)
+        config = _config(application.served, settings, files, allowed)
         server = _Server(config)
         if watching:
             await stack.enter_async_context(watched(application.figures, watching))

@@ -146,6 +146,9 @@ class SocketGate:
     def is_anothers(self, scope: Scope) -> bool:
         """Whether the tab or the transport named in the query is somebody else's, and not merely gone."""
         client_id, owner = _query(scope, "client_id"), client_of_transport(_query(scope, "sid"))
+        way = self._tabs.kept.way_back(client_id)
+        if way and self._tabs.kept.awaits(way, visit_of(scope)):  # frozen, and comes back by the card
+            return False
         return owner not in {None, client_id} or not _is_of(self._tabs.visit(client_id), visit_of(scope))
 
     async def _stranger(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -64,7 +65,8 @@ class Poller:
         self._rest, self._rest_of_checkup = Rest(), Rest()
         self._well = asyncio.Event()
         self._checkup = Checkup(self._lender, forget_members=self._forget_members)
-        self._tasks = [asyncio.create_task(work) for work in (self._run(), self._run_checkup())]
+        # Not in the name of whose request began it: it works for all of the account's tabs, for hours.
+        self._tasks = [asyncio.create_task(work, context=Context()) for work in (self._run(), self._run_checkup())]
 
     @property
     def picture(self) -> Picture:

@@ -17,7 +17,7 @@ from services.proxmox.models import Address
 from services.proxmox.trust import Anchor, Trust
 from services.telemetry import measured
 from services.telemetry.figures import PROXMOX
-from services.telemetry.traces import kind_of
+from services.telemetry.traces import first_part
 
 PATIENCE = 4.0
 """Seconds that a read waits for its answer, at the least, before it is asked elsewhere: a refusal takes three."""
@@ -66,7 +66,7 @@ class Funnel:
         sent twice.
         """
         try:
-            with measured(PROXMOX, f"Proxmox {kind_of(call.path)}", method=call.method):
+            with measured(PROXMOX, f"Proxmox {first_part(call.path)}", method=call.method):
                 return await self._ask_in_time(call, members)
         except ProxmoxError as exc:
             # Its traceback would show a body and headers to whatever prints the variables of each frame.

@@ -30,6 +30,10 @@ SIGN_INS = Counter(
 SESSION_ENDS = Counter("proxgate_session_ends", "Sessions that have ended, by reason.", ["reason"], registry=REGISTRY)
 RENEWALS = Counter("proxgate_renewals", "Renewals of tickets: ok, or the error's name.", ["outcome"], registry=REGISTRY)
 ACTIONS = Counter("proxgate_actions", "Orders: begun, refused, or the error's name.", ["outcome"], registry=REGISTRY)
+REFUSALS = Counter(
+    "proxgate_refusals", "What no page of ours sends: another site's, a forged cookie, for another's tab.",
+    ["outcome"], registry=REGISTRY,
+)  # fmt: skip
 GUARD = Counter("proxgate_guard_decisions", "What the guard did with requests and sockets.", ["decision"],
                 registry=REGISTRY)  # fmt: skip
 PROXMOX = Histogram(
@@ -49,6 +53,7 @@ _EXPECTED = {
     SESSION_ENDS: tuple(EndReason),
     RENEWALS: (OK,),
     ACTIONS: ("begun", "refused"),
+    REFUSALS: ("other-site", "other-origin", "forged-cookie", "not-its-tab"),
     GUARD: ("anybody", "card", "session", "stranger", "other-site", "no-tab", "full", "store-down"),
 }
 for _counter, _words in _EXPECTED.items():

@@ -4,14 +4,18 @@ A span says what kind of thing took how long and how it ended. No query, form, h
 and the provider is ours alone: frameworks that find a global one tell it of exceptions with their texts.
 """
 
+import logging
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
-from importlib.metadata import version
-from typing import Any
 
-from opentelemetry.trace import NoOpTracer, Span, Status, StatusCode, Tracer
+from opentelemetry.context import Context
+from opentelemetry.trace import NoOpTracer, Span, Status, StatusCode, Tracer, get_current_span
 
-from services.errors import SettingsError
+logger = logging.getLogger(__name__)
+
+LAST_SECONDS = 1.0
+"""How long the end waits until the last spans are sent."""
 
 SETTING = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
@@ -24,20 +28,33 @@ class Traces:
 
     @contextmanager
     def exported(self, endpoint: str) -> Generator[None]:
-        """Send spans to a collector, over HTTP, for as long as this is entered. Raises SettingsError."""
-        provider = _provider(endpoint)
+        """Send spans to a collector, over HTTP, for as long as this is entered; not without the packages for it."""
+        try:
+            from services.telemetry.exporter import provider_for
+        except ImportError:
+            logger.warning("%s is set, but spans need more packages: pip install 'proxgate[traces]'", SETTING)
+            yield
+            return
+        provider = provider_for(endpoint)
         self._tracer = provider.get_tracer("proxgate")
         try:
             yield
         finally:
             self._tracer = NoOpTracer()
-            provider.shutdown()
+            # In a thread that nobody waits for any longer: a collector that hangs would hold up the end.
+            last = threading.Thread(target=provider.shutdown, daemon=True)
+            last.start()
+            last.join(LAST_SECONDS)
 
     @contextmanager
     def span(self, name: str, **about: str) -> Generator[Span]:
-        """One span, below the one that is under way. An error leaves its name in it, and nothing more."""
+        """One span, below the one that is under way: what a request began, and has outlived it, makes its own.
+
+        An error leaves its name in it, and nothing more.
+        """
+        around = None if get_current_span().is_recording() else Context()
         with self._tracer.start_as_current_span(
-            name, attributes=about, record_exception=False, set_status_on_exception=False
+            name, around, attributes=about, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
                 yield span
@@ -51,21 +68,6 @@ TRACES = Traces()
 """The process's own, as the figures are."""
 
 
-def kind_of(path: str) -> str:
-    """The first part of a path, to name a span by: what follows may name guests, storages and people."""
+def first_part(path: str) -> str:
+    """Of a path, to name a span by: what follows may name guests, storages and people."""
     return "/".join(path.split("/", 2)[:2])
-
-
-def _provider(endpoint: str) -> Any:
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-        from opentelemetry.sdk.resources import Resource
-        from opentelemetry.sdk.trace import TracerProvider
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    except ImportError as exc:
-        raise SettingsError(SETTING, "needs more packages: pip install 'proxgate[traces]', or unset it") from exc
-    resource = Resource.create({"service.name": "proxgate", "service.version": version("proxgate")})
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    return provider
