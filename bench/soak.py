@@ -111,7 +111,7 @@ class Trend:
     doubt: float
 
     def at_most(self, slope: float, surely: float) -> bool:
-        """Whether nothing shows that it rises by more than `slope` an hour, and it surely rises by less than the other."""
+        """Whether nothing shows that it rises by more than `slope` an hour, and it rises by less than `surely`."""
         return self.slope - self.doubt <= slope and self.slope + self.doubt <= surely
 
 
