@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
+from engineio.async_socket import AsyncSocket
 from nicegui import Client, core
 from nicegui.element import Element
 from socketio.packet import Packet
@@ -35,6 +36,9 @@ CLIENT = "proxgate.client_id"
 _HANDLERS = {"connect", "handshake", "disconnect", "event", "javascript_response", "ack", "log"}
 _LONGEST_LOG = 300
 _MOST_QUESTIONS = 100
+MOST_WAITING = 300
+"""Packets that a tab has not read yet."""
+
 _TOUCH_SHARE = 20
 """An active person moves the idle limit at most twenty times in its length."""
 
@@ -61,13 +65,15 @@ class Messages:
         for name in ("handshake", "event", "javascript_response", "ack"):
             handlers[name] = self._guarded(name, handlers[name])
         handlers["log"] = _log
-        core.sio.handle_request = _of_those_that_are_there(cast(Any, core.sio).handle_request)
+        AsyncSocket.send = _bounded(AsyncSocket.send)
+        core.sio.handle_request = _quietly(cast(Any, core.sio).handle_request)
 
     def _guarded(self, name: str, handler: Handler) -> Handler:
         if getattr(handler, "guarded", False):  # a second application in one process, as tests have it
             handler = handler.original  # pyright: ignore[reportFunctionMemberAccess]
 
-        async def wrapped(sid: str, message: object = None) -> object:
+        async def wrapped(sid: str, *said: object) -> object:
+            message = said[0] if len(said) == 1 else None
             client = _own_client(sid, message)
             if client is None:
                 return self._refuse(name, "not this tab's to send")
@@ -135,18 +141,41 @@ class Messages:
 
 
 class _Packet(Packet):
-    """A Socket.IO packet without attachments: NiceGUI's pages send none, and strangers fill memory with them."""
+    """A Socket.IO packet without attachments: NiceGUI's pages send none, and strangers fill memory with them.
+
+    Nor an event by the name of one of Socket.IO's own, with which it would call their handlers.
+    """
 
     def decode(self, encoded_packet: Any) -> int:
-        """As Socket.IO has it. Raises ValueError for a packet that announces attachments."""
+        """As Socket.IO has it. Raises ValueError for a packet that is not taken."""
         attachments = cast(Any, super()).decode(encoded_packet)
         if attachments:
             raise ValueError("attachments are not taken")
+        data = cast(Any, self).data
+        if cast(Any, self).namespace not in {None, "/"}:  # each is answered with its own name, however long
+            raise ValueError("another namespace")
+        if isinstance(data, list) and data[:1] in (["connect"], ["disconnect"]):
+            raise ValueError("not a tab's to send")
         return 0
 
 
-def _of_those_that_are_there(handle: Handler) -> Handler:
-    """Engine.IO stumbles over a transport, or a sender, that has gone since the request came."""
+def _bounded(send: Handler) -> Handler:
+    """Engine.IO keeps whatever nobody reads: who lets so much wait has gone, or wants to fill our memory."""
+    if getattr(send, "guarded", False):
+        return send
+
+    async def wrapped(self: Any, pkt: object) -> None:
+        if self.queue.qsize() < MOST_WAITING:
+            await send(self, pkt)
+        elif not self.closing:
+            await self.close(wait=False, abort=True)
+
+    wrapped.guarded = True  # pyright: ignore[reportFunctionMemberAccess]
+    return wrapped
+
+
+def _quietly(handle: Handler) -> Handler:
+    """Engine.IO stumbles over a transport, or a sender, that has gone since the request came, and over odd packets."""
     if getattr(handle, "guarded", False):
         return handle
 
@@ -160,11 +189,12 @@ def _of_those_that_are_there(handle: Handler) -> Handler:
 
         try:
             await handle(scope, receive, sending)
-        except KeyError:
-            if begun:
-                raise
+        except (KeyError, ValueError) as exc:
+            logger.debug("socket given up: %s", type(exc).__name__)
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008})
+            if begun:
+                raise
             return await answer(send, 400, text.NO_SUCH_TAB)
 
     wrapped.guarded = True  # pyright: ignore[reportFunctionMemberAccess]
@@ -200,7 +230,7 @@ def _is_reachable(element: Element | None) -> bool:
     return False
 
 
-def _log(_: str, message: object = None) -> None:
+def _log(_: str, message: object = None, *_more: object) -> None:
     """What a page's script complains of: never raw, never long, and below what is logged by default."""
     words = cast(dict[str, object], message).get("message") if isinstance(message, dict) else None
     logger.debug("from a page: %r", str(words)[:_LONGEST_LOG])
