@@ -65,7 +65,7 @@ class Messages:
         for name in ("handshake", "event", "javascript_response", "ack"):
             handlers[name] = self._guarded(name, handlers[name])
         handlers["log"] = _log
-        AsyncSocket.send = _bounded(AsyncSocket.send)
+        AsyncSocket.send = _bounded(cast(Handler, AsyncSocket.send))
         core.sio.handle_request = _quietly(cast(Any, core.sio).handle_request)
 
     def _guarded(self, name: str, handler: Handler) -> Handler:

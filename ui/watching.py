@@ -15,6 +15,7 @@ from services.sessions import Sessions
 from services.telemetry.figures import REGISTRY, SESSIONS, TABS
 from ui.answers import answer
 from ui.edge import ALWAYS
+from ui.protocol import BoundedHead
 from ui.tabs import Tabs
 from ui.visit import header
 
@@ -58,7 +59,7 @@ class _Server(uvicorn.Server):
 async def watched(figures: Figures, bound: socket.socket) -> AsyncGenerator[None]:
     """Answer at that socket meanwhile."""
     config = uvicorn.Config(
-        figures, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False,
+        figures, http=BoundedHead, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False,
         proxy_headers=False, server_header=False, headers=list(ALWAYS),
         timeout_graceful_shutdown=1, limit_concurrency=20,
     )  # fmt: skip
