@@ -5,6 +5,7 @@ import logging
 import math
 import sys
 import time
+from collections import defaultdict
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +33,10 @@ _SILENT = ("engineio.server", "socketio.server")
 """They answer every frame that cannot be read with a stack trace."""
 
 
+_SERVER = "uvicorn.error"
+"""It warns of each request that is none, and of each connection beyond the limit."""
+
+
 def set_up(format: str, level: str) -> None:
     """Log everything to standard error, as `LOG_FORMAT` and `LOG_LEVEL` say."""
     handler = logging.StreamHandler(sys.stderr)
@@ -41,6 +46,7 @@ def set_up(format: str, level: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.getLogger(_SERVER).filters[:] = [_Few()]
 
 
 class TextFormatter(logging.Formatter):
@@ -97,6 +103,17 @@ class Bound:
             self._since, self._count = now, 0
         self._count += 1
         return self._count <= self._most
+
+
+class _Few(logging.Filter):
+    """Of each warning so many a minute; errors, which are ours, all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bounds = defaultdict[str, Bound](Bound)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR or self._bounds[str(record.msg)].lets_through()
 
 
 def _indented(text: str) -> str:

@@ -140,7 +140,8 @@ def load_settings(flags: dict[str, object] | None = None) -> Settings:
 
 def parse_address(text: str, default_port: int) -> Address:
     """Read `host`, `host:port`, an IPv6 address or `[IPv6]:port`; raises SettingsError naming PROXMOX_HOST."""
-    mend = f"{text!r} is not a host name or address; give names or addresses, each with an optional :port"
+    shown = "what stands there" if "@" in text else repr(text)  # a password may stand before it
+    mend = f"{shown} is not a host name or address; give names or addresses, each with an optional :port"
     try:
         return Address(host=str(ipaddress.IPv6Address(text)), port=default_port)
     except ValueError:
@@ -202,7 +203,8 @@ def _check_traces_endpoint(url: str | None) -> None:
     mend = "give your collector's address, as http://127.0.0.1:4318"
     try:
         parts = urlsplit(url or "http://localhost")
-        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0 and parts.username is None
+        good = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        good = good and parts.username is None and not parts.query and not parts.fragment
     except ValueError as exc:
         raise SettingsError("OTEL_EXPORTER_OTLP_ENDPOINT", mend) from exc
     if not good:
@@ -219,9 +221,9 @@ def _from_file(name: str, written: Mapping[str, str]) -> dict[str, object]:
     try:
         text = Path(file).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(setting, f"cannot read {file}; give a readable text file") from exc
+        raise SettingsError(setting, "cannot read the file that it names; give a readable text file") from exc
     if not text:
-        raise SettingsError(setting, f"{file} is empty; write the setting into it")
+        raise SettingsError(setting, "the file that it names is empty; write the setting into it")
     return {name: text}
 
 

@@ -136,7 +136,9 @@ def test_traefiks_file():
     [router] = http["routers"].values()
     [(name, service)] = http["services"].items()
     assert router["service"] == name
-    assert "middlewares" not in router
+    assert router["middlewares"] == [*http["middlewares"]]
+    [only] = http["middlewares"].values()
+    assert only == {"headers": {"customRequestHeaders": {"X-Request-ID": ""}}}
     assert service["loadBalancer"]["sticky"]["cookie"]["name"].startswith("__Host-")
     assert service["loadBalancer"]["healthCheck"]["path"] == "/healthz"
 

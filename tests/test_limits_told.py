@@ -44,8 +44,8 @@ LIMITS = {
         f"{tabs.WAITING_PER_ADDRESS} an IPv4 address or IPv6 /64, {tabs.WAITING_IN_ALL} in all; forgotten after "
         f"{tabs.CARD_SECONDS} seconds",
     "pages of a session":
-        f"{tabs.TABS_PER_SESSION}; without a socket {tabs.WAITING_PER_SESSION}, forgotten after {tabs.PAGE_SECONDS} "
-        "seconds",
+        f"{tabs.TABS_PER_SESSION}, of an account {tabs.TABS_PER_ACCOUNT}; without a socket {tabs.WAITING_PER_SESSION}, "
+        f"forgotten after {tabs.PAGE_SECONDS} seconds",
     "transports of a page, websockets and long polls": f"{sockets.TRANSPORTS_PER_TAB} at a time",
     "sockets of strangers":
         f"{sockets.SOCKETS_PER_CARD} a login card; {sockets.GONE_PER_ADDRESS} an address and {sockets.GONE_IN_ALL} in "

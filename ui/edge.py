@@ -142,7 +142,7 @@ class Edge:
         """The right-most address that no trusted proxy of ours has: what stands left of it anybody can write."""
         chain = [part.strip() for value in headers(scope, b"x-forwarded-for") for part in value.split(",")]
         for address in reversed(chain):
-            if not is_ip(address):
+            if not is_ip(address) or "%" in address:  # behind which anything may stand
                 return peer
             peer = address
             if not is_in(address, self._settings.trusted_proxies):

@@ -13,6 +13,7 @@ from nicegui import Client
 
 from services.auth.limiter import network
 from services.errors import EndReason
+from services.sessions import Session
 from ui.addresses import wanted_address
 from ui.clients import end_client, is_ending, spare
 from ui.kept import KeptTabs
@@ -24,10 +25,12 @@ CARD_SECONDS, PAGE_SECONDS = 8, 30
 """A login card, or a page, whose socket has not come by then is forgotten; the card's form works without."""
 
 TABS_PER_SESSION = 200
+TABS_PER_ACCOUNT = 400
 WAITING_PER_SESSION = 40
 WAITING_PER_ADDRESS = 40
 WAITING_IN_ALL = 200
-"""Tabs of a session; those whose sockets have not come yet; and such login cards, of one address and in all."""
+"""Tabs of a session, and of an account; those whose sockets have not come yet; and such login cards, of an address and
+in all."""
 
 LOGIN_PER_ADDRESS = 200
 LOGIN_IN_ALL = 1000
@@ -79,7 +82,7 @@ class Tabs:
     @contextmanager
     def building(self, visit: Visit) -> Generator[bool]:
         """Around building one page; yields whether there is room for it."""
-        room = self._has_room_for_page(visit.session.hash) if visit.session else self._has_room_for_card(visit)
+        room = self._has_room_for_page(visit.session) if visit.session else self._has_room_for_card(visit)
         if not room:
             yield False
             return
@@ -89,9 +92,14 @@ class Tabs:
         finally:
             self._being_built[:] = [one for one in self._being_built if one is not visit]
 
-    def _has_room_for_page(self, session: str) -> bool:
-        waiting = sum(_owner(visit) == session for visit in self._waiting())
-        return waiting < WAITING_PER_SESSION and len(self.of_session(session)) < TABS_PER_SESSION
+    def _has_room_for_page(self, session: Session) -> bool:
+        waiting = sum(_owner(visit) == session.hash for visit in self._waiting())
+        owners = [visit.session for client, visit in self._all() if visit.session and client not in self.kept]
+        return (
+            waiting < WAITING_PER_SESSION
+            and len(self.of_session(session.hash)) < TABS_PER_SESSION
+            and sum(owner.principal == session.principal for owner in owners) < TABS_PER_ACCOUNT
+        )
 
     def _has_room_for_card(self, visit: Visit) -> bool:
         place, waiting = _owner(visit), [_owner(one) for one in self._waiting() if one.session is None]
