@@ -15,7 +15,7 @@ from services.logs import Bound
 from services.proxmox import signed_in
 from services.sessions import limits, renewal
 from services.store import clients, connection
-from ui import bulk, forms, frames, kept, protocol, server, sockets, tabs, task_log
+from ui import bulk, forms, frames, kept, listener, protocol, server, sockets, tabs, task_log
 
 KIB, MIB = 1024, 1024 * 1024
 WINDOW = limiter.WINDOW // 60
@@ -56,7 +56,7 @@ LIMITS = {
         f"{protocol.READ_BYTES // KIB} KiB of it must be read in any {protocol.READ_SECONDS} seconds",
     "connections":
         f"{server.MOST_CONNECTIONS:,}, and never more than a third of the files that the system allows; more are "
-        f"answered 503, and beyond {Fraction(protocol._TOLD - 1)} more closed at once".replace("1/8", "an eighth"),
+        f"answered 503, and beyond {Fraction(listener._TOLD - 1)} more closed at once".replace("1/8", "an eighth"),
     "login cards in all": f"{tabs.LOGIN_PER_ADDRESS} an address, {tabs.LOGIN_IN_ALL:,} in all",
     "a frame of a socket":
         f"{server.LARGEST_FRAME // MIB} MiB, no binary ones; {frames.MOST_BYTES // MIB} MiB held while the store is "
