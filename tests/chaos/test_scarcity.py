@@ -16,7 +16,7 @@ from tests.chaos.program import ALICE, ROOT, assert_no_trace, browser, program, 
 from tests.chaos.test_refusals import filled, small_disk
 from tests.harness import PAGE, sign_in
 
-FILES = 64
+FILES, SHAKES = 64, 5
 
 FEW_FILES = f"""
 import resource
@@ -88,7 +88,11 @@ def test_few_files(valkey_url, sim, tmp_path, scheme):
         up.tls = ssl.create_default_context(cafile=settings.get("TLS_CERT_FILE"))
         root = stack.enter_context(up.client(limits=httpx.Limits(keepalive_expiry=60)))
         assert sign_in(root).status_code == 200
-        idle = [stack.enter_context(socket.create_connection(("localhost", up.port))) for _ in range(2 * FILES)]
+        idle = [socket.create_connection(("localhost", up.port)) for _ in range(2 * FILES)]
+        if scheme == "https":  # the first few shake hands, and then say nothing either
+            idle[:SHAKES] = [up.tls.wrap_socket(one, server_hostname="localhost") for one in idle[:SHAKES]]
+        for one in idle:
+            stack.enter_context(one)
         with harness.admin(valkey_url) as admin:  # so that new ones are needed
             admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert max(_files_of(up) for _ in range(20)) < FILES
