@@ -80,7 +80,7 @@ class Running:
     """A `proxgate` process."""
 
     tls: ssl.SSLContext | None = None
-    """What a socket over https is opened with."""
+    """What https is asked with."""
 
     def __init__(self, process: subprocess.Popen, port: int, log: Path, scheme: str = "http"):
         self.process = process
@@ -90,7 +90,8 @@ class Running:
 
     def client(self, **options) -> httpx.Client:
         """An HTTP client with a cookie jar that follows nothing."""
-        return httpx.Client(**{"base_url": self.url, "timeout": 15, "trust_env": False, **options})
+        own = {"base_url": self.url, "timeout": 15, "trust_env": False, "verify": self.tls or True}
+        return httpx.Client(**{**own, **options})
 
     def output(self) -> str:
         """All that the process has printed and logged."""
@@ -137,7 +138,7 @@ def proxgate(
             )
         running = Running(process, port, log, scheme)
         try:
-            _wait_until_up(running)
+            wait_until_up(running)
             yield running
         finally:
             if process.poll() is None:
@@ -152,7 +153,8 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _wait_until_up(running: Running) -> None:
+def wait_until_up(running: Running) -> None:
+    """Wait for it to answer."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if running.process.poll() is not None:

@@ -84,7 +84,7 @@ main()
 
 
 @contextlib.contextmanager
-def laboratory(lab: str = LAB, *, port: int = 0, **settings: str) -> Iterator[harness.Running]:
+def laboratory(lab: str = LAB, *, scheme: str = "http", port: int = 0, **settings: str) -> Iterator[harness.Running]:
     """The program with the page `/lab`, as its own process."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
         port, log = port or harness.free_port(), Path(directory) / "log"
@@ -96,21 +96,14 @@ def laboratory(lab: str = LAB, *, port: int = 0, **settings: str) -> Iterator[ha
                 [sys.executable, str(script), "--port", str(port)],
                 cwd=directory, env=harness.environment(**settings), stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        running = harness.Running(process, port, log)
+        running = harness.Running(process, port, log, scheme)
         try:
-            harness.until(lambda: process.poll() is not None or _is_up(running), harness.START_SECONDS, 0.05)
-            assert process.poll() is None, running.output()
+            harness.wait_until_up(running)
             yield running
         finally:
             if process.poll() is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     running.stop()
-
-
-def _is_up(running: harness.Running) -> bool:
-    with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{running.url}/healthz", trust_env=False).status_code == 200
-    return False
 
 
 @dataclass

@@ -15,12 +15,13 @@ from services.logs import Bound
 from services.proxmox import signed_in
 from services.sessions import limits, renewal
 from services.store import clients, connection
-from ui import bulk, forms, frames, kept, protocol, server, sockets, tabs, task_log
+from ui import bulk, forms, frames, kept, listener, protocol, server, sockets, tabs, task_log
 
 KIB, MIB = 1024, 1024 * 1024
 WINDOW = limiter.WINDOW // 60
 WAITS = [min(limiter.FIRST_WAIT * 2**beyond, limiter.LONGEST_WAIT) for beyond in range(5)]
 REFUSALS = inspect.signature(Bound).parameters["most"].default
+EIGHTH = {Fraction(1, 8): "an eighth"}[Fraction(listener._TOLD - 1)]
 
 LIMITS = {
     "failed sign-ins, codes and tokens of an account":
@@ -51,12 +52,13 @@ LIMITS = {
         f"{sockets.SOCKETS_PER_CARD} a login card; {sockets.GONE_PER_ADDRESS} an address and {sockets.GONE_IN_ALL} in "
         "all for cards that are gone",
     "a request's head":
-        f"{protocol.HEAD_SECONDS} seconds, {protocol.LARGEST_HEAD // KIB} KiB; its form {forms.FORM_SECONDS} seconds",
+        f"{protocol.HEAD_SECONDS} seconds, over https as long for the handshake before, "
+        f"{protocol.LARGEST_HEAD // KIB} KiB; its form {forms.FORM_SECONDS} seconds",
     "an answer that the system does not take at once":
         f"{protocol.READ_BYTES // KIB} KiB of it must be read in any {protocol.READ_SECONDS} seconds",
     "connections":
         f"{server.MOST_CONNECTIONS:,}, and never more than a third of the files that the system allows; more are "
-        f"answered 503, and beyond {Fraction(protocol._TOLD - 1)} more closed at once".replace("1/8", "an eighth"),
+        f"answered 503, and beyond {EIGHTH} more closed at once, before any handshake",
     "login cards in all": f"{tabs.LOGIN_PER_ADDRESS} an address, {tabs.LOGIN_IN_ALL:,} in all",
     "a frame of a socket":
         f"{server.LARGEST_FRAME // MIB} MiB, no binary ones; {frames.MOST_BYTES // MIB} MiB held while the store is "

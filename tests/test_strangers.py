@@ -14,6 +14,7 @@ import nicegui
 import pytest
 from pydantic import SecretStr
 
+from services.certificate import kept_certificate
 from services.errors import EndReason, SessionEnded
 from services.proxmox import ApiToken
 from services.sessions import Life, Limits, Sessions
@@ -92,6 +93,24 @@ def test_silent_connections_are_closed(own):
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(1) == b""
         connection.close()
+
+
+def test_who_does_not_shake_hands_is_hung_up_on(valkey_url, sim, tmp_path):
+    """Over https a handshake has no longer than a head, and the log hears nothing of one that does not come."""
+    own = kept_certificate(tmp_path, "localhost")
+    settings = {"TLS_CERT_FILE": str(own.certificate), "TLS_KEY_FILE": str(own.key), **harness.for_proxmox(sim)}
+    with (
+        harness.proxgate(scheme="https", REDIS_URL=valkey_url, STORE_PREFIX="shakes:", **settings) as up,
+        socket.create_connection(("localhost", up.port)) as silent,
+        socket.create_connection(("localhost", up.port)) as half,
+    ):
+        size = len(up.output())
+        half.sendall(b"\x16\x03\x01")
+        for connection in (silent, half):
+            connection.settimeout(HEAD_SECONDS + 20)  # asyncio's own patience is a minute
+            with contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+        assert len(up.output()) == size
 
 
 def test_a_form_that_does_not_come_is_given_up(own):

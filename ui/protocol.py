@@ -10,18 +10,15 @@ LARGEST_HEAD = 512 * 1024
 
 
 HEAD_SECONDS = 10
-"""A connection that has not said what it wants by then is closed."""
+"""A connection that has not said what it wants by then is closed; over TLS it has as long for its handshake before."""
 
 
 READ_SECONDS, READ_BYTES = 20, 16 * 1024
 """Of an answer that is more than the system takes at once, so much must be read in any so long time."""
 
-_TOLD = 9 / 8
-"""Above the limit so many are taken, and told that they are too many; the next are closed at once."""
-
 
 class BoundedHead(HttpToolsProtocol):
-    """Answers 400 to too long a head, and closes when none comes, when an answer is not read, or when too many come."""
+    """Answers 400 to too long a head, and closes when none comes or an answer is not read."""
 
     _in_head = True
     _head = 0
@@ -32,9 +29,7 @@ class BoundedHead(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A connection begins, and with it the wait for a head."""
         super().connection_made(transport)
-        if self.limit_concurrency and len(self.connections) > self.limit_concurrency * _TOLD:
-            return transport.abort()  # without a file left, asyncio would log each of them, again and again
-        return self._wait_for_head()
+        self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection ends."""

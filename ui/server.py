@@ -37,9 +37,10 @@ from ui import tls
 from ui.application import Parts, compose
 from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
-from ui.protocol import BoundedHead
+from ui.listener import Listener
+from ui.protocol import HEAD_SECONDS, BoundedHead
 from ui.tls import Tls
-from ui.watching import PLACE, watched
+from ui.watching import FEW_CONNECTIONS, PLACE, watched
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +92,13 @@ def open_keys(settings: Settings) -> KeyRing:
 
 async def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Run until told to stop. `say` prints a line for the person who started it. Raises SettingsError."""
-    allowed = _allow_files()
+    limit = min(MOST_CONNECTIONS, _allow_files() // 3)
     async with AsyncExitStack() as stack:
-        bound = stack.enter_context(_bind(settings.host, settings.port))
+        bound = stack.enter_context(_bind(settings.host, settings.port, limit))
         watching = (
-            stack.enter_context(_bind(PLACE, settings.metrics_port, "METRICS_PORT")) if settings.metrics_port else None
+            stack.enter_context(_bind(PLACE, settings.metrics_port, FEW_CONNECTIONS, "METRICS_PORT"))
+            if settings.metrics_port
+            else None
         )
         if settings.traces_endpoint:
             stack.enter_context(TRACES.exported(settings.traces_endpoint))
@@ -110,7 +113,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         parts = await stack.enter_async_context(open_parts(settings))
         files = tls.choose(settings, say)
         application = compose(parts)
-        config = _config(application.served, settings, files, allowed)
+        config = _config(application.served, settings, files, limit)
         server = _Server(config)
         if watching:
             await stack.enter_async_context(watched(application.figures, watching))
@@ -149,10 +152,23 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for one in sockets or []:
+            self.servers.append(await self._listen(one))
         gc.collect()
         gc.freeze()  # what is there by now stays; each full collection would look at all of it, and stop everybody
         self.announce()
+
+    async def _listen(self, bound: socket.socket) -> asyncio.Server:
+        """As Uvicorn does, which would give a stranger's handshake a minute."""
+
+        def protocol() -> BoundedHead:
+            return BoundedHead(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        context = self.config.ssl
+        return await asyncio.get_running_loop().create_server(
+            protocol, sock=bound, backlog=WAITING, ssl=context, ssl_handshake_timeout=HEAD_SECONDS if context else None
+        )
 
 
 def _allow_files() -> int:
@@ -165,12 +181,12 @@ def _allow_files() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def _bind(host: str, port: int, setting: str = "PROXGATE_PORT") -> socket.socket:
+def _bind(host: str, port: int, limit: int, setting: str = "PROXGATE_PORT") -> Listener:
     """Take the listening address first of all: a wrong one must not cost a half start."""
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         found = min(places, key=lambda place: place[0] != socket.AF_INET)
-        bound = socket.socket(*found[:3])
+        bound = Listener(*found[:3], limit=limit)
     except (OSError, UnicodeError) as exc:
         raise SettingsError("PROXGATE_HOST", f"{host!r} is no address to listen on; try 127.0.0.1") from exc
     try:
@@ -224,12 +240,11 @@ def _loopback_addresses(most: int) -> int:
     return most
 
 
-def _config(app: ASGIApp, settings: Settings, files: Tls | None, allowed: int) -> uvicorn.Config:
+def _config(app: ASGIApp, settings: Settings, files: Tls | None, limit: int) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
-        http=BoundedHead,
         lifespan="on",
         log_config=None,
         log_level="warning",
@@ -240,8 +255,7 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None, allowed: int) -
         ws_max_size=LARGEST_FRAME,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
-        limit_concurrency=min(MOST_CONNECTIONS, allowed // 3),
-        backlog=min(WAITING, allowed // 32),  # a few times as many are taken before the first can be closed
+        limit_concurrency=limit,
         ssl_certfile=files.certificate if files else None,
         ssl_keyfile=files.key if files else None,
     )

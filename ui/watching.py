@@ -20,6 +20,7 @@ from ui.tabs import Tabs
 from ui.visit import header
 
 PLACE = "127.0.0.1"
+FEW_CONNECTIONS = 20
 
 
 class Figures:
@@ -61,7 +62,7 @@ async def watched(figures: Figures, bound: socket.socket) -> AsyncGenerator[None
     config = uvicorn.Config(
         figures, http=BoundedHead, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False,
         proxy_headers=False, server_header=False, headers=list(ALWAYS),
-        timeout_graceful_shutdown=1, limit_concurrency=20,
+        timeout_graceful_shutdown=1, limit_concurrency=FEW_CONNECTIONS,
     )  # fmt: skip
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[bound]))

@@ -4,16 +4,19 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import time
 
 import httpx
+import pytest
 
+from services.certificate import kept_certificate
 from tests import harness
 from tests.chaos.program import ALICE, ROOT, assert_no_trace, browser, program, who
 from tests.chaos.test_refusals import filled, small_disk
 from tests.harness import PAGE, sign_in
 
-FILES = 64
+FILES, SHAKES = 64, 5
 
 FEW_FILES = f"""
 import resource
@@ -73,23 +76,40 @@ def test_no_disk(sim, tmp_path):
             assert "Traceback" not in (disk / "log").read_text()
 
 
-def test_few_files(valkey_url, sim):
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_few_files(valkey_url, sim, tmp_path, scheme):
     """With sixty-four files, and idle connections that want them all, nobody gets in that should not, the log stays
     short, and all goes on when they are gone."""
-    with program(valkey_url, sim, before=FEW_FILES, STORE_PREFIX="files:") as up, contextlib.ExitStack() as stack:
+    settings = _tls(tmp_path) if scheme == "https" else {}
+    with (
+        program(valkey_url, sim, before=FEW_FILES, STORE_PREFIX=f"files-{scheme}:", scheme=scheme, **settings) as up,
+        contextlib.ExitStack() as stack,
+    ):
+        up.tls = ssl.create_default_context(cafile=settings.get("TLS_CERT_FILE"))
         root = stack.enter_context(up.client(limits=httpx.Limits(keepalive_expiry=60)))
         assert sign_in(root).status_code == 200
-        idle = [stack.enter_context(socket.create_connection(("localhost", up.port))) for _ in range(2 * FILES)]
+        idle = [socket.create_connection(("localhost", up.port)) for _ in range(2 * FILES)]
+        if scheme == "https":  # the first few shake hands, and then say nothing either
+            idle[:SHAKES] = [up.tls.wrap_socket(one, server_hostname="localhost") for one in idle[:SHAKES]]
+        for one in idle:
+            stack.enter_context(one)
         with harness.admin(valkey_url) as admin:  # so that new ones are needed
             admin.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         assert max(_files_of(up) for _ in range(20)) < FILES
         assert who(root) in {ROOT.userid, 503}
         for one in idle:
             one.close()
+        harness.wait_until_up(up)
         _nobody_gets_in(up, root)
         _all_is_well(up, root)
         assert_no_trace(up)
         assert len(up.output()) < 20_000
+
+
+def _tls(place):
+    """A certificate of our own, and the settings that have it served."""
+    own = kept_certificate(place / "tls", "localhost")
+    return {"TLS_CERT_FILE": str(own.certificate), "TLS_KEY_FILE": str(own.key)}
 
 
 def _files_of(up):
