@@ -89,9 +89,9 @@ class Valve:
         while self._goes:
             try:
                 await self._watch.confirmed(self._hash)
-            except SessionEnded:
+                await self._send(self._goes.popleft())
+            except (SessionEnded, OSError):  # or the browser has gone meanwhile
                 return self._goes.clear()
-            await self._send(self._goes.popleft())
         return None
 
 

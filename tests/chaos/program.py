@@ -129,4 +129,5 @@ def who(client: httpx.Client) -> str | int:
 def assert_no_trace(up: harness.Running) -> None:
     """Nothing that went wrong was a surprise to the program, and it lives."""
     assert up.process.poll() is None
-    assert not re.search(r"Traceback.*", up.output(), re.S), up.output()[-4000:]
+    trace = re.search(r"Traceback.*", up.output(), re.S)
+    assert not trace, trace[0][:8000]
