@@ -79,7 +79,7 @@ LIMITS = {
     "a renewal":
         f"one at a time over all replicas; after a failure not again for {renewal.LOCK_MS // 1000} seconds; others "
         f"wait {renewal.WAIT_SECONDS:.0f} seconds for it at most",
-    "refusals of strangers in the log": f"{REFUSALS} a minute",
+    "refusals in the log": f"{REFUSALS} a minute of each outcome, strangers' and sessions' apart",
 }  # fmt: skip
 
 

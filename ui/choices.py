@@ -41,15 +41,16 @@ async def _choose(request: Request) -> Response:
     """Keep the choice, and go back to the page that it was made on."""
     name, known = _CHOICES[request.url.path]
     try:
-        form = (await read_form(request)).fields
+        form = await read_form(request)
     except FormError as exc:
         return PlainTextResponse(exc.sentence, exc.status)
-    if form.get(name) not in known:
+    chosen = form.said(name)
+    if chosen not in known:
         return PlainTextResponse(text.BAD_FORM, 400)
     visit = visit_of(request.scope)
-    response = RedirectResponse(page_address(form.get("next") or _referrer(request, visit)), 303)
+    response = RedirectResponse(page_address(form.said("next") or _referrer(request, visit)), 303)
     cookie = f"{_SECURE if visit.https else ''}proxgate-{name}"
-    response.set_cookie(cookie, form[name], max_age=_YEAR, secure=visit.https, httponly=True, samesite="lax")
+    response.set_cookie(cookie, chosen, max_age=_YEAR, secure=visit.https, httponly=True, samesite="lax")
     return response
 
 

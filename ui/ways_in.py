@@ -49,7 +49,7 @@ class Coming:
 
     @property
     def wanted(self) -> str:
-        return safe_next(self.form.fields.get("next"))
+        return safe_next(self.said("next"))
 
     def said(self, name: str) -> str:
         return self.form.said(name)

@@ -9,8 +9,10 @@ takes a defence out of a Python process as it starts, the tests' own and the pro
 """
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FunctionType
 
 SECTIONS = {
     "A": "cookie",
@@ -59,6 +61,23 @@ class Rows:
 
     def __iter__(self) -> Iterator[Row]:
         return iter(sorted(self._rows, key=lambda row: row.id))
+
+
+def take_out(owner: object, name: str, instead: object) -> None:
+    """Put something in the place of what a class or module has, a function where it has one.
+
+    Raises AttributeError where nothing is there, TypeError for a function that cannot be called as the one before it,
+    and ValueError where nothing would change: a switch that switches nothing proves nothing.
+    """
+    before = getattr(owner, name)
+    if before == instead:
+        raise ValueError(f"{name} is that already")
+    if isinstance(before, FunctionType) and callable(instead):
+        asked = inspect.signature(before).parameters.values()
+        given = [one for one in asked if one.kind in {one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD}]
+        named = {one.name: one for one in asked if one.kind is one.KEYWORD_ONLY}
+        inspect.signature(instead).bind(*given, **named)
+    setattr(owner, name, instead)
 
 
 def all_rows() -> tuple[Row, ...]:

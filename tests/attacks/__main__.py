@@ -19,7 +19,11 @@ _ASSERTED = ("assert ", "AssertionError", "Failed: DID NOT RAISE")
 
 
 def main(wanted: list[str]) -> int:
-    """Print the table; 0 when every row holds, and shows that it would notice if it did not."""
+    """Print the table; 0 when every row holds, and shows that it would notice if it did not; 2 for no such row."""
+    known = {name for row in all_rows() for name in (row.id, row.id[0])}
+    if unknown := [name for name in wanted if name not in known]:
+        print(f"There is no such row or section: {', '.join(unknown)}", file=sys.stderr)
+        return 2
     rows = [row for row in all_rows() if not wanted or row.id in wanted or row.id[0] in wanted]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         passed = list(pool.map(_holds, rows))
@@ -42,8 +46,11 @@ def _holds(row: Row) -> str:
 
 def _is_noticed(row: Row) -> str:
     """What is wrong with the proof; empty when the first test fails without the defence, and by an assertion."""
-    failures = [trouble for case in _report(row.tests[:1], without=row.id) if (trouble := _trouble(case)) is not None]
+    report = _report(row.tests[:1], without=row.id)
+    failures = [trouble for case in report if (trouble := _trouble(case)) is not None]
     print(".", end="", flush=True)
+    if not report:
+        return "NO TEST RAN"
     if any(failure.tag == "failure" and failure.get("message", "").startswith(_ASSERTED) for failure in failures):
         return ""
     return f"NO: {failures[0].get('message', '')[:80]!r}" if failures else "NO: it passes"
@@ -59,7 +66,7 @@ def _report(tests: Iterable[str], *, without: str = "") -> list[ElementTree.Elem
         told = subprocess.run(
             command, check=False, cwd=HERE.parent.parent, env=surroundings, capture_output=True, text=True
         )
-        if os.environ.get("VERBOSE"):
+        if os.environ.get("VERBOSE") or not report.exists():
             print(told.stdout, told.stderr)
         return list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
 

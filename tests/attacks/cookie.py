@@ -1,6 +1,6 @@
 """A: the cookie."""
 
-from tests.attacks import Rows
+from tests.attacks import Rows, take_out
 
 row = Rows()
 
@@ -20,7 +20,7 @@ def signature():
         given = rest.partition(".")[0]
         return self._fresh(cookie.Opened(id=id, given=int(given))) if given.isdecimal() else None
 
-    cookie.CookieSigner.open = opened
+    take_out(cookie.CookieSigner, "open", opened)
 
 
 @row(
@@ -35,7 +35,7 @@ def key():
 
     from services.sessions import cookie
 
-    cookie._signer = lambda key, purpose: Signer("known to all", salt=purpose)
+    take_out(cookie, "_signer", lambda key, purpose: Signer("known to all", salt=purpose))
 
 
 @row(
@@ -56,7 +56,7 @@ def unsigned():
     def open(self, value):
         return opened(self, value) or ("." not in value and cookie.Opened(id=value, given=int(time()))) or None
 
-    cookie.CookieSigner.open = open
+    take_out(cookie.CookieSigner, "open", open)
 
 
 @row(
@@ -76,7 +76,7 @@ def older_keys():
         begin(self, *what)
         self._signers = self._signers[:1]
 
-    CookieSigner.__init__ = first_alone
+    take_out(CookieSigner, "__init__", first_alone)
 
 
 @row(
@@ -94,7 +94,7 @@ def time():
 
     from services.sessions.cookie import CookieSigner
 
-    CookieSigner._fresh = lambda self, opened: replace(opened, given=int(time()))
+    take_out(CookieSigner, "_fresh", lambda self, opened: replace(opened, given=int(time())))
 
 
 @row(
@@ -109,7 +109,9 @@ def once():
     from ui import cookies
 
     pairs = cookies._pairs
-    cookies._pairs = lambda scope: [*{pair.partition("=")[0]: pair for pair in reversed(pairs(scope))}.values()]
+    take_out(
+        cookies, "_pairs", lambda scope: [*{pair.partition("=")[0]: pair for pair in reversed(pairs(scope))}.values()]
+    )
 
 
 @row(
@@ -136,7 +138,7 @@ def spelling():
                 return self._fresh(cookie.Opened(id=id, given=int(given)))
         return None
 
-    cookie.CookieSigner.open = open
+    take_out(cookie.CookieSigner, "open", open)
 
 
 @row(
@@ -155,7 +157,7 @@ def purpose():
     from services.sessions import cookie
 
     signer = cookie._signer
-    cookie._signer = lambda key, purpose: signer(key, "any")
+    take_out(cookie, "_signer", lambda key, purpose: signer(key, "any"))
 
 
 @row(
@@ -168,6 +170,6 @@ def attributes():
     """Cookies are named and sent without what keeps them from scripts, other sites and plain http."""
     from ui.cookies import Cookies
 
-    Cookies._header = lambda self, visit, kind, value, more="": (
+    take_out(Cookies, "_header", lambda self, visit, kind, value, more="": (
         b"set-cookie", f"{self._name(visit, kind)}={value}; Path=/{more}".encode()
-    )  # fmt: skip
+    ))  # fmt: skip

@@ -1,6 +1,7 @@
 """I: secrets and settings."""
 
-from tests.attacks import Rows
+from tests.attacks import Rows, take_out
+from tests.attacks.requests import default_deny
 
 row = Rows()
 
@@ -26,8 +27,10 @@ def access_log():
     import uvicorn
 
     init = uvicorn.Config.__init__
-    uvicorn.Config.__init__ = lambda self, *given, **options: init(
-        self, *given, **{**options, "access_log": True, "log_level": "info"}
+    take_out(
+        uvicorn.Config,
+        "__init__",
+        lambda self, *given, **options: init(self, *given, **{**options, "access_log": True, "log_level": "info"}),
     )
 
 
@@ -43,7 +46,7 @@ def file_modes():
     """The secret is read from whatever lies in its place."""
     from services import keys
 
-    keys._read_private = lambda file: file.read_bytes().strip()
+    take_out(keys, "_read_private", lambda file: file.read_bytes().strip())
 
 
 @row(
@@ -56,7 +59,7 @@ def blank_values():
     """What holds a secret shows it when it is printed."""
     from pydantic import SecretStr
 
-    SecretStr.__repr__ = lambda self: f"SecretStr({self.get_secret_value()!r})"
+    take_out(SecretStr, "__repr__", lambda self: f"SecretStr({self.get_secret_value()!r})")
 
 
 @row("I06", "certificates not checked by setting, and forgotten", "test_command.py::test_unverified_proxmox")
@@ -64,18 +67,13 @@ def alarm():
     """That certificates are not checked is said nowhere."""
     from ui import application
 
-    application._trusts_anybody = lambda _: False
+    take_out(application, "_trusts_anybody", lambda _: False)
 
 
-@row(
+row(
     "I08",
     "addresses where others leave something lying about",
     "test_secrets.py::test_others_leavings",
     "test_secrets.py::test_leavings",
     "test_http_requests.py::test_odd_path",
-)
-def default_deny():
-    """The guard lets strangers through to every address."""
-    from ui import guard
-
-    guard.is_anybodys_file = lambda _: True
+)(default_deny)

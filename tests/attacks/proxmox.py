@@ -1,6 +1,6 @@
 """E: what Proxmox does to us."""
 
-from tests.attacks import Rows
+from tests.attacks import Rows, take_out
 
 row = Rows()
 
@@ -18,7 +18,7 @@ def deadline():
     from services.proxmox.funnel import Funnel
 
     init = Funnel.__init__
-    Funnel.__init__ = lambda self, *given, **options: init(self, *given, **{**options, "deadline": 3600.0})
+    take_out(Funnel, "__init__", lambda self, *given, **options: init(self, *given, **{**options, "deadline": 3600.0}))
 
 
 @row(
@@ -31,7 +31,7 @@ def translation():
     """What goes wrong on the line is not made an error of ours."""
     from services.proxmox import line
 
-    line._BROKEN = ()
+    take_out(line, "_BROKEN", ())
 
 
 @row(
@@ -55,7 +55,7 @@ def cap():
     from services.proxmox import body
 
     read = body.read
-    body.read = lambda response, _: read(response, 1 << 40)
+    take_out(body, "read", lambda response, _: read(response, 1 << 40))
 
 
 @row(
@@ -75,7 +75,7 @@ def redirects():
         client.follow_redirects, client.event_hooks = True, {}
         return client
 
-    line._client = following
+    take_out(line, "_client", following)
 
 
 @row(
@@ -90,7 +90,7 @@ def statuses():
     from services.proxmox import status
 
     refusal = status.refusal
-    status.refusal = lambda code, *given, **how: refusal(code, *given, **how) if code < 500 else None
+    take_out(status, "refusal", lambda code, *given, **how: refusal(code, *given, **how) if code < 500 else None)
 
 
 @row(
@@ -116,7 +116,7 @@ def certificates():
         context.set_ciphers("ALL:eNULL:@SECLEVEL=0")
         return context
 
-    Trust.ssl_context = lax
+    take_out(Trust, "ssl_context", lax)
 
 
 @row(
@@ -130,8 +130,9 @@ def second_factor():
     """Half a ticket counts as a whole one."""
     from services.proxmox import answers
 
-    answers._CHALLENGE, answers._FALSE = "no such beginning", (0, 1)
-    answers._is_ticket = lambda *_: True
+    take_out(answers, "_CHALLENGE", "no such beginning")
+    take_out(answers, "_FALSE", (0, 1))
+    take_out(answers, "_is_ticket", lambda *_: True)
 
 
 @row(
@@ -147,8 +148,9 @@ def belief():
     """What a sign-in brings is taken at any length and for whatever name."""
     from services.proxmox import answers, client
 
-    answers._LONGEST_TICKET = client._SMALL = 1 << 30
-    answers._confirmed = lambda username, _: username
+    take_out(answers, "_LONGEST_TICKET", 1 << 30)
+    take_out(client, "_SMALL", 1 << 30)
+    take_out(answers, "_confirmed", lambda username, _: username)
 
 
 @row(
@@ -175,7 +177,7 @@ def pace():
     from services.feed import pace
 
     period = pace.period
-    pace.period = lambda *, failures, **how: 0.1 if failures else period(failures=0, **how)
+    take_out(pace, "period", lambda *, failures, **how: 0.1 if failures else period(failures=0, **how))
 
 
 @row(
@@ -190,7 +192,7 @@ def rejection():
 
     class Never(Exception): ...
 
-    sessions.TicketRejected = Never
+    take_out(sessions, "TicketRejected", Never)
 
 
 @row(
@@ -205,4 +207,5 @@ def slots():
     """Any number of sign-ins may be under way."""
     from services.auth import limiter
 
-    limiter.SLOTS = limiter.MOST_INSIDE = 10_000
+    take_out(limiter, "SLOTS", 10_000)
+    take_out(limiter, "MOST_INSIDE", 10_000)

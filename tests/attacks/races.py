@@ -1,6 +1,6 @@
 """B: fixation, replay and races."""
 
-from tests.attacks import Rows
+from tests.attacks import Rows, take_out
 
 row = Rows()
 
@@ -15,7 +15,7 @@ def _never_ends_when(reason):
         if why != reason:
             await end(self, session, why, address)
 
-    Sessions.end = kept
+    take_out(Sessions, "end", kept)
 
 
 @row(
@@ -41,8 +41,8 @@ def new_id():
         brought.set(opened.id if opened else "")
         return await find(self, scope)
 
-    Guard._find_session = finding
-    sessions.new_id = lambda: brought.get() or new_id()
+    take_out(Guard, "_find_session", finding)
+    take_out(sessions, "new_id", lambda: brought.get() or new_id())
 
 
 @row(
@@ -80,7 +80,7 @@ def limits():
     def for_a_day(self, store, keys, proxmox, limits):
         begin(self, store, keys, proxmox, replace(limits, idle=day, longest=day))
 
-    Sessions.__init__ = for_a_day
+    take_out(Sessions, "__init__", for_a_day)
 
 
 @row(
@@ -94,8 +94,8 @@ def watch():
     """Open tabs do not hear that their session has ended, and go on as if it lived."""
     from services.sessions.watch import Watch
 
-    Watch._end = lambda self, entry, reason: None
-    Watch.alive = lambda self, hash: True
+    take_out(Watch, "_end", lambda self, entry, reason: None)
+    take_out(Watch, "alive", lambda self, hash: True)
 
 
 @row(
@@ -112,7 +112,7 @@ def one_a_browser():
     async def stay(self, browser, session):
         pass
 
-    Sessions._leave_browser = stay
+    take_out(Sessions, "_leave_browser", stay)
 
 
 @row(
@@ -140,7 +140,7 @@ def one_renewal():
     """Whoever finds a ticket due renews it, whether or not somebody else is about to."""
     from services.sessions.renewal import Renewals
 
-    Renewals.renewed = lambda self, session, found: self._renew(session, found, found.record.credential)
+    take_out(Renewals, "renewed", lambda self, session, found: self._renew(session, found, found.record.credential))
 
 
 @row(
@@ -156,12 +156,12 @@ def no_store():
 
     secured = edge._secured
 
-    def kept(sent, policy, nonce):
-        told = secured(sent, policy, nonce)
+    def kept(sent, *given):
+        told = secured(sent, *given)
         return (
             [*edge._without(told, b"cache-control"), (b"cache-control", b"max-age=600")]
             if edge._is_page(sent)
             else told
         )
 
-    edge._secured = kept
+    take_out(edge, "_secured", kept)

@@ -1,6 +1,6 @@
 """D: what is typed at the sign-in."""
 
-from tests.attacks import Rows
+from tests.attacks import Rows, take_out
 
 row = Rows()
 
@@ -16,7 +16,7 @@ def realm_last():
     """Of what is typed the realm is what stands after the first `@`."""
     from services.auth import sign_in
 
-    sign_in.check_userid = lambda username, realm: "@".join(f"{username}@{realm}".split("@")[:2])
+    take_out(sign_in, "check_userid", lambda username, realm: "@".join(f"{username}@{realm}".split("@")[:2]))
 
 
 @row(
@@ -30,7 +30,8 @@ def possible():
     from services.auth import sign_in
     from services.proxmox import client
 
-    sign_in.check_userid = client.check_userid = lambda username, realm: f"{username}@{realm}"
+    for module in (sign_in, client):
+        take_out(module, "check_userid", lambda username, realm: f"{username}@{realm}")
 
 
 @row(
@@ -50,7 +51,7 @@ def normalised():
     """Each spelling of an account has a counter of its own."""
     from services.auth import limiter
 
-    limiter._normalised = lambda account: account
+    take_out(limiter, "_normalised", lambda account: account)
 
 
 @row(
@@ -67,7 +68,7 @@ def as_typed():
 
     from ui.ways_in import Coming
 
-    Coming.secret = lambda self, name: SecretStr(normalize("NFC", self.said(name)).strip())
+    take_out(Coming, "secret", lambda self, name: SecretStr(normalize("NFC", self.said(name)).strip()))
 
 
 @row(
@@ -89,11 +90,11 @@ def own_fields():
 
     async def with_others(ways, coming):
         ours = {"username", "realm", "password", "next"}
-        others.set("".join(f"&{urlencode([field])}" for field in coming.form.items() if field[0] not in ours))
+        others.set("".join(f"&{urlencode([field])}" for field in coming.form.fields.items() if field[0] not in ours))
         return await by_password(ways, coming)
 
-    ways_in._by_password = with_others
-    credentials.sign_in_form = lambda userid, password: form(userid, password) + others.get().encode()
+    take_out(ways_in, "_by_password", with_others)
+    take_out(credentials, "sign_in_form", lambda userid, password: form(userid, password) + others.get().encode())
 
 
 @row(
@@ -107,7 +108,8 @@ def bounded():
     """A form may have any length, and any number of fields."""
     from ui import forms
 
-    forms.LONGEST_FORM, forms.MOST_FIELDS = 2**40, None
+    take_out(forms, "LONGEST_FORM", 2**40)
+    take_out(forms, "MOST_FIELDS", None)
 
 
 @row(
@@ -127,7 +129,7 @@ def counted():
     async def slots_alone(self, counter, member):
         return await enter(self, counter, member) if counter.key.endswith("slots") else 0
 
-    Limiter._enter = slots_alone
+    take_out(Limiter, "_enter", slots_alone)
 
 
 @row(
@@ -155,7 +157,8 @@ def in_the_store():
         for counter in counters:
             tries[counter.key].discard(member)
 
-    Limiter._enter, Limiter._leave = enter, leave
+    take_out(Limiter, "_enter", enter)
+    take_out(Limiter, "_leave", leave)
 
 
 @row(
@@ -179,4 +182,5 @@ def closed():
 
         return opened
 
-    Limiter._enter, Limiter._knows = open(Limiter._enter), open(Limiter._knows)
+    take_out(Limiter, "_enter", open(Limiter._enter))
+    take_out(Limiter, "_knows", open(Limiter._knows))

@@ -1,6 +1,7 @@
 """G: sockets, and what NiceGUI offers."""
 
-from tests.attacks import Rows
+from tests.attacks import Rows, take_out
+from tests.attacks.requests import default_deny
 
 row = Rows()
 
@@ -20,12 +21,12 @@ def tab_of_its_own():
     """Whose the tab is that a socket names is not asked."""
     from ui import sockets
 
-    def belongs(self, scope):
+    def lets_in(self, scope):
         scope[sockets.CLIENT] = client_id = sockets._query(scope, "client_id")
         scope[sockets._WANTED] = self._tabs.address(client_id)
         return True
 
-    sockets.SocketGate._belongs = belongs
+    take_out(sockets.SocketGate, "lets_in", lets_in)
 
 
 @row(
@@ -42,7 +43,7 @@ def origin():
     """Which origin a socket or a poll comes from is not asked."""
     from ui import guard
 
-    guard._from_our_page = lambda scope: True
+    take_out(guard, "_from_our_page", lambda scope: True)
 
 
 @row(
@@ -75,9 +76,9 @@ def watch():
     async def check(self):
         """Asks nothing."""
 
-    Watch.check = check
-    Watch.heard = lambda self, hash, reason: None
-    _Entry.alive = lambda self: True
+    take_out(Watch, "check", check)
+    take_out(Watch, "heard", lambda self, hash, reason: None)
+    take_out(_Entry, "alive", lambda self: True)
 
 
 @row(
@@ -94,7 +95,7 @@ def reach():
     """Whether a person can reach an element, by its parents too, is not looked at."""
     from ui import messages
 
-    messages._is_reachable = lambda element: True
+    take_out(messages, "_is_reachable", lambda element: True)
 
 
 @row(
@@ -109,7 +110,7 @@ def page_log():
 
     from ui import messages
 
-    messages._log = _on_log
+    take_out(messages, "_log", _on_log)
 
 
 @row(
@@ -128,7 +129,7 @@ def speaker():
 
     from ui import messages
 
-    messages._own_client = lambda sid, message: Client.instances.get(message.get("client_id"))
+    take_out(messages, "_own_client", lambda sid, message: Client.instances.get(message.get("client_id")))
 
 
 @row(
@@ -150,7 +151,7 @@ def read_again():
             known[id] = await plain(self, id, touch=touch)
         return known[id]
 
-    Sessions.read = read
+    take_out(Sessions, "read", read)
     watch()
 
 
@@ -169,8 +170,8 @@ def strangers():
     async def let_in(self, scope, receive, send):
         await self._app(scope, receive, send)
 
-    sockets.SocketGate._stranger = let_in
-    sockets.transports_of = lambda client_id: 0
+    take_out(sockets.SocketGate, "_stranger", let_in)
+    take_out(sockets, "transports_of", lambda client_id: 0)
 
 
 @row(
@@ -188,7 +189,7 @@ def transports():
     """The transports of a tab are not counted."""
     from ui import sockets
 
-    sockets.transports_of = lambda client_id: 0
+    take_out(sockets, "transports_of", lambda client_id: 0)
 
 
 @row(
@@ -204,20 +205,15 @@ def uploads():
     """Whose tab a file is sent to is not asked."""
     from ui.guard import Guard
 
-    Guard._is_own_tab = lambda self, scope: True
+    take_out(Guard, "_is_own_tab", lambda self, scope: True)
 
 
-@row(
+row(
     "G21",
     "pages in Markdown, or for a machine that reads",
     "test_framework.py::test_markdown_of_a_page_is_guarded",
     "test_http_requests.py::test_stranger",
-)
-def pages():
-    """Strangers may ask for pages as they may for pictures and scripts."""
-    from ui import guard
-
-    guard.is_anybodys_file = lambda path: True
+)(default_deny)
 
 
 @row(
@@ -230,4 +226,4 @@ def error_page():
     """A page that fails is shown as NiceGUI shows it, and says why."""
     from nicegui import app
 
-    app.on_page_exception = lambda handler: handler
+    take_out(app, "on_page_exception", lambda handler: handler)

@@ -1,6 +1,6 @@
 """F: what the store does to us."""
 
-from tests.attacks import Rows
+from tests.attacks import Rows, take_out
 
 row = Rows()
 
@@ -17,7 +17,7 @@ def translation():
 
     from services.store import connection
 
-    connection._translated = lambda deadline=connection.DEADLINE: asyncio.timeout(deadline)
+    take_out(connection, "_translated", lambda deadline=connection.DEADLINE: asyncio.timeout(deadline))
 
 
 @row(
@@ -32,7 +32,7 @@ def graveyard():
     """Which sessions have ended is known to the store alone."""
     from services.sessions.graveyard import Graveyard
 
-    Graveyard.reason = lambda *_: None
+    take_out(Graveyard, "reason", lambda *_: None)
 
 
 @row(
@@ -48,8 +48,10 @@ def deadline():
     from services.sessions import watch
     from services.store import connection
 
-    connection.DEADLINE = watch.DEADLINE = watch.FRESH = 3600.0
-    connection._translated.__wrapped__.__defaults__ = (3600.0,)
+    take_out(connection, "DEADLINE", 3600.0)
+    take_out(watch, "DEADLINE", 3600.0)
+    take_out(watch, "FRESH", 3600.0)
+    take_out(connection._translated.__wrapped__, "__defaults__", (3600.0,))
 
 
 @row(
@@ -69,7 +71,7 @@ def connections():
     async def nothing(_):
         return False
 
-    AbstractConnection.can_read = nothing
+    take_out(AbstractConnection, "can_read", nothing)
 
 
 @row(
@@ -89,7 +91,7 @@ def sentinels():
         known[name] = known.get(name) or await ask(self, name)
         return known[name]
 
-    _Sentinels._ask = ask_once
+    take_out(_Sentinels, "_ask", ask_once)
 
 
 @row(
@@ -105,7 +107,7 @@ def worries():
     async def fine(_):
         return frozenset({"noeviction"})
 
-    Store.eviction_policies = fine
+    take_out(Store, "eviction_policies", fine)
 
 
 @row(
@@ -121,7 +123,7 @@ def corruption():
     from services.errors import StoreUnavailable
     from services.store import connection
 
-    connection.StoreCorrupt = StoreUnavailable
+    take_out(connection, "StoreCorrupt", StoreUnavailable)
 
 
 @row(
@@ -134,28 +136,33 @@ def sealing():
     """Records lie in the store as they are, neither encrypted nor bound to their place."""
     from services.sessions import record, records
 
-    records.seal = lambda made, *_: record._dump(made)
-    records.unseal = lambda value, *_: record._load(value)
-    records.sealed_with_first = lambda *_: True
+    take_out(records, "seal", lambda made, *_: record._dump(made))
+    take_out(records, "unseal", lambda value, *_: record._load(value))
+    take_out(records, "sealed_with_first", lambda *_: True)
 
 
 @row(
     "F13",
     "nothing, noise, a part or another's record in a record's place",
+    "test_http_cookie.py::test_wrong_record[another's]",
     "test_http_cookie.py::test_wrong_record",
     "chaos/test_poison.py::test_every_key_spoilt",
     "test_sessions.py::test_other_sessions_record_is_not_trusted",
     "test_sessions.py::test_unreadable_record_is_dropped",
 )
 def binding():
-    """Any record counts, wherever it lies and whoever's list has it."""
+    """A sealed record counts wherever it lies: neither its key nor its seal nor a list says whose session it is."""
+    from services.sessions import record
     from services.sessions.index import Index
 
     async def lists(*_):
         return True
 
-    Index.lists = lists
-    sealing()
+    seal, unseal = record.seal_bytes, record.unseal_bytes
+    take_out(record, "_record_key", lambda key, _: key.index)
+    take_out(record, "seal_bytes", lambda plain, key, made, _: seal(plain, key, made, "anywhere"))
+    take_out(record, "unseal_bytes", lambda value, keys, made, _: unseal(value, keys, made, "anywhere"))
+    take_out(Index, "lists", lists)
 
 
 @row(
@@ -169,7 +176,7 @@ def age():
     """How old a session may grow is up to the store's time limits."""
     from services.sessions.sessions import Sessions
 
-    Sessions._outlived = lambda *_: None
+    take_out(Sessions, "_outlived", lambda *_: None)
 
 
 @row(
@@ -186,8 +193,8 @@ def watch():
 
     async def check(_): ...
 
-    Watch.check = check
-    _Entry.alive = lambda self: self.reason is None
+    take_out(Watch, "check", check)
+    take_out(_Entry, "alive", lambda self: self.reason is None)
 
 
 @row(
@@ -204,4 +211,5 @@ def clock():
 
     from services.sessions import clock, records
 
-    clock.seconds = records.seconds = lambda *_: time.time()
+    take_out(clock, "seconds", lambda *_: time.time())
+    take_out(records, "seconds", lambda *_: time.time())
