@@ -39,6 +39,15 @@ def own(valkey_url, sim):
         yield up
 
 
+@pytest.fixture(scope="module")
+def secure(valkey_url, sim, tmp_path_factory):
+    """The same over https."""
+    own = kept_certificate(tmp_path_factory.mktemp("tls"), "localhost")
+    settings = {"TLS_CERT_FILE": str(own.certificate), "TLS_KEY_FILE": str(own.key), **harness.for_proxmox(sim)}
+    with harness.proxgate(scheme="https", REDIS_URL=valkey_url, STORE_PREFIX="shakes:", **settings) as up:
+        yield up
+
+
 def memory(running):
     """Resident memory of the process in bytes; Linux only."""
     status = Path(f"/proc/{running.process.pid}/status")
@@ -95,22 +104,28 @@ def test_silent_connections_are_closed(own):
         connection.close()
 
 
-def test_who_does_not_shake_hands_is_hung_up_on(valkey_url, sim, tmp_path):
+def test_who_does_not_shake_hands_is_hung_up_on(secure):
     """Over https a handshake has no longer than a head, and the log hears nothing of one that does not come."""
-    own = kept_certificate(tmp_path, "localhost")
-    settings = {"TLS_CERT_FILE": str(own.certificate), "TLS_KEY_FILE": str(own.key), **harness.for_proxmox(sim)}
-    with (
-        harness.proxgate(scheme="https", REDIS_URL=valkey_url, STORE_PREFIX="shakes:", **settings) as up,
-        socket.create_connection(("localhost", up.port)) as silent,
-        socket.create_connection(("localhost", up.port)) as half,
-    ):
-        size = len(up.output())
-        half.sendall(b"\x16\x03\x01")
-        for connection in (silent, half):
-            connection.settimeout(HEAD_SECONDS + 20)  # asyncio's own patience is a minute
-            with contextlib.suppress(ConnectionResetError):
-                assert connection.recv(1) == b""
-        assert len(up.output()) == size
+    size = len(secure.output())
+    silent, half = (socket.create_connection(("localhost", secure.port)) for _ in range(2))
+    half.sendall(b"\x16\x03\x01")
+    for connection in (silent, half):
+        connection.settimeout(HEAD_SECONDS + 20)  # asyncio's own patience is a minute
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
+        connection.close()
+    assert len(secure.output()) == size
+
+
+def test_who_does_not_shake_hands_costs_little(secure):
+    """A connection over https that says nothing takes less than 128 KiB of memory."""
+    before = memory(secure)
+    with contextlib.ExitStack() as held:
+        for _ in range(400):
+            held.enter_context(socket.create_connection(("localhost", secure.port)))
+        until(lambda: connections(secure) >= 400)
+        secure.client(verify=False).get("/healthz")  # what was taken has its buffer by now
+        assert memory(secure) - before < 400 * 128 * 1024
 
 
 def test_a_form_that_does_not_come_is_given_up(own):
