@@ -201,6 +201,27 @@ async def test_nobody_comes_in_during_the_drain(house, slow):
         assert await asyncio.to_thread(up.process.wait, MOST_SECONDS) == 0
 
 
+LEFT_UNDONE = {
+    "an upgrade": "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n",
+    "a body": "POST /logout HTTP/1.1\r\nHost: a\r\n",
+}
+
+
+@pytest.mark.parametrize("head", LEFT_UNDONE.values(), ids=LEFT_UNDONE)
+async def test_what_strangers_leave_undone(house, slow, head):
+    """A request that its sender never finishes costs nobody the answer to a sign-in, nor the program its good end."""
+    with house.start() as up, socket.create_connection(("127.0.0.1", up.port)) as stranger:
+        stranger.sendall(f"{head}Content-Length: 40\r\n\r\na".encode())
+        slow(2)
+        before = house.asked()
+        work = asyncio.create_task(sign_in(up, 0))
+        await asyncio.to_thread(until, lambda: house.asked() > before, 30)
+        assert await stopped(up) == 0
+        client = await work
+        assert isinstance(client, httpx.AsyncClient)
+        await client.aclose()
+
+
 def _refuses(port):
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()

@@ -22,9 +22,10 @@ from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
 from tests.socket_client import cookies_of, is_in, load, query_of
 from tests.socket_client import socket as opened
-from ui.protocol import HEAD_SECONDS, READ_BYTES, READ_SECONDS
+from ui.protocol import HEAD_SECONDS
 from ui.server import MOST_CONNECTIONS
 from ui.tabs import LOGIN_PER_ADDRESS, WAITING_PER_SESSION
+from ui.unread import READ_BYTES, READ_SECONDS
 
 pytestmark = pytest.mark.slow
 
@@ -137,6 +138,48 @@ def test_a_form_that_does_not_come_is_given_up(own):
         assert connection.recv(100).startswith(b"HTTP/1.1 408")
 
 
+UPGRADE = "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n{more}\r\n"
+ODD_UPGRADES = {
+    "a body": "Content-Length: 40\r\n",
+    "a body in chunks": "Transfer-Encoding: chunked\r\n",
+    "many headers": "a: b\r\n" * 300,
+    "a long header": f"a: {'b' * 20_000}\r\n",
+}
+
+
+@pytest.mark.parametrize("more", ODD_UPGRADES.values(), ids=ODD_UPGRADES)
+def test_upgrades_of_no_browser_are_refused(own, more):
+    """What the websocket library would not read is answered 400, and its connection closed."""
+    with socket.create_connection(("localhost", own.port)) as connection:
+        connection.settimeout(30)
+        connection.sendall(UPGRADE.format(path="/healthz", more=more).encode())
+        assert to_the_end(connection).startswith(b"HTTP/1.1 400")
+
+
+def to_the_end(connection):
+    """What comes until the other end closes. Raises TimeoutError when it does not."""
+    came = b""
+    with contextlib.suppress(ConnectionResetError):
+        while more := connection.recv(1 << 16):
+            came += more
+    return came
+
+
+def test_no_byte_after_an_answer_holds_a_connection(own):
+    """The rest of a body that nobody waits for, part or all of it, or an empty line, keeps no connection open."""
+    with contextlib.ExitStack() as stack:
+        held = []
+        for size, rest in ((100_000, b"a"), (3, b"abc"), (0, b"\r\n")):
+            connection = stack.enter_context(socket.create_connection(("localhost", own.port)))
+            connection.settimeout(60)
+            connection.sendall(f"POST /logout HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode())
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 303")
+            connection.sendall(rest)
+            held.append(connection)
+        for connection in held:
+            to_the_end(connection)
+
+
 def asks(own, path, times=1):
     """A connection that has asked for a file, so many times without waiting, and takes little of it at once."""
     connection = socket.socket()
@@ -164,6 +207,16 @@ def test_an_answer_that_nobody_reads_is_given_up(own):
     until(lambda: connections(own) <= before, 2 * READ_SECONDS + 40, 1)
     for connection in held:
         connection.close()
+
+
+def test_an_upgrade_amid_an_answer_is_hung_up_on(own):
+    """Who asks for a file and then, with the answer unread, for a websocket, leaves nothing waiting."""
+    until(lambda: own.client().get("/healthz").is_success)
+    before = connections(own)
+    with asks(own, LARGE) as connection:
+        assert connection.recv(1)
+        connection.sendall(UPGRADE.format(path="/healthz", more="").encode())
+        until(lambda: connections(own) <= before, READ_SECONDS / 2)
 
 
 def test_who_reads_slowly_gets_it_all(own):

@@ -1,9 +1,13 @@
-"""Uvicorn's HTTP protocol, which waits for ever, for a request's head as for its answer to be read: not here."""
+"""Uvicorn's protocols, which wait for ever for what a stranger leaves undone: not here."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from ui.unread import HangsUp
 
 LARGEST_HEAD = 512 * 1024
 """Bytes, more than one read brings, so that a body that comes along with its head is not taken for a part of it."""
@@ -13,47 +17,26 @@ HEAD_SECONDS = 10
 """A connection that has not said what it wants by then is closed; over TLS it has as long for its handshake before."""
 
 
-READ_SECONDS, READ_BYTES = 20, 16 * 1024
-"""Of an answer that is more than the system takes at once, so much must be read in any so long time."""
+MOST_UNREAD = 4 * 1024 * 1024
+"""Bytes for a page that it has not read; who sends more before reading them is hung up on at once."""
 
 
-class BoundedHead(HttpToolsProtocol):
+class BoundedHead(HangsUp, HttpToolsProtocol):
     """Answers 400 to too long a head, and closes when none comes or an answer is not read."""
 
     _in_head = True
     _head = 0
     _patience: asyncio.TimerHandle | None = None
-    _reading: asyncio.TimerHandle | None = None
-    _was_read = False
 
     def connection_made(self, transport: Any) -> None:
         """A connection begins, and with it the wait for a head."""
         super().connection_made(transport)
-        self._wait_for_head()
+        self._wait(HEAD_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection ends."""
         self._stop_waiting()
-        if self._reading is not None:
-            self._reading.cancel()
         super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """The answer is longer than the system takes at once."""
-        super().pause_writing()
-        if self._reading is None:
-            self._expect_reading()
-
-    def resume_writing(self) -> None:
-        """Nearly all of it has been read."""
-        self._was_read = True
-        super().resume_writing()
-
-    def timeout_keep_alive_handler(self) -> None:
-        """Nothing more was asked; what is still to be read would hold the connection open for ever."""
-        if self._reading is None and self.transport.get_write_buffer_size():
-            self._expect_reading()
-        super().timeout_keep_alive_handler()
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the head has ended."""
@@ -66,7 +49,7 @@ class BoundedHead(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         self._in_head = True
-        self._wait_for_head()
+        self._wait(HEAD_SECONDS, self.transport.abort)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -75,24 +58,44 @@ class BoundedHead(HttpToolsProtocol):
         self._stop_waiting()
         super().on_headers_complete()
 
-    def _expect_reading(self) -> None:
-        self._was_read = False
-        left = self.transport.get_write_buffer_size()
-        self._reading = asyncio.get_running_loop().call_later(READ_SECONDS, self._judge_reading, left)
+    def on_response_complete(self) -> None:
+        """An answer ends: the next head must begin in time; Uvicorn waits for it no more once any byte has come."""
+        super().on_response_complete()
+        if self.cycle.response_complete and not self._in_head:
+            self._wait(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
-    def _judge_reading(self, before: int) -> None:
-        self._reading = None
-        left = self.transport.get_write_buffer_size()
-        if left and not self._was_read and before - left < READ_BYTES:
+    def handle_websocket_upgrade(self) -> None:
+        """Refuse what the websocket library would not read, and Uvicorn leave without an answer."""
+        if self.cycle and not self.cycle.response_complete:  # it would never hear of its connection's end
             self.transport.abort()
-        elif left:
-            self._expect_reading()
+            return
+        super().handle_websocket_upgrade()
+        socket = self.transport.get_protocol()
+        if isinstance(socket, BoundedSocket) and not socket.handshake_initiated:
+            self.send_400_response("No websocket handshake.")
 
-    def _wait_for_head(self) -> None:
+    def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         self._stop_waiting()
-        self._patience = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.transport.abort)
+        self._patience = asyncio.get_running_loop().call_later(seconds, then)
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+class BoundedSocket(HangsUp, WebSocketsSansIOProtocol):
+    """A websocket that closes when what it says is not read, and whose farewell fails for nobody else."""
+
+    def data_received(self, data: bytes) -> None:
+        """Each ping has an answer, read or not."""
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MOST_UNREAD:
+            self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The server stops; a handshake that was refused, or a farewell that was said, cannot be followed by one."""
+        try:
+            super().shutdown()
+        except Exception:  # noqa: BLE001 - of many kinds, and none may keep the others from their answers
+            self.transport.abort()

@@ -39,7 +39,7 @@ from ui.application import Parts, compose
 from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
 from ui.listener import Listener
-from ui.protocol import HEAD_SECONDS, BoundedHead
+from ui.protocol import HEAD_SECONDS, BoundedHead, BoundedSocket
 from ui.tls import Tls
 from ui.watching import FEW_CONNECTIONS, PLACE, watched
 
@@ -257,6 +257,7 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None, limit: int) -> 
         proxy_headers=False,  # whom to believe is the edge's to judge
         server_header=False,
         headers=list(ALWAYS),
+        ws=BoundedSocket,
         ws_max_size=LARGEST_FRAME,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=30,
