@@ -32,7 +32,7 @@ class Traces:
         try:
             from services.telemetry.exporter import provider_for
         except ImportError:
-            logger.warning("%s is set, but spans need more packages: pip install 'proxgate[traces]'", SETTING)
+            logger.warning("%s is set, but its packages are missing: install the extra proxgate[traces]", SETTING)
             yield
             return
         provider = provider_for(endpoint)
