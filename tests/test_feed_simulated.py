@@ -18,6 +18,8 @@ from services.simulator.accounts import Grant
 from services.simulator.privileges import ADMINISTRATOR, AUDITOR
 from services.simulator.simulator import Fault
 
+pytestmark = pytest.mark.slow
+
 PERIOD = 0.1
 
 

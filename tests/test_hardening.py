@@ -16,6 +16,8 @@ from tests.harness import PAGE, sign_in
 from ui.theme import asset
 from ui.words import NEEDS_SCRIPTS
 
+pytestmark = pytest.mark.slow
+
 CARDS = ("/login", "/login?with=token", "/trust")
 PAGES = ("/", "/guests", "/guests/101", "/nodes/pve1", "/storage", "/tasks", "/sessions", "/nope")
 ANYBODYS = ("/healthz", "/readyz", "/favicon.ico", "/assets/form.js", "/assets/proxgate.css")

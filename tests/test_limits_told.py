@@ -15,7 +15,7 @@ from services.logs import Bound
 from services.proxmox import signed_in
 from services.sessions import limits, renewal
 from services.store import clients, connection
-from ui import bulk, forms, frames, kept, listener, protocol, server, sockets, tabs, task_log
+from ui import bulk, forms, frames, kept, listener, protocol, server, sockets, tabs, task_log, unread
 
 KIB, MIB = 1024, 1024 * 1024
 WINDOW = limiter.WINDOW // 60
@@ -55,7 +55,7 @@ LIMITS = {
         f"{protocol.HEAD_SECONDS} seconds, over https as long for the handshake before, "
         f"{protocol.LARGEST_HEAD // KIB} KiB; its form {forms.FORM_SECONDS} seconds",
     "an answer that the system does not take at once":
-        f"{protocol.READ_BYTES // KIB} KiB of it must be read in any {protocol.READ_SECONDS} seconds",
+        f"{unread.READ_BYTES // KIB} KiB of it must be read in any {unread.READ_SECONDS} seconds",
     "connections":
         f"{server.MOST_CONNECTIONS:,}, and never more than a third of the files that the system allows; more are "
         f"answered 503, and beyond {EIGHTH} more closed at once, before any handshake",

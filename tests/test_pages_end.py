@@ -17,6 +17,8 @@ from tests.harness import PAGE, sign_in
 from tests.socket_client import load, read_page, tab, until
 from ui import words
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "ends:"
 WHO = "alice@pve"
 VMID = vmid_of("vaultwarden")
