@@ -20,7 +20,7 @@ from services.proxmox import Address, ApiToken, Challenge, Factors, OpenIdTrip, 
 from services.proxmox.userid import check_userid
 from tests.fuzzing import fuzz, mixed
 from tests.test_proxmox_questions import BEGUN, QUESTIONS, TICKET
-from ui.forms import FormError, read_form
+from ui.forms import Form, FormError, read_form
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ NAMES = [*"@:/!%+&;=,. \t\n\0\"'", "root", "root@pam", "pam", "%40", "é", "e\u0
 names = mixed(NAMES) | st.lists(st.sampled_from([*"@%&;=+,'\"", "root", "%40", "é", "\u202e"]), max_size=5).map("".join)
 
 
-def form_as_posted(body: bytes) -> dict[str, str]:
+def form_as_posted(body: bytes) -> Form:
     """What our route reads of a posted form."""
 
     async def receive() -> dict[str, Any]:
@@ -55,7 +55,7 @@ def form_as_posted(body: bytes) -> dict[str, str]:
     return asyncio.run(read_form(Request({"type": "http", "method": "POST", "headers": [kind]}, receive)))
 
 
-def sent_for(form: dict[str, str]) -> list[dict[bytes, bytes]]:
+def sent_for(form: Form) -> list[dict[bytes, bytes]]:
     """What goes to Proxmox for it: the fields of each request, as Perl reads a form, byte for byte."""
     requests: list[dict[bytes, bytes]] = []
 
@@ -65,8 +65,8 @@ def sent_for(form: dict[str, str]) -> list[dict[bytes, bytes]]:
         return httpx.Response(401)
 
     async def ask(proxmox: Proxmox) -> None:
-        userid = check_userid(form.get("username", ""), form.get("realm", ""))
-        await proxmox.sign_in(userid, SecretStr(form.get("password", "")))
+        userid = check_userid(form.said("username"), form.said("realm"))
+        await proxmox.sign_in(userid, SecretStr(form.said("password")))
 
     with pytest.raises(InvalidCredentials):
         asked(answer, ask)
@@ -82,7 +82,7 @@ def test_any_name_and_password(name: str, realm: str, password: str) -> None:
     try:
         posted = urlencode(typed).encode()
     except UnicodeEncodeError:  # half a surrogate pair: a browser posts none, but a provider may name one
-        sent = sent_for(typed)
+        sent = sent_for(Form(fields=typed))
     else:
         sent = sent_for(form_as_posted(posted))
     expected = {b"username": f"{name}@{realm}", b"password": password}
@@ -117,7 +117,7 @@ def test_any_bytes_as_a_name(name: bytes, password: bytes) -> None:
 def test_any_bytes_as_a_form(body: bytes) -> None:
     """Any bytes are a form or a FormError."""
     with suppress(FormError):
-        assert all(isinstance(text, str) for pair in form_as_posted(body).items() for text in pair)
+        assert all(isinstance(text, str) for pair in form_as_posted(body).fields.items() for text in pair)
 
 
 # -------------------------------------------------------------------------------------------------------------- answers
