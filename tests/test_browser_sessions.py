@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from services.store.locks import holder
 from tests import browser, harness
 from tests.socket_client import laboratory
+from tests.stores import own_store  # noqa: F401 - the fixture `store`
 from ui import text
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -26,13 +27,6 @@ CARD = re.compile("/login")
 def chromium():
     with browser.launched() as launched:
         yield launched
-
-
-@pytest.fixture(scope="module")
-def store():
-    """A Valkey of this module's own, to be stopped."""
-    with harness.valkey() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

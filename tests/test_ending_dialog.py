@@ -7,16 +7,10 @@ import pytest
 from services.sessions.record import hash_id
 from tests import harness
 from tests.socket_client import laboratory, load, signed_in, tab
+from tests.stores import own_store  # noqa: F401 - the fixture `store`
 from ui import text, words
 
 PREFIX = "dialog:"
-
-
-@pytest.fixture(scope="module")
-def store():
-    """A Valkey of this module's own."""
-    with harness.valkey() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

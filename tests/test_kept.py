@@ -21,6 +21,7 @@ from services.sessions.record import hash_id
 from tests import harness
 from tests.harness import PAGE, sign_in
 from tests.socket_client import LAB, Page, Poller, Tab, cookies_of, laboratory, load, query_of, read_page, refused, tab
+from tests.stores import own_store  # noqa: F401 - the fixture `store`
 from ui import kept as kept_tabs
 from ui import text
 from ui.addresses import login_address
@@ -33,13 +34,6 @@ pytestmark = pytest.mark.slow
 CANARY = "canary-half-a-thought"
 PREFIX = "kept:"
 BRIEF_SECONDS = 3
-
-
-@pytest.fixture(scope="module")
-def store():
-    """A Valkey of this module's own."""
-    with harness.valkey() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

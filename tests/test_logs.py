@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+from collections import Counter
 
 import pytest
 
@@ -127,6 +128,22 @@ def test_set_up(monkeypatch):
         lines = err.getvalue().splitlines()
         assert len(lines) == 1
         assert kind(lines[0])
+
+
+def test_the_servers_warnings_are_few(monkeypatch):
+    """Of each warning of the server's so many a minute are written, and of its errors all."""
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    logs.set_up("text", "info")
+    server, written = logging.getLogger("uvicorn.error"), []
+    monkeypatch.setattr(server, "callHandlers", written.append)
+    for _ in range(100):
+        server.warning("Invalid HTTP request received.")
+        server.warning("Unsupported upgrade request.")
+        server.error("Exception in ASGI application")
+    told = Counter(record.msg for record in written)
+    assert told == {
+        "Invalid HTTP request received.": 30, "Unsupported upgrade request.": 30, "Exception in ASGI application": 100,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["httpx", "httpcore", "redis", "socketio", "engineio", "websockets"])

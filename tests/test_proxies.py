@@ -51,3 +51,11 @@ def test_a_forwarded_host_that_is_not_ours_is_refused(behind):
     """Even a trusted proxy does not make us answer for another name."""
     with behind.client(headers={"X-Forwarded-Host": "evil.example"}) as jar:
         assert jar.get("/login", headers=PAGE).status_code == 400
+
+
+def test_an_address_with_something_behind_it_is_none(behind):
+    """What a proxy forwards as an address is one, or counts for nothing: a zone may hold any words."""
+    with behind.client(headers={"X-Forwarded-For": "fe80::1%canary event=sign-in"}) as jar:
+        assert sign_in(jar, "nobody-behind", "pve", "wrong").status_code == 401
+    harness.until(lambda: "nobody-behind" in behind.output())
+    assert "canary" not in behind.output()

@@ -387,3 +387,23 @@ def test_trust(env):
     env(PROXMOX_FINGERPRINT="aa,bb", PROXMOX_VERIFY_TLS="0", PROXMOX_CA_FILE="/ca.pem")
     trust = load_settings().trust
     assert (trust.fingerprints, trust.verify, trust.ca_file) == (("aa", "bb"), False, Path("/ca.pem"))
+
+
+def test_a_password_before_a_host_is_not_told(env):
+    """An address of Proxmox with a password before it is refused without it."""
+    env(PROXMOX_HOST="root:canary@192.0.2.1")
+    assert "canary" not in refused("PROXMOX_HOST")
+
+
+@pytest.mark.parametrize("name", ["SESSION_SECRET", "REDIS_URL"])
+def test_a_secret_in_place_of_its_file_is_not_told(env, name):
+    """Who writes the secret itself where its file's name belongs does not find it in the log."""
+    env(**{f"{name}_FILE": "canary-in-place-of-a-file"})
+    assert "canary" not in refused(f"{name}_FILE")
+
+
+@pytest.mark.parametrize("behind", ["?key=canary", "#canary"])
+def test_a_collectors_address_has_no_query(env, behind):
+    """A key for a collector does not stand in its address, which is logged."""
+    env(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://192.0.2.1:4318/{behind}")
+    assert "canary" not in refused("OTEL_EXPORTER_OTLP_ENDPOINT")

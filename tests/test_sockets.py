@@ -26,19 +26,13 @@ from tests.socket_client import (
     tab,
     until,
 )
+from tests.stores import own_store  # noqa: F401 - the fixture `store`
 
 ENDED_WITHIN = 2.0
 """Seconds within which the tabs of an ended session are on the login card."""
 
 SILENT_AFTER = 1.0
 """Seconds after which nothing of the session passes any more."""
-
-
-@pytest.fixture(scope="module")
-def store():
-    """A Valkey of this module's own, to be emptied."""
-    with harness.valkey() as url:
-        yield url
 
 
 @pytest.fixture(scope="module")

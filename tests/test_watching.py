@@ -83,6 +83,23 @@ def test_the_guard(watched, figure):
         assert figure("proxgate_guard_decisions_total", decision=decision) > before[decision], decision
 
 
+def test_one_decision_a_request(watched, figure):
+    """Each request is counted as one decision, whatever it asked for."""
+    decisions = ("anybody", "card", "session", "stranger", "other-site", "no-tab", "full", "store-down")
+
+    def counted():
+        return sum(figure("proxgate_guard_decisions_total", decision=decision) for decision in decisions)
+
+    with watched.client() as client:
+        before, asked = counted(), [
+            client.get("/login", headers=PAGE), sign_in(client, password="wrong"), sign_in(client),
+            client.get("/login", headers=PAGE), client.get("/", headers=PAGE), client.get("/nope", headers=PAGE),
+            client.get("/_nicegui/client/of-nobody", headers=PAGE), client.get("/assets/page.js"),
+            client.get("/_nicegui_ws/socket.io/"), client.post("/logout"), client.get("/", headers=PAGE),
+        ]  # fmt: skip
+        assert counted() - before == len(asked)
+
+
 async def test_tabs_and_renewals(watched, figure):
     """Open tabs are counted by what they show, and so are renewals, and what was asked of Proxmox and the store."""
     with watched.client() as client:
@@ -109,6 +126,7 @@ async def test_tabs_and_renewals(watched, figure):
         (Kind.ACTION, "ok", "proxgate_actions", {"outcome": "begun"}),
         (Kind.ACTION, "refused", "proxgate_actions", {"outcome": "refused"}),
         (Kind.ACTION, "PrivilegeMissing", "proxgate_actions", {"outcome": "PrivilegeMissing"}),
+        (Kind.REFUSAL, "forged-cookie", "proxgate_refusals", {"outcome": "forged-cookie"}),
     ],
 )
 async def test_events(store, keys, kind, outcome, name, label):
@@ -131,6 +149,8 @@ def test_nobody_by_name(watched, port):
         client.get("/canary-of-a-path", headers=PAGE)
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     assert "proxgate_sign_ins_total" in text
+    assert "process_resident_memory_bytes" in text
+    assert "process_open_fds" in text
     assert not re.search("canary|root|pve1|127[.]0", text)
 
 

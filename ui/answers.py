@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 from html import escape
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from ui import text
 from ui.head import styles
@@ -13,6 +13,18 @@ from ui.language import language
 Headers = Iterable[tuple[bytes, bytes]]
 
 STORE_RETRY = {"retry-after": "3"}
+
+
+class Begun:
+    """A `send` that knows whether anything was sent: what has begun can be answered no more."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: Message) -> None:
+        self.begun = True
+        await self._send(message)
 
 
 async def answer(send: Send, status: int, body: str = "", *, type: str = "text/plain", extra: Headers = ()) -> None:

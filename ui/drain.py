@@ -2,9 +2,9 @@
 
 import asyncio
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ui.answers import answer
+from ui.answers import Begun, answer
 
 _RETRY = b"3"
 
@@ -21,15 +21,9 @@ class Drain:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Begun(send)
         try:
             await self.app(scope, receive, sending)
         except asyncio.CancelledError:
-            if scope["type"] == "http" and not begun:
+            if scope["type"] == "http" and not sending.begun:
                 await answer(send, 503, extra=[(b"retry-after", _RETRY)])

@@ -17,14 +17,14 @@ from engineio.async_socket import AsyncSocket
 from nicegui import Client, core
 from nicegui.element import Element
 from socketio.packet import Packet
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from services.errors import SessionEnded, StoreError
 from services.logs import Bound
 from services.sessions import Session, Sessions
 from services.sessions.watch import Watch
 from ui import text
-from ui.answers import answer
+from ui.answers import Begun, answer
 from ui.language import speaking
 from ui.visit import visit_of
 
@@ -180,20 +180,14 @@ def _quietly(handle: Handler) -> Handler:
         return handle
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Begun(send)
         try:
             await handle(scope, receive, sending)
         except (KeyError, ValueError) as exc:
             logger.debug("socket given up: %s", type(exc).__name__)
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close", "code": 1008})
-            if begun:
+            if sending.begun:
                 raise
             return await answer(send, 400, text.NO_SUCH_TAB)
 
