@@ -25,22 +25,24 @@ def main(wanted: list[str]) -> int:
         print(f"There is no such row or section: {', '.join(unknown)}", file=sys.stderr)
         return 2
     rows = [row for row in all_rows() if not wanted or row.id in wanted or row.id[0] in wanted]
+    print("| row | attack | holds | with the defence out it fails | what is taken out |\n|---|---|---|---|---|")
+    good = 0
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        passed = list(pool.map(_holds, rows))
-        noticed = list(pool.map(_is_noticed, rows))
-    print("\n| row | attack | holds | with the defence out it fails | what is taken out |\n|---|---|---|---|---|")
-    for row, with_it, without in zip(rows, passed, noticed, strict=True):
-        print(f"| {row.id} | {row.attack} | {with_it or 'yes'} | {without or 'yes'} | {row.defence} |")
-    good = sum(not with_it and not without for with_it, without in zip(passed, noticed, strict=True))
+        for row, (with_it, without) in zip(rows, pool.map(_proved, rows), strict=True):
+            print(f"| {row.id} | {row.attack} | {with_it or 'yes'} | {without or 'yes'} | {row.defence} |", flush=True)
+            good += not with_it and not without
     print(f"\n{good} of {len(rows)} rows hold, with proof.")
     return 0 if good == len(rows) else 1
+
+
+def _proved(row: Row) -> tuple[str, str]:
+    return _holds(row), _is_noticed(row)
 
 
 def _holds(row: Row) -> str:
     """What is wrong with the program as it is; empty when nothing is."""
     report = _report(row.tests)
     failed = [case.get("name", "?") for case in report if _trouble(case) is not None]
-    print(".", end="", flush=True)
     return f"NO: {', '.join(failed)}" if failed else "" if report else "NO TEST RAN"
 
 
@@ -48,7 +50,6 @@ def _is_noticed(row: Row) -> str:
     """What is wrong with the proof; empty when the first test fails without the defence, and by an assertion."""
     report = _report(row.tests[:1], without=row.id)
     failures = [trouble for case in report if (trouble := _trouble(case)) is not None]
-    print(".", end="", flush=True)
     if not report:
         return "NO TEST RAN"
     if any(failure.tag == "failure" and failure.get("message", "").startswith(_ASSERTED) for failure in failures):
