@@ -3,7 +3,9 @@
 Each browser has two tabs open, one in ten by long poll; its person goes from page to page, sorts the table of guests,
 signs out and in again. A few fall asleep until their session has ended for idleness, and come back to their pages;
 now and then one leaves without a word. Ends are remembered for as long as a session may live, which is short here.
-The first half is the warming up, and the second half is judged.
+The first half is the warming up, and the second half is judged. Until shortly before, everybody has three tabs: what
+the system's allocator keeps goes by the most that was ever needed at once, and that shall not come by chance later.
+At last everybody goes, and nothing may be left of them.
 """
 
 import argparse
@@ -13,7 +15,7 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,19 +40,26 @@ POLLS_EVERY, SLEEPS_EVERY = 10, 20
 """One browser in so many has no websockets; one page in so many is the last before a sleep."""
 
 PATHS = ("/", "/guests", f"/guests/{vmid_of('nextcloud')}", "/nodes/pve1", "/storage", "/tasks", "/sessions")
+TABS, TABS_WARMING, WARMING = 2, 3, 0.4
+"""How many pages a person has, how many at first, and for which part of the time that is."""
+
 MOST_MEGABYTES, MOST_SHARE = 1.0, 0.02
 """An hour: of memory, and of the mean of everything else. Nothing may show more."""
 
 SURELY_MEGABYTES, SURELY_SHARE = 5.0, 0.5
 """The same, and it has to be sure that it is no more: a measurement that cannot tell says nothing."""
 
-COLUMNS = ("megabytes", "files", "threads", "tasks", "pages", "keys")
+MEMORY = ("in use", "resident")
+COLUMNS = (*MEMORY, "files", "threads", "tasks", "pages", "keys")
+AT_LAST_SECONDS = 240
+"""Until the last closed tab is surely given up, and who asked on its behalf has gone home."""
+
 JSON = {"Accept": "application/json"}
 
 PROGRAM = '''
-"""Proxgate that tells every five seconds how many tasks and pages it has.
+"""Proxgate that tells every five seconds how many bytes it has in use, and how many tasks and pages.
 
-Each half minute it gives back what nobody uses: what is left is what is kept, and not the most that there ever was.
+All its memory is the system's allocator's, which can tell what is in use; each half minute what nobody uses goes back.
 """
 
 import asyncio
@@ -61,6 +70,18 @@ from pathlib import Path
 
 from nicegui import Client, app
 
+LIBC = ctypes.CDLL(None)
+
+
+class Mallinfo(ctypes.Structure):
+    """`struct mallinfo2` of glibc: of all arenas."""
+
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+
+LIBC.mallinfo2.restype = Mallinfo
+
 
 async def count():
     with Path("counts").open("a", buffering=1) as told:
@@ -69,8 +90,10 @@ async def count():
             if time.monotonic() > tidied + 30:
                 tidied = time.monotonic()
                 gc.collect()
-                ctypes.CDLL(None).malloc_trim(0)
-            told.write(f"{len(asyncio.all_tasks())} {len(Client.instances)}\\n")
+                LIBC.malloc_trim(0)
+                known = LIBC.mallinfo2()
+                used = known.uordblks + known.hblkhd
+            told.write(f"{used} {len(asyncio.all_tasks())} {len(Client.instances)}\\n")
             await asyncio.sleep(5)
 
 
@@ -86,17 +109,12 @@ class Refused(Exception):
     """What somebody was told who should have been served."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """The server at one moment, `minutes` after the beginning."""
 
     minutes: float
-    megabytes: float
-    files: float
-    threads: float
-    tasks: float
-    pages: float
-    keys: float
+    figures: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +138,7 @@ class Crowd:
     """All browsers, and what they were told."""
 
     site: Running
+    warm: float
     until: float
     told: Counter[str] = field(default_factory=Counter)
     troubles: Counter[str] = field(default_factory=Counter)
@@ -153,12 +172,12 @@ class Crowd:
             await self._ask("sign-out", client.post("/logout"), 303)
 
     async def _pages(self, client: httpx.AsyncClient, number: int, seconds: float) -> str:
-        """Two pages side by side; where the first was sent when its session ended, else empty."""
+        """Some pages side by side; where the first was sent when its session ended, else empty."""
         ending = min(time.monotonic() + seconds, self.until)
         polls = number % POLLS_EVERY == 0
         async with AsyncExitStack() as stack:
             tabs: list[Tab] = []
-            for path in random.sample(PATHS, 2):
+            for path in random.sample(PATHS, TABS if time.monotonic() > self.warm else TABS_WARMING):
                 answer = await self._ask("page", client.get(path, headers=PAGE), 200)
                 page = read_page(answer.text)
                 if polls:
@@ -219,44 +238,56 @@ def main() -> int:
         clocks = {"IDLE": IDLE_SECONDS, "MAX": AGE_SECONDS}
         settings = {f"SESSION_{name}_SECONDS": str(seconds) for name, seconds in clocks.items()}
         settings["TICKET_RENEW_SECONDS"] = str(RENEW_SECONDS)
+        settings["PYTHONMALLOC"] = "malloc"
         with laboratory(PROGRAM, **behind_proxy(sim, store, "soak:"), **settings) as site:
-            crowd, samples = asyncio.run(_soak(site, store, minutes))
-            traces = site.output().split("Traceback")[1:]
-    return _judge(crowd, samples, traces)
+            return asyncio.run(_soak(site, store, minutes))
 
 
-async def _soak(site: Running, store: str, minutes: float) -> tuple[Crowd, list[Sample]]:
-    """The browsers at work, and the medians of each minute."""
+async def _soak(site: Running, store: str, minutes: float) -> int:
+    """The browsers at work, the medians of each minute, and what is left when they have gone."""
+    await asyncio.sleep(15)
+    before = _look(site, store)
     began = time.monotonic()
-    crowd, samples = Crowd(site, began + 60 * minutes), []
+    crowd, samples = Crowd(site, began + 60 * minutes * WARMING, began + 60 * minutes), []
     work = [asyncio.create_task(crowd.live(number)) for number in range(BROWSERS)]
-    print("minute" + "".join(f"{name:>11}" for name in COLUMNS), flush=True)
+    print("minute" + "".join(f"{name:>11}" for name in COLUMNS))
+    _print(0, before)
     while not crowd.over:
         due, within = time.monotonic() + min(60, 60 * minutes / 10), []
         while time.monotonic() < due:
             await asyncio.sleep(5)
             within.append(await asyncio.to_thread(_look, site, store))
-        medians = {name: statistics.median(getattr(one, name) for one in within) for name in COLUMNS}
-        samples.append(Sample(minutes=(time.monotonic() - began) / 60, **medians))
-        print(f"{samples[-1].minutes:>6.1f}" + "".join(f"{medians[name]:>11.1f}" for name in COLUMNS), flush=True)
+        medians = {name: statistics.median(one[name] for one in within) for name in COLUMNS}
+        samples.append(Sample((time.monotonic() - began) / 60, medians))
+        _print(samples[-1].minutes, medians)
     await asyncio.gather(*work)
-    return crowd, samples
+    print("\neverybody goes")
+    await asyncio.sleep(AT_LAST_SECONDS)
+    after = _look(site, store)
+    _print((time.monotonic() - began) / 60, after)
+    return _judge(crowd, samples, before, after)
 
 
-def _look(site: Running, store: str) -> Sample:
-    """What the system, the program and the store say of it just now."""
+def _print(minutes: float, figures: Mapping[str, float]) -> None:
+    print(f"{minutes:>6.1f}" + "".join(f"{figures[name]:>11.1f}" for name in COLUMNS), flush=True)
+
+
+def _look(site: Running, store: str) -> dict[str, float]:
+    """What the system, the program and the store say of it just now; memory in MB."""
     process = Path(f"/proc/{site.process.pid}")
     status = dict(line.split(":", 1) for line in (process / "status").read_text().splitlines())
-    counts = (site.log.parent / "counts").read_text().splitlines()[-2:][0].split()
+    used, tasks, pages = (site.log.parent / "counts").read_text().splitlines()[-2:][0].split()
     with harness.admin(store) as admin:
         keys = admin.dbsize()
-    return Sample(
-        minutes=0, megabytes=int(status["VmRSS"].split()[0]) / 1024, files=len(list((process / "fd").iterdir())),
-        threads=int(status["Threads"]), tasks=int(counts[0]), pages=int(counts[1]), keys=keys,
-    )  # fmt: skip
+    return {
+        "in use": int(used) / 2**20, "resident": int(status["VmRSS"].split()[0]) / 1024,
+        "files": len(list((process / "fd").iterdir())), "threads": int(status["Threads"]),
+        "tasks": int(tasks), "pages": int(pages), "keys": keys,
+    }  # fmt: skip
 
 
-def _judge(crowd: Crowd, samples: Sequence[Sample], traces: Sequence[str]) -> int:
+def _judge(crowd: Crowd, samples: Sequence[Sample], before: Mapping[str, float], after: Mapping[str, float]) -> int:
+    traces = crowd.site.output().split("Traceback")[1:]
     print(f"\ntold {dict(crowd.told)}\ntroubles {dict(crowd.troubles)}, stack traces {len(traces)}")
     print("".join(traces[:1])[:2000])
     judged = samples[len(samples) // 2 :]
@@ -265,22 +296,24 @@ def _judge(crowd: Crowd, samples: Sequence[Sample], traces: Sequence[str]) -> in
     for name, one in trends.items():
         print(f"{name:<18}{one.mean:>13.1f}{one.slope:>+11.2f}{one.doubt:>21.2f}")
     flat = {
-        f"{name}_stay": one.at_most(MOST_SHARE * one.mean, SURELY_SHARE * one.mean)
-        for name, one in trends.items() if name != "megabytes"
+        f"{name.replace(' ', '_')}_stay": one.at_most(MOST_MEGABYTES, SURELY_MEGABYTES) if name in MEMORY
+        else one.at_most(MOST_SHARE * one.mean, SURELY_SHARE * one.mean)
+        for name, one in trends.items() if name != "pages"
     }  # fmt: skip
     return verdict(
-        memory_stays=trends["megabytes"].at_most(MOST_MEGABYTES, SURELY_MEGABYTES),
         **flat,
+        nobody_is_left=after["pages"] == 0,
+        no_task_is_left=after["tasks"] <= before["tasks"] + 3,
         people_were_served=sum(crowd.troubles.values()) <= sum(crowd.told.values()) / 100,
         nothing_went_wrong_unforeseen=not traces,
     )
 
 
 def _trend(samples: Sequence[Sample], name: str) -> Trend:
-    hours, values = [one.minutes / 60 for one in samples], [float(getattr(one, name)) for one in samples]
+    hours, values = [one.minutes / 60 for one in samples], [one.figures[name] for one in samples]
     mean = statistics.mean(values)
     if name != "pages":
-        pages = [one.pages for one in samples]
+        pages = [one.figures["pages"] for one in samples]
         hours, values = _without(pages, hours), _without(pages, values)
     slope, start = statistics.linear_regression(hours, values)
     off = sum((value - start - slope * at) ** 2 for at, value in zip(hours, values, strict=True))
