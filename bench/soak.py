@@ -51,8 +51,8 @@ SURELY_MEGABYTES, SURELY_SHARE = 5.0, 0.5
 
 MEMORY = ("in use", "resident")
 COLUMNS = (*MEMORY, "files", "threads", "tasks", "pages", "keys")
-AT_LAST_SECONDS = 240
-"""Until the last closed tab is surely given up, and who asked on its behalf has gone home."""
+KEPT_SECONDS, AT_LAST_SECONDS = 200, 240
+"""How long a page waits for its person who fell asleep, and until what is left when everybody has gone is counted."""
 
 JSON = {"Accept": "application/json"}
 
@@ -65,11 +65,16 @@ All its memory is the system's allocator's, which can tell what is in use; each 
 import asyncio
 import ctypes
 import gc
+import os
 import time
+from collections import Counter
 from pathlib import Path
 
 from nicegui import Client, app
 
+import ui.kept
+
+ui.kept.KEPT_SECONDS = int(os.environ["KEPT_SECONDS"])
 LIBC = ctypes.CDLL(None)
 
 
@@ -93,6 +98,7 @@ async def count():
                 LIBC.malloc_trim(0)
                 known = LIBC.mallinfo2()
                 used = known.uordblks + known.hblkhd
+            Path("kinds").write_text(repr(Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks())))
             told.write(f"{used} {len(asyncio.all_tasks())} {len(Client.instances)}\\n")
             await asyncio.sleep(5)
 
@@ -156,7 +162,7 @@ class Crowd:
                     await self._evening(client, number)
             except (AssertionError, Refused, OSError, httpx.HTTPError, websockets.WebSocketException) as exc:
                 self.troubles[f"{type(exc).__name__}: {exc}"[:80]] += 1
-                await asyncio.sleep(1)
+                await asyncio.sleep(10)
 
     async def _evening(self, client: httpx.AsyncClient, number: int) -> None:
         await self._sign_in(client, number)
@@ -238,7 +244,7 @@ def main() -> int:
         clocks = {"IDLE": IDLE_SECONDS, "MAX": AGE_SECONDS}
         settings = {f"SESSION_{name}_SECONDS": str(seconds) for name, seconds in clocks.items()}
         settings["TICKET_RENEW_SECONDS"] = str(RENEW_SECONDS)
-        settings["PYTHONMALLOC"] = "malloc"
+        settings |= {"PYTHONMALLOC": "malloc", "KEPT_SECONDS": str(KEPT_SECONDS)}
         with laboratory(PROGRAM, **behind_proxy(sim, store, "soak:"), **settings) as site:
             return asyncio.run(_soak(site, store, minutes))
 
@@ -265,6 +271,7 @@ async def _soak(site: Running, store: str, minutes: float) -> int:
     await asyncio.sleep(AT_LAST_SECONDS)
     after = _look(site, store)
     _print((time.monotonic() - began) / 60, after)
+    print("tasks that are left", (site.log.parent / "kinds").read_text())
     return _judge(crowd, samples, before, after)
 
 
@@ -289,7 +296,7 @@ def _look(site: Running, store: str) -> dict[str, float]:
 def _judge(crowd: Crowd, samples: Sequence[Sample], before: Mapping[str, float], after: Mapping[str, float]) -> int:
     traces = crowd.site.output().split("Traceback")[1:]
     print(f"\ntold {dict(crowd.told)}\ntroubles {dict(crowd.troubles)}, stack traces {len(traces)}")
-    print("".join(traces[:1])[:2000])
+    print("".join(traces[:1])[:4000])
     judged = samples[len(samples) // 2 :]
     trends = {name: _trend(judged, name) for name in COLUMNS}
     print("\nof the second half         mean    an hour         give or take")
