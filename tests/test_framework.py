@@ -14,6 +14,8 @@ CANARY = "canary-of-the-error"
 PROTECTED = "canary-of-the-page"
 
 PAGES = f'''
+import asyncio
+
 from nicegui import app
 
 
@@ -31,6 +33,12 @@ def breaks():
 async def breaks_late():
     await ui.context.client.connected()
     fail()
+
+
+@ui.page("/too-long", response_timeout=0.2)
+async def too_long():
+    ui.label("{PROTECTED}")
+    await asyncio.sleep(60)
 
 
 @app.get("/breaks-route")
@@ -82,6 +90,17 @@ def test_error_of_a_page(lab, root, path, accept):
     assert "Traceback" not in answer.text
     assert "test_framework" not in str(answer.headers)
     until(lambda: CANARY in lab.output())
+
+
+def test_page_that_takes_too_long(lab, root):
+    """A page that is not built in time is a 500 in the layout, in our words, and not in those for developers."""
+    answer = root.get("/too-long", headers=PAGE)
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "response_timeout" not in answer.text
+    assert PROTECTED not in answer.text
+    assert "pg-header" in answer.text
+    until(lambda: "Response for /too-long not ready" in lab.output())
 
 
 async def test_errors_over_the_socket(lab, root):

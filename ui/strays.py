@@ -1,5 +1,7 @@
 """Pages that are none: an unknown address, and a page that could not be built. Both inside the layout."""
 
+from importlib import import_module
+
 from nicegui import app, ui
 
 from ui import text
@@ -16,10 +18,14 @@ def create() -> None:
     def not_found() -> None:
         stray(text.NOT_FOUND_TITLE, text.NOT_FOUND)
 
-    @app.on_page_exception
-    def page_failed() -> None:
-        # The reason is for the log alone: it may name what no visitor should read.
-        _stray(text.PAGE_FAILED_TITLE, text.PAGE_FAILED)
+    app.on_page_exception(_page_failed)
+    # NiceGUI's own words for a page that took too long are for whoever writes pages.
+    vars(import_module("nicegui.page"))["error_content"] = _page_failed
+
+
+def _page_failed(*_: object) -> None:
+    """The reason is for the log alone: it may name what no visitor should read."""
+    _stray(text.PAGE_FAILED_TITLE, text.PAGE_FAILED)
 
 
 def stray(title: str, sentence: str) -> None:
