@@ -153,7 +153,8 @@ def test_redirects(jar, impostor, elsewhere, status, to):
     location = path if to == "itself" else f"{to}://127.0.0.1:{elsewhere.port}{path}"
     impostor.reply = http(status, b"", f"Location: {location}")
     answer = sign_in(jar)
-    assert (len(impostor.heard), elsewhere.connections) == (1, 0)
+    assert sum(path.encode() in heard for heard in impostor.heard) == 1  # others may ask for other things
+    assert elsewhere.connections == 0
     assert (answer.status_code, answer.json()["error"]) == (502, NOT_PROXMOX)
 
 
