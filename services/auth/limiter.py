@@ -15,8 +15,8 @@ import ipaddress
 import secrets
 import unicodedata
 from collections import Counter
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -98,6 +98,8 @@ class _Counter:
     window: int = WINDOW
     first: int = FIRST_WAIT
     longest: int = LONGEST_WAIT
+    lease: bool = False
+    """Whether a member goes at the end in any case; who finds such a counter full is told to come back soon."""
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ class Limiter:
             failures = [self._counter("address", network(address), PER_ADDRESS)]
             if account:
                 failures.append(await self._of_account(_normalised(account), device))
-            async with self._counted(*failures) as tried, self._slot():
+            async with self._counted(*failures, self._slots()) as tried:
                 try:
                     yield
                 except InvalidCredentials:
@@ -154,7 +156,7 @@ class Limiter:
         starts = self._counter("errand", network(address), PER_ADDRESS)
         under_way = self._counter("trips", realm, PER_REALM, TRIP_SECONDS)
         with self._door(address):
-            async with self._counted(starts, under_way) as tried, self._slot():
+            async with self._counted(starts, under_way, self._slots()) as tried:
                 tried.stays = True
                 yield tried.name
 
@@ -214,27 +216,25 @@ class Limiter:
         key = self._store.key("limit", "known", _hash(account))
         return _Counter(key=key, limit=0, window=DEVICE_SECONDS, first=0, longest=0)
 
-    def _slot(self) -> AbstractAsyncContextManager[_Try]:
-        """A lease. With a wait as long as the window, a full counter lets nobody through."""
-        key = self._store.key("limit", "slots")
-        lease = _Counter(key=key, limit=SLOTS, window=SLOT_SECONDS, first=SLOT_SECONDS, longest=SLOT_SECONDS)
-        return self._counted(lease, told=SLOT_RETRY)
+    def _slots(self) -> _Counter:
+        """Leases. With a wait as long as the window, a full counter lets nobody through."""
+        key, seconds = self._store.key("limit", "slots"), SLOT_SECONDS
+        return _Counter(key=key, limit=SLOTS, window=seconds, first=seconds, longest=seconds, lease=True)
 
     def _counter(self, kind: str, what: str, limit: int, window: int = WINDOW) -> _Counter:
         return _Counter(key=self._store.key("limit", kind, _hash(what)), limit=limit, window=window)
 
     @asynccontextmanager
-    async def _counted(self, *counters: _Counter, told: int = 0) -> AsyncGenerator[_Try]:
+    async def _counted(self, *counters: _Counter) -> AsyncGenerator[_Try]:
         """A member in each counter, taken out again at the end unless it stays. Raises TooManyAttempts."""
         tried = _Try(secrets.token_hex(8))
         try:
             for counter in counters:  # a script each: in a cluster they may lie on different servers
                 if wait := await self._enter(counter, tried.name):
-                    raise TooManyAttempts(told or wait)
+                    raise TooManyAttempts(SLOT_RETRY if counter.lease else wait)
             yield tried
         finally:
-            if not tried.stays:
-                await self._leave(counters, tried.name)
+            await self._leave([counter for counter in counters if counter.lease or not tried.stays], tried.name)
 
     async def _enter(self, counter: _Counter, member: str) -> int:
         """Count a member; the seconds to wait if the counter is full, which then holds what it held before."""
@@ -245,7 +245,10 @@ class Limiter:
 
         return await self._store.run(enter)
 
-    async def _leave(self, counters: tuple[_Counter, ...], member: str) -> None:
+    async def _leave(self, counters: Sequence[_Counter], member: str) -> None:
+        if not counters:
+            return
+
         async def leave(client: Redis) -> None:
             async with client.pipeline(transaction=False) as pipe:
                 for counter in counters:
