@@ -232,7 +232,8 @@ class Sessions:
         named = _Named(hash=hash, principal=principal)
         if not hash or hash == session.hash:  # the store's answer to a question that it was asked twice
             return
-        if (await self.confirm([named]))[hash].reason is not EndReason.IDLE:  # which has run out already
+        life = (await self.confirm([named]))[hash]
+        if not life.buried and life.reason is not EndReason.IDLE:  # else it was ended before, or has run out
             await self.end(named, EndReason.SIGNED_OUT)
 
     async def _make_room(self, session: Session) -> None:
