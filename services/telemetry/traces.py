@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from opentelemetry.context import Context
-from opentelemetry.trace import NoOpTracer, Span, Status, StatusCode, Tracer, get_current_span
+from opentelemetry.trace import INVALID_SPAN, Span, Status, StatusCode, Tracer, get_current_span
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Traces:
     """Where spans go."""
 
     def __init__(self) -> None:
-        self._tracer: Tracer = NoOpTracer()
+        self._tracer: Tracer | None = None
 
     @contextmanager
     def exported(self, endpoint: str) -> Generator[None]:
@@ -40,7 +40,7 @@ class Traces:
         try:
             yield
         finally:
-            self._tracer = NoOpTracer()
+            self._tracer = None
             # In a thread that nobody waits for any longer: a collector that hangs would hold up the end.
             last = threading.Thread(target=provider.shutdown, daemon=True)
             last.start()
@@ -52,6 +52,9 @@ class Traces:
 
         An error leaves its name in it, and nothing more.
         """
+        if self._tracer is None:
+            yield INVALID_SPAN
+            return
         around = None if get_current_span().is_recording() else Context()
         with self._tracer.start_as_current_span(
             name, around, attributes=about, record_exception=False, set_status_on_exception=False
