@@ -8,11 +8,13 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from http.cookiejar import CookieJar
+from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -36,6 +38,9 @@ from services.proxmox.models import Address, Peer, Ticket
 from services.proxmox.trust import Anchor, Trust, Untrusted, distrust_of
 
 logger = logging.getLogger(__name__)
+
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # pyright: ignore[reportArgumentType]  httpcore looks for it four times a request
 
 CONNECT = 3.0
 """Seconds in which TCP and TLS are up, or the address is passed over."""
