@@ -6,7 +6,6 @@ for a sign-in beyond its own work. It prints its address and fingerprint.
 
 import asyncio
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Generator
@@ -18,7 +17,7 @@ from services.simulator.household import ACCOUNTS
 from services.simulator.privileges import AUDITOR
 from tests import harness
 
-PASSWORD = "demo"
+PASSWORD = "demo"  # noqa: S105 - nobody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,7 @@ async def _run(accounts: int, delay: float) -> None:
     async with Simulator(accounts=(*ACCOUNTS, *people)) as simulator:
         simulator.fault = Fault(path=TICKET, delay=delay)
         print(simulator.address, simulator.fingerprint, flush=True)
-        while os.getppid() != 1:
-            await asyncio.sleep(1)
+        await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

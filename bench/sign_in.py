@@ -64,7 +64,7 @@ def measure() -> list[Row]:
     """One row."""
     with populous_proxmox(ACCOUNTS) as proxmox, harness.valkey() as store:
         settings = {"REDIS_URL": store, "SESSION_SECRET": harness.SECRET, "TRUSTED_PROXIES": "127.0.0.1"}
-        with harness.proxgate(**settings, **proxmox.settings) as site:
+        with harness.proxgate(**settings, **proxmox.settings) as site:  # pyright: ignore[reportArgumentType]
             line = http.client.HTTPConnection("localhost", site.port, timeout=15)
             browsers = itertools.cycle([Browser(line, number) for number in range(ACCOUNTS)])
             numbers = itertools.cycle(range(ACCOUNTS))
