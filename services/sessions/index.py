@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from redis.asyncio import Redis
@@ -75,7 +76,7 @@ class Index:
 
     def key(self, principal: str) -> str:
         """Where a principal's index lies."""
-        return self._store.key("index", hashlib.sha256(principal.encode()).hexdigest())
+        return self._store.key("index", _hashed(principal))
 
     async def add(self, entry: Entry, hash: str) -> int:
         """List a session; how many there are then. The index lives as long as the last one may."""
@@ -208,6 +209,11 @@ class Index:
             await client.delete(index)
 
         await self._store.run(delete)
+
+
+@lru_cache(10_000)
+def _hashed(principal: str) -> str:
+    return hashlib.sha256(principal.encode()).hexdigest()
 
 
 def seal_entry(entry: Entry, keys: KeyRing, place: str) -> bytes:

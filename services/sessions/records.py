@@ -9,18 +9,22 @@ The braces keep a session's three keys in one slot of a Cluster.
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from itertools import chain
+from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from services.errors import EndReason, StoreCorrupt, StoreUnavailable
 from services.keys import KeyRing
 from services.sealing import seal_bytes, unseal_bytes
 from services.sessions.clock import seconds, stores_clock
 from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
+from services.store.clients import is_one_server
 from services.store.connection import Store
 
 _READ = """
@@ -47,6 +51,26 @@ return 1
 """
 
 _UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+# Of each three keys what `ask_all` wants to know; for those that live, which are nearly all, the first alone.
+_ASK = """
+local told = {}
+for at = 1, #KEYS, 3 do
+  local left, ended = redis.pcall('PTTL', KEYS[at]), redis.pcall('GET', KEYS[at + 1])
+  local listed = redis.pcall('HEXISTS', KEYS[at + 2], string.match(KEYS[at], '{(%x+)}$'))
+  told[#told + 1] = ended == false and listed == 1 and left or {left, ended, listed}
+end
+return told
+"""
+
+_AT_ONCE = 100
+"""Sessions that one script looks at: the store answers nobody else meanwhile."""
+
+_MOST_PLACES = 10_000
+"""Sessions whose keys are remembered as they are sent."""
+
+_Places = tuple[bytes, bytes, bytes]
+"""The keys that tell whether a session lives: its record, its tombstone, and its principal's list."""
 
 _PAUSED = b"paused"
 
@@ -79,6 +103,8 @@ class Records:
         self._store = store
         self._keys = keys
         self._word = secrets.token_hex(8)
+        self._places = lru_cache(_MOST_PLACES)(self._places_of)
+        self._scripted = True
 
     async def now(self, id: str) -> float:
         """The store's clock, in Unix seconds, where the session with this id lies."""
@@ -203,23 +229,24 @@ class Records:
 
         return await self._store.run(ask) not in {None, _PAUSED}
 
-    async def ask_all(self, asked: Iterable[tuple[str, str]]) -> list[Any]:
+    async def ask_all(self, asked: Iterable[tuple[str, str]]) -> list[tuple[Any, Any, Any]]:
         """For each hash and the index that lists it: milliseconds left, why it ended, whether it is listed.
 
         In one round trip; an exception where a key cannot be read, so that it blinds us to no other.
         """
-        pairs = tuple(asked)
+        places = [self._places(hash, index) for hash, index in asked]
 
-        async def ask(client: Redis) -> list[Any]:
-            async with client.pipeline(transaction=False) as pipe:
-                for hash, index in pairs:
-                    pipe.pttl(self._key(hash))
-                    pipe.get(self._ended_key(hash))
-                    pipe.hexists(index, hash)
-                return _answered(await pipe.execute(raise_on_error=False))
+        async def ask(client: Redis) -> list[tuple[Any, Any, Any]]:
+            if self._scripted and is_one_server(client):
+                try:
+                    return await _ask_by_script(client, places)
+                except ResponseError as exc:
+                    if "CROSSSLOT" not in str(exc):
+                        raise
+                    self._scripted = False  # somebody in between who passes for one server, and has several
+            return await _ask_each(client, places)
 
-        answers = await self._store.run(ask) if pairs else []
-        return list(zip(answers[::3], answers[1::3], answers[2::3], strict=True))
+        return await self._store.run(ask) if places else []
 
     async def _overwrite(self, key: str, value: bytes, seconds: int) -> None:
         """Whatever lies there must keep nobody out."""
@@ -239,6 +266,9 @@ class Records:
 
         await self._store.run(replace)
 
+    def _places_of(self, hash: str, index: str) -> _Places:
+        return self._key(hash).encode(), self._ended_key(hash).encode(), index.encode()
+
     def _key(self, hash: str) -> str:
         return record_key(self._store, hash)
 
@@ -257,11 +287,47 @@ def reason_of(ended: object) -> EndReason:
     return EndReason(words) if words in set(EndReason) else EndReason.ENDED
 
 
-def _answered(answers: list[Any]) -> list[Any]:
+async def _ask_by_script(client: Redis, places: Sequence[_Places]) -> list[tuple[Any, Any, Any]]:
+    """In a tenth of the time that each command by itself takes us."""
+    parts = [places[start : start + _AT_ONCE] for start in range(0, len(places), _AT_ONCE)]
+    async with client.pipeline(transaction=False) as pipe:
+        for part in parts:
+            pipe.eval(_ASK, 3 * len(part), *chain.from_iterable(part))
+        answers = await pipe.execute(raise_on_error=False)
+    return [one for part, answer in zip(parts, answers, strict=True) for one in _told(answer, len(part))]
+
+
+async def _ask_each(client: Redis, places: Sequence[_Places]) -> list[tuple[Any, Any, Any]]:
+    """As a Cluster wants it, where a script may look at the keys of one session alone."""
+    async with client.pipeline(transaction=False) as pipe:
+        for record, ended, index in places:
+            pipe.pttl(record)
+            pipe.get(ended)
+            pipe.hexists(index, _hash_in(record))
+        answers = await pipe.execute(raise_on_error=False)
+    return [_judged(one) for one in zip(answers[::3], answers[1::3], answers[2::3], strict=True)]
+
+
+def _hash_in(key: bytes) -> str:
+    """A session's hash, as its key has it in braces."""
+    return key[key.rindex(b"{") + 1 : -1].decode()
+
+
+def _told(answer: Any, count: int) -> list[tuple[Any, Any, Any]]:
+    """What `_ASK` tells of so many sessions."""
+    if isinstance(answer, Exception):
+        raise answer
+    if not isinstance(answer, list) or len(answers := cast(list[Any], answer)) != count:
+        raise TypeError("one word for each session")
+    return [(one, None, 1) if type(one) is int else _judged(one) for one in answers]
+
+
+def _judged(answers: Any) -> tuple[Any, Any, Any]:
     """Errors too, if they tell of a key of another type; any other tells nothing, least of all of an end."""
-    for answer in answers:
+    left, ended, listed = (answers, None, None) if isinstance(answers, Exception) else answers
+    for answer in (left, ended, listed):
         if isinstance(answer, Exception) and "WRONGTYPE" not in str(answer):
             raise answer
-    if not all(isinstance(left, int) for left in answers[::3]):
+    if not isinstance(left, int):
         raise TypeError("a time to live is a number")
-    return answers
+    return left, ended, listed

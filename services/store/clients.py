@@ -112,6 +112,11 @@ def _cluster(address: StoreAddress, options: dict[str, Any]) -> RedisCluster:
     return client
 
 
+def is_one_server(client: Redis) -> bool:
+    """Whether all keys lie on one server, so that a script may look at any of them together."""
+    return not isinstance(client, RedisCluster)
+
+
 async def close_client(client: Redis) -> None:
     """Close every connection."""
     if isinstance(client, RedisCluster):
