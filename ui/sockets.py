@@ -208,13 +208,12 @@ class SocketGate:
     async def _tell_silence(self, session: Session, send: Send) -> None:
         """Have the page covered while the store is silent; until then nothing that is done there has any effect."""
         while True:
-            await asyncio.sleep(PERIOD)
-            if self._watch.alive(session.hash):
-                continue
+            await self._watch.silent(session.hash)
             with suppress(Exception):  # it may not be open yet
                 await send({"type": "websocket.send", "text": frame("run_javascript", {"code": _COVER})})
                 await self._watch.confirmed(session.hash)
                 await send({"type": "websocket.send", "text": frame("run_javascript", {"code": _UNCOVER})})
+            await asyncio.sleep(PERIOD)
 
     def _open_frame(self, scope: Scope, reason: EndReason) -> str:
         """NiceGUI's own word for "go there", as its socket carries it: the tab itself is gone, or frozen, by now."""

@@ -49,16 +49,33 @@ class _Entry:
     idle_at: float = math.inf
     tabs: int = 0
     reason: EndReason | None = None
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once it has ended, or nobody watches it any more."""
+
+    silence: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the last check did not show it alive."""
 
     def alive(self) -> bool:
         now = time.monotonic()
         return self.reason is None and now - self.confirmed < FRESH and now < self.session.deadline
 
     def tell(self) -> None:
-        """Wake whoever waits for news, and make room for the next."""
-        self.news.set()
-        self.news = asyncio.Event()
+        """Wake whoever waits for news: at most times nobody does."""
+        if self.news:
+            self.news.set()
+            self.news = None
+
+    async def told(self) -> None:
+        """Wait for news."""
+        self.news = self.news or asyncio.Event()
+        await self.news.wait()
+
+    def close(self) -> None:
+        """Nothing more will be known of it."""
+        self.over.set()
+        self.silence.set()
+        self.tell()
 
 
 class Watch:
@@ -86,7 +103,7 @@ class Watch:
             entry.tabs -= 1
             if not entry.tabs:
                 del self._entries[session.hash]
-                entry.tell()
+                entry.close()
 
     def alive(self, hash: str) -> bool:
         """Whether the session was confirmed less than a second ago."""
@@ -111,15 +128,20 @@ class Watch:
             entry = self._entries.get(hash)
             if entry is None or entry.reason is not None:
                 raise SessionEnded((entry and entry.reason) or EndReason.ENDED)
-            await entry.news.wait()
+            await entry.told()
 
     async def ended(self, hash: str) -> EndReason:
         """Return, with the reason, once the session is known to have ended, or nobody watches it any more."""
         while entry := self._entries.get(hash):
             if entry.reason is not None:
                 return entry.reason
-            await entry.news.wait()
+            await entry.over.wait()
         return EndReason.ENDED
+
+    async def silent(self, hash: str) -> None:
+        """Return once a check has not shown the session alive, as while the store is silent or after its end."""
+        if entry := self._entries.get(hash):
+            await entry.silence.wait()
 
     async def run(self) -> None:
         """Confirm for ever; cancel to stop."""
@@ -129,6 +151,7 @@ class Watch:
                 await self.check()
             except Exception:  # whatever it was: the watch goes on, and meanwhile nothing counts as alive
                 logger.exception("the watch over the sessions stumbled")
+                self._note_silence()
             await asyncio.sleep(max(0.05, PERIOD - (time.monotonic() - started)))
 
     async def check(self) -> None:
@@ -138,10 +161,16 @@ class Watch:
             async with asyncio.timeout(DEADLINE):
                 answers = await self._sessions.confirm([entry.session for entry in self._entries.values()])
         except (StoreError, TimeoutError):
+            self._note_silence()
             return
         for hash, life in answers.items():
             if (entry := self._entries.get(hash)) and entry.reason is None:
                 self._note(entry, life, asked)
+
+    def _note_silence(self) -> None:
+        for entry in self._entries.values():
+            if not entry.alive():
+                entry.silence.set()
 
     def heard(self, hash: str, reason: EndReason) -> None:
         """Take another replica's word for an end, if the session is watched here: an end is never unsafe to believe."""
@@ -153,6 +182,7 @@ class Watch:
         if reason is None:
             entry.confirmed = max(entry.confirmed, asked)
             entry.idle_at = asked + life.left
+            entry.silence.clear()
             return entry.tell()
         if not life.buried:  # nobody has told it: the record ran out, or was taken away
             self._bury(entry.session, reason)
@@ -174,7 +204,7 @@ class Watch:
                 listener(entry.session.hash, reason)
             except Exception:  # one that fails must not keep the others from being told
                 logger.exception("a listener of the watch failed")
-        entry.tell()
+        entry.close()
 
     def _bury(self, session: Session, reason: EndReason) -> None:
         task = asyncio.ensure_future(self._bury_now(session, reason))
