@@ -78,10 +78,14 @@ def give(measure: Callable[[], Sequence[Row]], about: str | None) -> int:
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the rows here, too")
     options = parser.parse_args()
-    rows = measure()
+    return put(measure(), options.json)
+
+
+def put(rows: Sequence[Row], place: Path | None) -> int:
+    """Print the rows, write them where a place is named; 0 when every goal is met."""
     print(table(rows))
-    if options.json:
-        options.json.write_text(json.dumps([asdict(row) for row in rows]))
+    if place:
+        place.write_text(json.dumps([asdict(row) for row in rows]))
     return 0 if all(row.holds for row in rows) else 1
 
 

@@ -13,8 +13,9 @@ from pydantic import SecretStr
 from services.errors import EndReason, SessionEnded, StoreUnavailable
 from services.keys import KeyRing
 from services.proxmox.clock import TICKET_SECONDS
-from services.sessions import Life, Limits, Session, Sessions, new_id
+from services.sessions import Life, Limits, Session, Sessions, new_id, records
 from services.sessions.record import hash_id
+from services.sessions.records import _AT_ONCE
 from services.store.connection import Store
 from tests.session_kit import (
     LIMITS,
@@ -451,6 +452,28 @@ async def test_confirm(sessions):
     assert answers[left.hash] == Life(reason=EndReason.SIGNED_OUT, buried=True)
     assert answers[unknown.hash] == Life(reason=EndReason.IDLE, buried=False)
     assert await sessions.confirm([]) == {}
+
+
+async def test_confirm_of_many(sessions, store):
+    """More sessions than the store is asked about at once are told apart as a few are."""
+    made = [await sessions.create(ticket(f"user{number}@pve"), **WHERE) for number in range(2 * _AT_ONCE + 3)]
+    gone = made[::7]
+    for one in gone:
+        await sessions.end(one, EndReason.ENDED)
+    answers = await sessions.confirm(made)
+    assert [one for one in made if answers[one.hash].reason] == gone
+
+
+async def test_confirm_where_several_servers_pass_for_one(sessions, store):
+    """A store that takes no script over keys of several slots is asked about each by itself, from then on."""
+    living, gone = [await sessions.create(ticket(), **WHERE) for _ in range(2)]
+    await sessions.end(gone, EndReason.ENDED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_ASK", "return redis.error_reply('CROSSSLOT Keys in request do not hash to one slot')")
+        for _ in range(2):
+            answers = await sessions.confirm([living, gone])
+            assert [answers[one.hash].reason for one in (living, gone)] == [None, EndReason.ENDED]
+            patch.setattr(records, "_ASK", "return redis.error_reply('ERR this is not asked again')")
 
 
 async def test_confirm_without_an_idle_end(sessions, store):
