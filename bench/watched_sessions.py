@@ -44,8 +44,8 @@ async def _run(count: int) -> None:
 
 
 async def _begin(sessions: Sessions, userid: str) -> Session:
-    secrets = {"ticket": SecretStr(f"PVE:{userid}:0:{'x' * 350}"), "csrf_token": SecretStr("0:" + "x" * 43)}
-    ticket = Ticket(userid=userid, issued=time.time(), **secrets)
+    long, short = SecretStr(f"PVE:{userid}:0:{'x' * 350}"), SecretStr("0:" + "x" * 43)
+    ticket = Ticket(userid=userid, ticket=long, csrf_token=short, issued=time.time())
     return await sessions.create(ticket, address="192.0.2.7", agent="Firefox")
 
 

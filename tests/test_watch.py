@@ -265,6 +265,45 @@ async def test_our_clock_moves_no_deadline(watch, hours):
 # ------------------------------------------------------------------------------------------------- what is left
 
 
+async def test_silence_is_told(watch, book):
+    """Who waits for silence hears of it once the store has been silent for too long, or the session is over."""
+    one, other = session(), session()
+    with watch.watching(one), watch.watching(other):
+        silent = asyncio.create_task(watch.silent(one.hash))
+        await watch.check()
+        book.trouble = StoreUnavailable("test")
+        await watch.check()
+        await asyncio.sleep(0)
+        assert not silent.done()  # it was confirmed just now
+        await until(lambda: not watch.alive(one.hash))
+        await watch.check()
+        await asyncio.wait_for(silent, 1)
+        book.trouble = None
+        await watch.check()
+        silent = asyncio.create_task(watch.silent(one.hash))
+        await asyncio.sleep(0)
+        assert not silent.done()
+        watch.heard(one.hash, EndReason.ENDED)
+        await asyncio.wait_for(silent, 1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(watch.silent(other.hash), 0.05)
+
+
+async def test_nobody_is_woken_by_mere_life(watch):
+    """A confirmation wakes nobody who waits for a session's end, or for silence."""
+    one = session()
+    with watch.watching(one):
+        waiting = [asyncio.ensure_future(wait(one.hash)) for wait in (watch.ended, watch.silent)]
+        await asyncio.sleep(0)
+        before = [task.get_coro().cr_await for task in waiting]
+        for _ in range(3):
+            await watch.check()
+            await asyncio.sleep(0)
+        assert [task.get_coro().cr_await for task in waiting] == before
+        for task in waiting:
+            task.cancel()
+
+
 async def test_left(watch, book):
     """What a session has left until it falls idle is what the store said, and shrinks until it says more."""
     one = session(longest=3600)

@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import ClusterCrossSlotError
 
 from services.errors import EndReason, StoreCorrupt, StoreUnavailable
 from services.keys import KeyRing
@@ -240,9 +240,7 @@ class Records:
             if self._scripted and is_one_server(client):
                 try:
                     return await _ask_by_script(client, places)
-                except ResponseError as exc:
-                    if "CROSSSLOT" not in str(exc):
-                        raise
+                except ClusterCrossSlotError:
                     self._scripted = False  # somebody in between who passes for one server, and has several
             return await _ask_each(client, places)
 
