@@ -10,12 +10,13 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from bench.guests_table import cpu_seconds
-from bench.surroundings import ROOT
+from bench.surroundings import ROOT, cpu_seconds
 from bench.table import NOTHING, Row, give
 from tests import harness
 
 SESSIONS, SECONDS, MOST_PERCENT = 1000, 60, 2
+SURE = 0.8
+"""In so many of the seconds all sessions are known to live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,15 @@ class Side:
         """Seconds of processor time, its own and its store's."""
         return cpu_seconds(self.process.pid), cpu_seconds(self.store)
 
-    def check(self) -> None:
-        """Raises when a session has ended, or is not known to live."""
+    def lives(self) -> bool:
+        """Whether every session is known to live, which a machine that is too busy may miss. Raises at an end."""
         assert self.process.stdin  # noqa: S101 - a pipe, as the other is
         assert self.process.stdout  # noqa: S101
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        if (said := self.process.stdout.readline().strip()) != "all live":
+        if (said := self.process.stdout.readline().strip()) not in {"all live", "0 live"}:
             raise RuntimeError(said or "the program has ended")
+        return said == "all live"
 
 
 def measure() -> list[Row]:
@@ -45,11 +47,13 @@ def measure() -> list[Row]:
     with _side(SESSIONS) as full, _side(0) as empty:
         sides = (full, empty)
         before, began = [side.cpu() for side in sides], time.monotonic()
+        confirmed = 0
         for _ in range(SECONDS):
             time.sleep(1)
-            full.check()
+            confirmed += full.lives()
         passed, after = time.monotonic() - began, [side.cpu() for side in sides]
-        empty.check()
+    if confirmed < SECONDS * SURE:
+        raise RuntimeError(f"the machine is too busy: all were confirmed in {confirmed} of {SECONDS} seconds only")
     (ours, stores), (idle, store_idle) = (
         [100 * (late - early) / passed for early, late in zip(one, other, strict=True)]
         for one, other in zip(before, after, strict=True)
@@ -68,8 +72,9 @@ def _side(count: int) -> Generator[Side]:
     with harness.valkey() as store, harness.admin(store) as admin:
         command = [sys.executable, "-m", "bench.watched_sessions", str(count)]
         environment = harness.environment(PYTHONPATH=str(ROOT), REDIS_URL=store)
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
             try:
                 assert process.stdout  # noqa: S101 - it is a pipe
                 if process.stdout.readline().strip() != "open":

@@ -6,7 +6,6 @@ Every guest that runs moves its CPU at each refresh, and one in a hundred change
 
 import argparse
 import asyncio
-import os
 import resource
 import statistics
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from bench.crowded_proxmox import CrowdedProxmox, crowded_proxmox
-from bench.surroundings import verdict
+from bench.surroundings import cpu_seconds, verdict
 from bench.table import NOTHING, Row, put
 from tests import browser, harness
 from tests.guest_tabs import GuestTab, open_page, taken
@@ -192,12 +191,6 @@ async def _watch(site: Running, proxmox: CrowdedProxmox, tabs: list[GuestTab], s
 def _received(guests: GuestTab) -> int:
     """All bytes that have come through its socket."""
     return sum(len(text.encode()) for _, text in guests.tab.frames)
-
-
-def cpu_seconds(process: int) -> float:
-    """Seconds of processor time that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory(site: Running) -> float:

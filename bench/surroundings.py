@@ -1,6 +1,7 @@
 """What the measurements share: a Proxmox that counts, programs with and without their limit, a verdict."""
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,12 @@ def _is_up(running: Running) -> bool:
 def address(number: int) -> str:
     """One address of many."""
     return f"198.18.{number // 250}.{number % 250 + 1}"
+
+
+def cpu_seconds(process: int) -> float:
+    """Seconds of processor time that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def verdict(**claims: bool) -> int:
