@@ -8,6 +8,7 @@ from contextlib import contextmanager
 NEEDLESS = (
     "aiohttp",  # Engine.IO, for its client
     "valkey",  # Socket.IO, for servers that share a store; it comes with the embedded one
+    "watchfiles",  # Uvicorn, to start anew when a file changes
     "httpx._main",  # httpx, for its command
     "opentelemetry.sdk.metrics",  # redis-py, for figures of its own
 )
