@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.table import Row, table
 
-PROGRAMS: tuple[str, ...] = ("start",)
+PROGRAMS: tuple[str, ...] = ("start", "memory")
 HERE = Path(__file__).parent
 PACKAGES = ("nicegui", "starlette", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "httpx", "cryptography")
 
