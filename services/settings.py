@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.errors import SettingsError
 
-if TYPE_CHECKING:  # so that a wrong setting is told before HTTP and certificates are loaded: half a second
+if TYPE_CHECKING:  # so that a wrong setting is told before HTTP and certificates are loaded: a third of a second
     from services.proxmox import Address, Trust
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -12,7 +12,7 @@ NEEDLESS = (
     "httpx._main",  # httpx, for its command
     "opentelemetry.sdk.metrics",  # redis-py, for figures of its own
 )
-"""What is tried for and done without, as where it is not installed: `bench.start` tells what it costs."""
+"""What is tried for and done without, as where it is not installed."""
 
 
 @contextmanager

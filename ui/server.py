@@ -207,7 +207,7 @@ def _bind(host: str, port: int, limit: int, setting: str = "PROXGATE_PORT") -> L
 
 async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
     """A simulated Proxmox and a data directory for the time being."""
-    from services.simulator import Simulator  # for this alone, and a tenth of all that is imported
+    from services.simulator import Simulator  # for this alone: forty modules
     from services.simulator.greeting import greeting
 
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxgate-demo-", ignore_cleanup_errors=True))
