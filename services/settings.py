@@ -7,16 +7,17 @@ import stat
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from services.certificate import load_pair
 from services.errors import SettingsError
-from services.proxmox import Address, Trust
+
+if TYPE_CHECKING:  # so that a wrong setting is told before HTTP and certificates are loaded: a third of a second
+    from services.proxmox import Address, Trust
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -93,22 +94,26 @@ class Settings(BaseSettings):
         if "demo_guests" in self.model_fields_set and not self.demo:
             raise SettingsError("--demo-guests", "says how large the demo is; add --demo")
         for host in self.proxmox_host:
-            parse_address(host, self.proxmox_port)
+            _host_and_port(host, self.proxmox_port)
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             missing = "TLS_CERT_FILE" if self.tls_cert_file is None else "TLS_KEY_FILE"
             raise SettingsError(missing, "set both TLS_CERT_FILE and TLS_KEY_FILE, or neither")
         if self.tls_cert_file and self.tls_key_file:
+            from services.certificate import load_pair
+
             load_pair(self.tls_cert_file, self.tls_key_file)
         return self
 
     @property
-    def addresses(self) -> tuple[Address, ...]:
+    def addresses(self) -> "tuple[Address, ...]":
         """Where Proxmox VE is asked, in the order given."""
         return tuple(parse_address(host, self.proxmox_port) for host in self.proxmox_host)
 
     @property
-    def trust(self) -> Trust:
+    def trust(self) -> "Trust":
         """Which certificates of Proxmox VE are good."""
+        from services.proxmox import Trust
+
         return Trust(
             ca_file=self.proxmox_ca_file, fingerprints=self.proxmox_fingerprint, verify=self.proxmox_verify_tls
         )
@@ -138,12 +143,19 @@ def load_settings(flags: dict[str, object] | None = None) -> Settings:
         raise SettingsError(name, _mend(name, first["msg"])) from None
 
 
-def parse_address(text: str, default_port: int) -> Address:
+def parse_address(text: str, default_port: int) -> "Address":
     """Read `host`, `host:port`, an IPv6 address or `[IPv6]:port`; raises SettingsError naming PROXMOX_HOST."""
+    from services.proxmox import Address
+
+    host, port = _host_and_port(text, default_port)
+    return Address(host=host, port=port)
+
+
+def _host_and_port(text: str, default_port: int) -> tuple[str, int]:
     shown = "what stands there" if "@" in text else repr(text)  # a password may stand before it
     mend = f"{shown} is not a host name or address; give names or addresses, each with an optional :port"
     try:
-        return Address(host=str(ipaddress.IPv6Address(text)), port=default_port)
+        return str(ipaddress.IPv6Address(text)), default_port
     except ValueError:
         pass
     try:
@@ -154,7 +166,7 @@ def parse_address(text: str, default_port: int) -> Address:
     plain = parts.netloc == text and "@" not in text and port != 0
     if not plain or not (is_ip(host) or _HOST_NAME.fullmatch(host)):
         raise SettingsError("PROXMOX_HOST", mend)
-    return Address(host=host, port=port)
+    return host, port
 
 
 def is_loopback(host: str) -> bool:

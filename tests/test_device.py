@@ -9,7 +9,7 @@ import pytest
 
 from services.sessions import ListedSession
 from services.sessions.device import Device, device
-from ui import cli, text
+from ui import sessions_command, text
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 BLINK = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -104,10 +104,10 @@ def test_the_command_tells_the_same_words(capsys):
     """`proxgate sessions list` names devices as the page does, in columns that fit, and nothing moves the cursor."""
     firefox = "Mozilla/5.0 (Android 15; Mobile; rv:143.0) Gecko/143.0 Firefox/143.0"
     rows = [("root@pam", "192.0.2.1", firefox), ("someone-with-a-long-name@a-long-realm", "2001:db8::1", "\x1b[2J")]
-    cli._print(tuple(
+    sessions_command._list(tuple(
         ListedSession(hash="ab" * 32, principal=principal, started=0, last_used=60, address=address, agent=agent)
         for principal, address, agent in (*rows, ("\x9b2J@pve", "\x1b]0;x\x07", "curl/8.5.0"))
-    ))  # fmt: skip
+    ), print)  # fmt: skip
     head, *lines = capsys.readouterr().out.splitlines()
     place = head.index("DEVICE")
     assert [line[place:] for line in lines] == ["Firefox on Android", "Unknown device", "curl"]

