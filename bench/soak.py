@@ -47,7 +47,11 @@ MOST_MEGABYTES, MOST_SHARE = 1.0, 0.02
 """An hour: of memory, and of the mean of everything else. Nothing may show more."""
 
 SURELY_MEGABYTES, SURELY_SHARE = 5.0, 0.5
-"""The same, and it has to be sure that it is no more: a measurement that cannot tell says nothing."""
+"""The same, and it has to be sure that it is no more: a measurement that cannot tell says nothing. Of what is in use
+while pages come and go none can: that is told when everybody has gone."""
+
+MOST_LEFT = 20
+"""MB that a program which has served many may have in use at rest beyond what one has that served nobody."""
 
 MEMORY = ("in use", "resident")
 COLUMNS = (*MEMORY, "files", "threads", "tasks", "pages", "keys")
@@ -303,11 +307,12 @@ def _judge(crowd: Crowd, samples: Sequence[Sample], before: Mapping[str, float],
     for name, one in trends.items():
         print(f"{name:<18}{one.mean:>13.1f}{one.slope:>+11.2f}{one.doubt:>21.2f}")
     flat = {
-        f"{name.replace(' ', '_')}_stay": one.at_most(MOST_MEGABYTES, SURELY_MEGABYTES) if name in MEMORY
-        else one.at_most(MOST_SHARE * one.mean, SURELY_SHARE * one.mean)
-        for name, one in trends.items() if name != "pages"
+        f"{name}_stay": one.at_most(MOST_SHARE * one.mean, SURELY_SHARE * one.mean)
+        for name, one in trends.items() if name not in {"pages", *MEMORY}
     }  # fmt: skip
     return verdict(
+        memory_stays=trends["resident"].at_most(MOST_MEGABYTES, SURELY_MEGABYTES),
+        no_more_is_in_use_at_rest=after["in use"] <= before["in use"] + MOST_LEFT,
         **flat,
         nobody_is_left=after["pages"] == 0,
         no_task_is_left=after["tasks"] <= before["tasks"] + 3,
