@@ -148,6 +148,11 @@ async def drop_idle(client: Redis) -> None:
     await client.connection_pool.disconnect(inuse_connections=False)
 
 
+def one_server(client: Redis) -> bool:
+    """Whether all keys are in one place, and not spread over the slots of a Cluster."""
+    return not isinstance(client, RedisCluster)
+
+
 async def find_primary(client: Redis) -> None:
     """Ask the Sentinels for the primary, and leave the connections to any other. Silent ones tell nothing."""
     pool = client.connection_pool
