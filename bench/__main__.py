@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.table import Row, table
 
-PROGRAMS: tuple[str, ...] = ("start", "memory", "sign_in", "many_sign_ins", "checks", "guests_table")
+PROGRAMS: tuple[str, ...] = ("requests", "sign_in", "start", "memory", "guests_table", "many_sign_ins", "checks")
 HERE = Path(__file__).parent
 PACKAGES = ("nicegui", "starlette", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "httpx", "cryptography")
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -51,26 +52,42 @@ def behind_proxy(sim: Simulator, store: str, prefix: str) -> dict[str, str]:
     return {**settings, "TRUSTED_PROXIES": "127.0.0.1", **harness.for_proxmox(sim)}
 
 
-@contextlib.contextmanager
-def unlimited(**settings: str) -> Iterator[Running]:
+def unlimited(**settings: str) -> AbstractContextManager[Running]:
     """The program as `harness.proxgate` starts it, but without its limit on sign-ins."""
+    return changed("bench.unlimited", **settings)
+
+
+@contextlib.contextmanager
+def changed(module: str, **settings: str) -> Iterator[Running]:
+    """The program as `harness.proxgate` starts it, but changed by a module of ours for a measurement."""
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as directory:
-        port, log = harness.free_port(), Path(directory) / "log"
-        told = harness.environment(PROXGATE_DATA_DIR=f"{directory}/data", PYTHONPATH=str(ROOT), **settings)
-        command = [sys.executable, "-m", "bench.unlimited", "--port", str(port)]
-        with log.open("w") as out:
-            process = subprocess.Popen(command, cwd=directory, env=told, stdout=out, stderr=subprocess.STDOUT)
-        running = Running(process, port, log)
-        try:
-            harness.until(lambda: _is_up(running), harness.START_SECONDS)
+        own = {"PROXGATE_DATA_DIR": f"{directory}/data", **settings}
+        with serving(module, "--port", directory=directory, path="/healthz", **own) as running:
             yield running
-        finally:
-            running.stop()
 
 
-def _is_up(running: Running) -> bool:
+@contextlib.contextmanager
+def serving(module: str, *arguments: str, directory: str, path: str = "/", **settings: str) -> Iterator[Running]:
+    """A module that serves, as its own process, from when it answers at this path; its port is the last argument."""
+    port, log = harness.free_port(), Path(directory) / "log"
+    command = [sys.executable, "-m", module, *arguments, str(port)]
+    told = harness.environment(PYTHONPATH=str(ROOT), **settings)
+    with log.open("w") as out:
+        process = subprocess.Popen(command, cwd=directory, env=told, stdout=out, stderr=subprocess.STDOUT)
+    running = Running(process, port, log)
+    try:
+        harness.until(lambda: _is_up(running, path), harness.START_SECONDS, every=0.1)
+        yield running
+    finally:
+        running.stop()
+
+
+def _is_up(running: Running, path: str) -> bool:
+    """Raises RuntimeError when it has ended."""
+    if running.process.poll() is not None:
+        raise RuntimeError(f"it ended: {running.output()}")
     with contextlib.suppress(httpx.TransportError):
-        return httpx.get(f"{running.url}/healthz", trust_env=False).status_code == 200
+        return httpx.get(f"{running.url}{path}", trust_env=False).status_code == 200
     return False
 
 

@@ -73,12 +73,18 @@ def table(rows: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
-def give(measure: Callable[[], Sequence[Row]], about: str | None) -> int:
-    """Measure, print the rows, write them where `--json` says; 0 when every goal is met."""
+def give(measure: Callable[..., Sequence[Row]], about: str | None, **options: float) -> int:
+    """Measure, print the rows, write them where `--json` says; 0 when every goal is met.
+
+    What else is given is an option of the program, of that name and with that default, and goes to `measure`.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the rows here, too")
-    options = parser.parse_args()
-    return put(measure(), options.json)
+    for name, default in options.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default, help="%(default)s unless told")
+    asked = vars(parser.parse_args())
+    place = asked.pop("json")
+    return put(measure(**asked), place)
 
 
 def put(rows: Sequence[Row], place: Path | None) -> int:

@@ -188,6 +188,8 @@ def is_ip(host: str) -> bool:
 
 def is_in(address: str, networks: Iterable[IpNetwork]) -> bool:
     """Whether an address lies in one of these networks, an IPv4 one that is written as IPv6 too."""
+    if not (networks := tuple(networks)):
+        return False
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

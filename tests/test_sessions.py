@@ -175,6 +175,38 @@ async def test_read_is_two_round_trips(sessions, store):
     assert await count_trips(store, lambda: sessions.read(made.id)) == 2
 
 
+async def test_read_again_is_one_round_trip(sessions, store):
+    """Of a session that it has read before, this process knows which list to ask along."""
+    made = await sessions.create(ticket(), **WHERE)
+    await sessions.read(made.id)
+    assert await count_trips(store, lambda: sessions.read(made.id)) == 1
+
+
+@pytest.mark.parametrize("spoilt", ["DEL", "SET"])
+async def test_unlisted_session_that_was_read_before_opens_nothing(sessions, store, spoilt):
+    """What the list says is asked each time, also in one question with the rest; no list at all lists nobody."""
+    made = await sessions.create(ticket(), **WHERE)
+    await sessions.read(made.id)
+    for index in await names(store, "index"):
+        await raw(store, "DEL", index)
+        if spoilt == "SET":
+            await raw(store, "SET", index, "none of ours")
+    with ended(EndReason.ENDED):
+        await sessions.read(made.id)
+    assert await raw(store, "EXISTS", record_key(store, made)) == 0
+
+
+async def test_no_more_is_remembered_than_that(sessions, monkeypatch):
+    """Of more sessions than a process remembers, those that came last are known."""
+    monkeypatch.setattr("services.sessions.sessions.MOST_KNOWN", 2)
+    made = [await sessions.create(ticket(), **WHERE) for _ in range(3)]
+    for one in (made[0], made[1], made[0], made[2]):
+        await sessions.read(one.id)
+    assert set(sessions._known) == {made[0].hash, made[2].hash}
+    await sessions.end(made[2], EndReason.ENDED)
+    assert set(sessions._known) == {made[0].hash}
+
+
 async def test_unlisted_session_opens_nothing(sessions, store):
     """A session that its owner could not find on the list opens nothing, and is ended for good."""
     made = await sessions.create(ticket(), **WHERE)
@@ -474,6 +506,18 @@ async def test_confirm_where_several_servers_pass_for_one(sessions, store):
             answers = await sessions.confirm([living, gone])
             assert [answers[one.hash].reason for one in (living, gone)] == [None, EndReason.ENDED]
             patch.setattr(records, "_ASK", "return redis.error_reply('ERR this is not asked again')")
+
+
+async def test_read_where_several_servers_pass_for_one(sessions, store):
+    """There a session's list is asked by itself."""
+    made = await sessions.create(ticket(), **WHERE)
+    await sessions.read(made.id)
+    apart = "if KEYS[3] then return redis.error_reply('CROSSSLOT Keys in request do not hash to one slot') end"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "_READ", apart + records._READ)
+        for _ in range(2):
+            assert (await sessions.read(made.id)).hash == made.hash
+    assert await count_trips(store, lambda: sessions.read(made.id)) == 2
 
 
 async def test_confirm_without_an_idle_end(sessions, store):

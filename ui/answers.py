@@ -30,9 +30,13 @@ class Begun:
 async def answer(send: Send, status: int, body: str = "", *, type: str = "text/plain", extra: Headers = ()) -> None:
     """A whole answer of a few words."""
     content = body.encode()
-    headers = [(b"content-type", f"{type}; charset=utf-8".encode()), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *extra]})
+    await send({"type": "http.response.start", "status": status, "headers": _headers(content, type, extra)})
     await send({"type": "http.response.body", "body": content})
+
+
+def _headers(content: bytes, type: str, extra: Headers) -> list[tuple[bytes, bytes]]:
+    about = [(b"content-type", f"{type}; charset=utf-8".encode()), (b"content-length", str(len(content)).encode())]
+    return [*about, *extra]
 
 
 async def answer_json(send: Send, status: int, body: dict[str, str], *, extra: Headers = ()) -> None:
@@ -43,6 +47,11 @@ async def answer_json(send: Send, status: int, body: dict[str, str], *, extra: H
 async def redirect(send: Send, location: str, *, extra: Headers = ()) -> None:
     """303: go there with GET."""
     await answer(send, 303, extra=[(b"location", location.encode("ascii")), *extra])
+
+
+def redirection(location: str) -> list[tuple[bytes, bytes]]:
+    """The headers of a `redirect`."""
+    return _headers(b"", "text/plain", [(b"location", location.encode("ascii"))])
 
 
 async def store_down(send: Send, theme: str) -> None:

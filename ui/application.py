@@ -46,6 +46,7 @@ from ui import (
 from ui.clocks import Clocks
 from ui.compression import Compression
 from ui.cookies import Cookies
+from ui.doorstep import Doorstep
 from ui.drain import Drain
 from ui.edge import Edge, origin_of
 from ui.guard import Guard, is_anybodys_file
@@ -53,6 +54,7 @@ from ui.layout import set_banners, set_clocks, set_feed
 from ui.messages import Messages
 from ui.proxmox_links import set_proxmox
 from ui.request_ids import RequestIds
+from ui.signatures import remember_signatures
 from ui.sockets import SocketGate
 from ui.tabs import Tabs
 from ui.timers import guard_timers
@@ -124,6 +126,7 @@ def compose(parts: Parts) -> Application:
         directory=directory,
         public=origin_of(urlsplit(settings.public_url)) if settings.public_url else "",
     ))  # fmt: skip
+    remember_signatures()
     set_clocks(Clocks(sessions, watch))
     set_feed(feed)
     set_banners(demo=settings.demo, unverified=_trusts_anybody(settings))
@@ -150,7 +153,7 @@ def compose(parts: Parts) -> Application:
     gate = SocketGate(inner, watch, tabs)
     edge = Edge(Drain(Guard(inner, sessions, cookies, tabs, gate, sessions.audit)), settings)
     served = RequestIds(Compression(edge, is_anybodys_file), settings.trusted_proxies)
-    return Application(served=served, figures=Figures(sessions, tabs))
+    return Application(served=Doorstep(served, edge, settings), figures=Figures(sessions, tabs))
 
 
 def _lifespan(parts: Parts, sessions: Sessions, watch: Watch, tabs: Tabs, feed: Feed) -> Lifespan[FastAPI]:

@@ -64,6 +64,9 @@ def _referrer(request: Request, visit: Visit) -> str:
 def _chosen(scope: Scope, choice: str) -> str:
     """What the cookie of a choice holds, empty when that is none that we have."""
     name, known = _CHOICES[choice]
-    pairs = (pair.strip(" \t").partition("=") for value in headers(scope, b"cookie") for pair in value.split(";"))
+    said = [value for value in headers(scope, b"cookie") if f"proxgate-{name}=" in value]
+    if not said:
+        return ""
+    pairs = (pair.strip(" \t").partition("=") for value in said for pair in value.split(";"))
     found = {key: value for key, _, value in pairs if value in known}
     return found.get(f"{_SECURE}proxgate-{name}") or found.get(f"proxgate-{name}", "")

@@ -34,7 +34,7 @@ _PAGE_POLICY = (
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-_OTHER_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
+_OTHER_POLICY = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
 
 ALWAYS = (
     ("x-content-type-options", "nosniff"),
@@ -81,10 +81,10 @@ class Edge:
             if scope["path"] == OPENID:  # the one GET that changes something
                 return await answer(send, 405, text.METHOD_NOT_ALLOWED, extra=[(b"allow", b"GET, POST")])
             scope = {**scope, "method": "GET"}  # the server, which has the scope as it was, leaves the body out
-        peer = (scope.get("client") or ("", 0))[0]
         visit.language, visit.theme = language_of(scope), theme_of(scope)
-        visit.undeclared_proxy = self._is_undeclared_proxy(scope, peer)
-        scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
+        if any(_is_forwarding(name) for name, _ in scope["headers"]):
+            visit.undeclared_proxy = self._is_undeclared_proxy(scope, (scope.get("client") or ("", 0))[0])
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
         put_visit(scope, visit)
         if visit.undeclared_proxy:
             self._tell_of_proxy(visit.address)
@@ -111,7 +111,7 @@ class Edge:
         if self._public and trusted and not told and host and _HOST.fullmatch(host):
             # The proxy's own name for us stands in Host, as with a plain proxy_pass: people typed the public one.
             return self._public_visit(self._public, peer)
-        if host is None or not self._is_ours(host):
+        if host is None or not self.is_ours(host):
             return None
         if self._public and _names(host, self._public):
             return self._public_visit(self._public, peer)
@@ -132,7 +132,8 @@ class Edge:
     def _public_visit(self, public: SplitResult, peer: str) -> Visit:
         return Visit(address=peer, https=public.scheme == "https", origin=origin_of(public))
 
-    def _is_ours(self, host: str) -> bool:
+    def is_ours(self, host: str) -> bool:
+        """Whether a Host header names a host of ours."""
         match = _HOST.fullmatch(host)
         if match is None or int(match["port"] or 0) > 65535 or ".." in host:
             return False
@@ -152,15 +153,18 @@ class Edge:
 
 def _with_headers(send: Send, hsts: Headers) -> Send:
     """Add the security headers to every answer, and give each script of a page its nonce."""
-    nonce = secrets.token_urlsafe(16)
+    nonce = ""
     held: list[Message] = []  # the start of a page, until its whole body is there
 
     async def wrapped(message: Message) -> None:
+        nonlocal nonce
         if message["type"] == "http.response.start":
             page = _is_page(message["headers"])
+            nonce = secrets.token_urlsafe(16) if page else ""
             if message["status"] >= 400:
                 message["headers"] = _without(message["headers"], b"cache-control")
-            message["headers"] = _secured(message["headers"], hsts, (_PAGE_POLICY if page else _OTHER_POLICY), nonce)
+            policy = _PAGE_POLICY.format(nonce=nonce).encode() if page else _OTHER_POLICY
+            message["headers"] = secured(message["headers"], hsts, policy)
             if page:
                 return held.append(message)
         elif held and message["type"] == "http.response.body":
@@ -180,13 +184,14 @@ def _with_headers(send: Send, hsts: Headers) -> Send:
     return wrapped
 
 
-def _secured(sent: Headers, hsts: Headers, policy: str, nonce: str) -> list[tuple[bytes, bytes]]:
+def secured(sent: Headers, hsts: Headers = (), policy: bytes = _OTHER_POLICY) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer, with those of ours and without what nobody has to know."""
     kept = [
         (name, value)
         for name, value in ((name.lower(), value) for name, value in sent)
         if name not in _DROPPED and not name.startswith(b"access-control-")
     ]
-    kept += [*hsts, (b"content-security-policy", policy.format(nonce=nonce).encode())]
+    kept += [*hsts, (b"content-security-policy", policy)]
     if not any(name == b"cache-control" for name, _ in kept):
         kept.append((b"cache-control", b"no-store"))
     return kept

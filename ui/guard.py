@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from urllib.parse import parse_qs
 
 import nicegui
@@ -51,8 +52,25 @@ _ANYBODYS_FILES = re.compile(
 )
 """Just what a route of files answers: anything else would reach the pages, and build one for a stranger."""
 
+_PLAINLY = re.compile(r"[A-Za-z0-9_.~/-]+")
+
 _TABS = "/_nicegui/client/"
 """Below it NiceGUI has routes of single tabs, and asks nobody whose."""
+
+
+decided = cache(GUARD.labels)
+"""The counter of a decision, looked up once: there are eight."""
+
+
+def stranger_address(path: str, query: bytes) -> str | None:
+    """Where a stranger's GET of a page leads to; None for what strangers may have, and for what is not plainly a page.
+
+    What a path with more in it than names and slashes is, is told there only after the edge has looked at it.
+    """
+    open_to_all = path in _ANYBODY or path in CARDS or ("GET", path) in _STEPS or is_anybodys_file(path)
+    if open_to_all or path.startswith((SOCKETS, "/_nicegui")) or not _PLAINLY.fullmatch(path):
+        return None
+    return login_address(wanted_address(path, query))
 
 
 def is_anybodys_file(path: str) -> bool:
@@ -81,51 +99,51 @@ class Guard:
                 return await self._socket(scope, receive, send)
             return await self._http(scope, receive, send)
         except StoreError:
-            GUARD.labels("store-down").inc()
+            decided("store-down").inc()
             return await _store_down(scope, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, posts = scope["path"], scope["method"] == "POST"
         if posts and not is_same_site(scope):
             await self._note_refusal(scope, "other-site")
-            GUARD.labels("other-site").inc()
+            decided("other-site").inc()
             return await _refuse(scope, send, 403, text.OTHER_SITE)
         if path in _ANYBODY or (path in _CHOICES if posts else is_anybodys_file(path)):
-            GUARD.labels("anybody").inc()
+            decided("anybody").inc()
             return await self.app(scope, receive, send)
         ended = await self._find_session(scope)
         if path in CARDS or (scope["method"], path) in _STEPS:
             return await self._card(scope, receive, send, ended)
         if path == LOGOUT and posts:
-            GUARD.labels("anybody").inc()
+            decided("anybody").inc()
             return await self.app(scope, receive, send)
         if visit_of(scope).session is None:
             if ended and not posts and path == SOCKET_PATH and (words := self._gate.last_word(scope, ended)):
-                GUARD.labels("stranger").inc()
+                decided("stranger").inc()
                 return await answer(send, 200, words)
             return await self._stranger(scope, send, ended)
         if path.startswith(SOCKETS):
             if not _from_our_page(scope):
                 if _says_whence(scope):
                     await self._note_refusal(scope, "other-origin")
-                GUARD.labels("other-site").inc()
+                decided("other-site").inc()
                 return await _refuse(scope, send, 403, text.OTHER_SITE)
             if path != SOCKET_PATH:
-                GUARD.labels("no-tab").inc()
+                decided("no-tab").inc()
                 return await answer(send, 404)
             if not await self._lets_in(scope):
                 return await answer(send, 400, text.NO_SUCH_TAB)
-            GUARD.labels("session").inc()
+            decided("session").inc()
             return await self._gate.poll(scope, receive, send)
         if path.startswith(_TABS) and not self._is_own_tab(scope):
             await self._note_refusal(scope, "not-its-tab")
-            GUARD.labels("no-tab").inc()
+            decided("no-tab").inc()
             return await answer(send, 404)
         if name_in(_address(scope)) and scope["method"] == "GET":
-            GUARD.labels("session").inc()
+            decided("session").inc()
             return await self._come_back(scope, receive, send)
         with self._tabs.building(visit_of(scope)) as room:
-            GUARD.labels("session" if room else "full").inc()
+            decided("session" if room else "full").inc()
             if not room:
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             return await self.app(scope, receive, self._signing_again(scope, send))
@@ -149,7 +167,7 @@ class Guard:
         visit = visit_of(scope)
         if browser := self._cookies.read(scope, BROWSER):
             visit.browser = browser.id
-        opened = self._cookies.read(scope, SESSION)
+        opened = visit.opened = self._cookies.read(scope, SESSION)
         if opened is None and self._cookies.has(scope, SESSION):
             await self._note_refusal(scope, "forged-cookie")
         if opened:
@@ -168,26 +186,26 @@ class Guard:
         """A card of strangers, or what it posts."""
         visit = visit_of(scope)
         if scope["method"] == "POST" or scope["path"] == OPENID:
-            GUARD.labels("card").inc()
+            decided("card").inc()
             return await self.app(scope, receive, self._knowing_browser(scope, send))
         if visit.session is not None:
-            GUARD.labels("session").inc()
+            decided("session").inc()
             return await redirect(send, safe_next(_query_value(scope, "next")))
         clear = [self._cookies.clear(visit, SESSION)] if ended else []
         if _note(ended) and _query_value(scope, "ended") is None:
             wanted = safe_next(_query_value(scope, "next"))
-            GUARD.labels("card").inc()
+            decided("card").inc()
             return await redirect(send, login_address(wanted, **_note(ended)), extra=clear)
         with self._tabs.building(visit) as room:
             if not room:
-                GUARD.labels("full").inc()
+                decided("full").inc()
                 return await answer(send, 429, text.TOO_MANY_TABS, extra=[(b"retry-after", b"8")])
             await self._sessions.ping()
-            GUARD.labels("card").inc()
+            decided("card").inc()
             return await self.app(scope, receive, self._knowing_browser(scope, send, clear))
 
     async def _stranger(self, scope: Scope, send: Send, ended: EndReason | None) -> None:
-        GUARD.labels("stranger").inc()
+        decided("stranger").inc()
         if not _is_navigation(scope):
             return await _refuse(scope, send, 401, text.NOT_SIGNED_IN)
         wanted = wanted_address(scope["path"], scope["query_string"])
@@ -199,19 +217,19 @@ class Guard:
         if not ours and _says_whence(scope):
             await self._note_refusal(scope, "other-origin")
         if scope["path"] != SOCKET_PATH or not ours:
-            GUARD.labels("other-site").inc()
+            decided("other-site").inc()
             return await send({"type": "websocket.close", "code": 1008})
         await self._find_session(scope)
         if not await self._lets_in(scope):
             return await send({"type": "websocket.close", "code": 1008})
-        GUARD.labels("session" if visit_of(scope).session else "card").inc()
+        decided("session" if visit_of(scope).session else "card").inc()
         return await self._gate.socket(scope, receive, send)
 
     async def _lets_in(self, scope: Scope) -> bool:
         """Whether a socket or poll is let in; that somebody else's tab was asked for is noted."""
         if self._gate.lets_in(scope):
             return True
-        GUARD.labels("no-tab").inc()
+        decided("no-tab").inc()
         if self._gate.is_anothers(scope):
             await self._note_refusal(scope, "not-its-tab")
         return False
@@ -238,7 +256,7 @@ class Guard:
 
     def _signing_again(self, scope: Scope, send: Send) -> Send:
         """Sign the cookie with today's key when an older one had signed it."""
-        opened = self._cookies.read(scope, SESSION)
+        opened = visit_of(scope).opened
         if opened is None or not opened.stale:
             return send
         return _adding(send, [self._cookies.write(visit_of(scope), SESSION, opened.id, opened.given)])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 
 ENGLISH = "en"
@@ -48,7 +48,13 @@ def translate(word: str) -> str:
 
 def best_language(accepted: str) -> str:
     """What of ours somebody reads best, by the browser's Accept-Language (RFC 9110, section 12.5.4)."""
-    wanted = [match for part in accepted[:_LONGEST].split(",") if (match := _RANGE.fullmatch(part))]
+    return _best(accepted[:_LONGEST])
+
+
+@lru_cache(maxsize=256)
+def _best(accepted: str) -> str:
+    """Few browsers' words differ."""
+    wanted = [match for part in accepted.split(",") if (match := _RANGE.fullmatch(part))]
     ranked = sorted(wanted, key=lambda match: -float(match[2] or 1))
     known = (match[1].lower() for match in ranked if float(match[2] or 1) > 0)
     return next((one for one in known if one in LANGUAGES), ENGLISH)

@@ -8,6 +8,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
 from typing import Any
 
 from nicegui import Client, ui
@@ -27,6 +28,9 @@ class Sight:
 
     def __init__(self) -> None:
         self.hidden = False
+        self.came = False
+        """Whether the tab's socket has ever come: before that nothing that is drawn anew reaches its person."""
+
         self.listeners: list[Callable[[bool], None]] = []
         place = Tag("div", "", {"id": "pg-sight", "hidden": ""})
         place.on("sight", self._turn, js_handler="(event) => emit(event.detail)")
@@ -53,21 +57,44 @@ def _forget(client: Client) -> None:
 
 
 def watch(feed: Feed, listener: Callable[[Picture], None]) -> None:
-    """Look at the feed for as long as the tab is open, and less often while it is hidden."""
-    own = sight()
+    """Look at the feed for as long as the tab is open, and less often while it is hidden.
+
+    Until its socket comes a tab is drawn once, and then as it is to be by now: what comes between nobody would see.
+    """
+    own, drawn = sight(), False
+    held: tuple[Context, Picture] | None = None
+
+    def show(picture: Picture) -> None:
+        nonlocal drawn, held
+        if drawn and not own.came:
+            held = copy_context(), picture
+            return
+        drawn = True
+        listener(picture)
+
+    def come() -> None:
+        nonlocal held
+        own.came = True
+        latest, held = held, None
+        if latest:
+            context, picture = latest
+            context.run(listener, picture)
 
     def start(session: Session) -> Callable[[], None]:
         own.hidden = False  # a page that comes back tells anew whether it is
-        look = feed.look(session, listener)
+        look = feed.look(session, show)
         look.hide(own.hidden)
         own.listeners.append(look.hide)
 
         def stop() -> None:
+            nonlocal held
+            held = None
             own.listeners.remove(look.hide)
             look.stop()
 
         return stop
 
+    ui.context.client.on_connect(come)
     lasting(start)
 
 

@@ -5,7 +5,7 @@ Nothing is kept twice: a client remembers its request, the request its visit, th
 
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
@@ -43,6 +43,8 @@ class Tabs:
     def __init__(self) -> None:
         self.kept = KeptTabs()
         self._being_built: list[Visit] = []
+        self._of_account: dict[str, set[str]] = defaultdict(set)
+        self._known: set[str] = set()
 
     def visit(self, client_id: str) -> Visit | None:
         """The visit that built the tab, None for a tab that is not there (any more)."""
@@ -93,13 +95,37 @@ class Tabs:
             self._being_built[:] = [one for one in self._being_built if one is not visit]
 
     def _has_room_for_page(self, session: Session) -> bool:
-        waiting = sum(_owner(visit) == session.hash for visit in self._waiting())
-        owners = [visit.session for client, visit in self._all() if visit.session and client not in self.kept]
+        tabs = [(client, visit) for client, visit in self._account(session.principal) if client not in self.kept]
+        own = [(client, visit) for client, visit in tabs if _owner(visit) == session.hash]
+        waiting = [visit for client, visit in own if _waits(client)]
+        built = [one for one in self._being_built if _owner(one) == session.hash and all(one is not x for x in waiting)]
         return (
-            waiting < WAITING_PER_SESSION
-            and len(self.of_session(session.hash)) < TABS_PER_SESSION
-            and sum(owner.principal == session.principal for owner in owners) < TABS_PER_ACCOUNT
+            len(waiting) + len(built) < WAITING_PER_SESSION
+            and len(own) < TABS_PER_SESSION
+            and len(tabs) < TABS_PER_ACCOUNT
         )
+
+    def _account(self, principal: str) -> list[tuple[Client, Visit]]:
+        """The tabs of an account, without a look at everybody else's: a page would take longer the more are open."""
+        for id, client in reversed(Client.instances.items()):  # the new ones are at the end
+            if id in self._known:
+                break
+            self._known.add(id)
+            if session := visit_of(client.request.scope).session:
+                self._of_account[session.principal].add(id)
+        found = [(client, visit_of(client.request.scope)) for client in self._those_open(principal)]
+        return [(client, visit) for client, visit in found if visit.session]
+
+    def _those_open(self, principal: str) -> list[Client]:
+        ids = self._of_account.get(principal, set())
+        return [client for id in tuple(ids) if (client := Client.instances.get(id))]
+
+    def _forget_closed(self) -> None:
+        self._known.intersection_update(Client.instances)
+        for principal, ids in tuple(self._of_account.items()):
+            ids.intersection_update(Client.instances)
+            if not ids:
+                del self._of_account[principal]
 
     def _has_room_for_card(self, visit: Visit) -> bool:
         place, waiting = _owner(visit), [_owner(one) for one in self._waiting() if one.session is None]
@@ -120,6 +146,7 @@ class Tabs:
         """Drop tabs whose socket never came; NiceGUI drops those that have lost theirs."""
         now = time.time()
         self.kept.forget_old()
+        self._forget_closed()
         for client, visit in list(self._all()):
             if client in self.kept:
                 spare(client)

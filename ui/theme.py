@@ -48,8 +48,9 @@ class Tag(TextElement):
         self, tag: str, text: str = "", attributes: dict[str, Any] | None = None, *, classes: str = ""
     ) -> None:
         super().__init__(tag=tag, text=text)
-        self.props.update(attributes or {})
-        self.classes(classes)
+        # Nobody has it yet: nobody is to be told of each of these.
+        dict.update(self._props, attributes or {})
+        list.extend(self._classes, dict.fromkeys(classes.split()))
 
     def lead(self, address: str) -> None:
         """Let a link lead there; nothing is sent where it does so already."""

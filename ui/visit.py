@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from nicegui import ui
 from starlette.types import Scope
 
-from services.sessions import Session
+from services.sessions import Opened, Session
 from ui.language import ENGLISH
 
 _KEY = "proxgate.visit"
@@ -28,6 +28,9 @@ class Visit:
     """Whether it came through a proxy, by its own word, that TRUSTED_PROXIES does not name."""
 
     session: Session | None = None
+    opened: Opened | None = field(default=None, repr=False)
+    """What the session's cookie held, whether or not that session lives."""
+
     browser: str = field(default="", repr=False)
     """The opaque id in the browser's pre-login cookie. It opens nothing."""
 

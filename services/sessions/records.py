@@ -24,15 +24,21 @@ from services.keys import KeyRing
 from services.sealing import seal_bytes, unseal_bytes
 from services.sessions.clock import seconds, stores_clock
 from services.sessions.record import Record, hash_id, record_key, seal, sealed_with_first, unseal
-from services.store.clients import is_one_server
 from services.store.connection import Store
 
 _READ = """
 local value, ended = redis.call('GET', KEYS[1]), redis.call('GET', KEYS[2])
 local left = redis.call('PTTL', KEYS[1])
 if value and not ended and (ARGV[2] == '1' or left == -1) then redis.call('EXPIRE', KEYS[1], ARGV[1]) end
-local clock = redis.call('TIME')
-return {value, ended, left, clock[1], clock[2]}
+local clock, listed = redis.call('TIME'), -1
+if KEYS[3] then
+  listed = redis.pcall('HEXISTS', KEYS[3], ARGV[3])
+  if type(listed) == 'table' then
+    if not string.find(listed.err, 'WRONGTYPE') then return listed end
+    listed = 0
+  end
+end
+return {value, ended, left, clock[1], clock[2], listed}
 """
 
 # What asks twice, since the answer was lost, is told the same twice: each process writes a word of its own.
@@ -95,6 +101,9 @@ class Found:
     stale: bool = False
     """Whether an older key had sealed it."""
 
+    listed: bool | None = None
+    """Whether the index that was named lists the session; None where none was named, or could be asked along."""
+
 
 class Records:
     """Reads and writes them. Every method raises StoreUnavailable when the store is down."""
@@ -104,29 +113,39 @@ class Records:
         self._keys = keys
         self._word = secrets.token_hex(8)
         self._places = lru_cache(_MOST_PLACES)(self._places_of)
-        self._scripted = True
+        self._together = store.one_server
+        """Whether one question may be about keys of several slots; not where several servers pass for one."""
 
     async def now(self, id: str) -> float:
         """The store's clock, in Unix seconds, where the session with this id lies."""
         return await stores_clock(self._store, self._key(hash_id(id)))
 
-    async def read(self, id: str, idle: int, *, touch: bool) -> Found | EndReason:
+    async def read(self, id: str, idle: int, *, touch: bool, index: str = "") -> Found | EndReason:
         """The record of the session with this id, or why there is none.
 
-        `touch` sets the idle limit anew, to so many seconds; so does a limit that somebody has taken away.
+        `touch` sets the idle limit anew, to so many seconds; so does a limit that somebody has taken away. `index` is
+        the key of the list that it should be on, if that is known: then one question does for both.
         Raises StoreCorrupt for something there that we did not write.
         """
         hash = hash_id(id)
         keys = (self._key(hash), self._ended_key(hash))
 
-        async def read(client: Redis) -> tuple[bytes | None, object, int, float]:
+        async def ask(client: Redis, *keys: str) -> Any:
+            return await client.eval(_READ, len(keys), *keys, idle, int(touch), hash)
+
+        async def read(client: Redis) -> tuple[bytes | None, object, int, float, int]:
             # The touch is the read: no second round trip, and a record that is gone stays gone.
-            value, ended, left, *clock = await client.eval(_READ, 2, *keys, idle, int(touch))
+            try:
+                answer = await ask(client, *keys, *([index] if index and self._together else []))
+            except ClusterCrossSlotError:
+                self._together = False
+                answer = await ask(client, *keys)
+            value, ended, left, clock, micro, listed = answer
             if not isinstance(value, bytes | None):
                 raise TypeError("a record is bytes")
-            return value, ended, int(left), seconds(*clock)
+            return value, ended, int(left), seconds(clock, micro), int(listed)
 
-        value, ended, left, now = await self._store.run(read)
+        value, ended, left, now, listed = await self._store.run(read)
         if value is None or ended is not None:  # a record that came back after its end opens nothing
             return reason_of(ended)
         record = unseal(value, self._keys, id, keys[0])
@@ -134,7 +153,13 @@ class Records:
         if stale and touch:
             with suppress(StoreUnavailable):  # a store that is full still reads; the next use tries again
                 await self._seal_anew(id, value, record)
-        return Found(record=record, now=now, left=left / 1000 if left >= 0 else float("inf"), stale=stale)
+        return Found(
+            record=record,
+            now=now,
+            left=left / 1000 if left >= 0 else float("inf"),
+            stale=stale,
+            listed=None if listed < 0 else listed == 1,
+        )
 
     async def write(self, id: str, record: Record, idle: int) -> None:
         """Write a new record, for `idle` seconds."""
@@ -237,11 +262,11 @@ class Records:
         places = [self._places(hash, index) for hash, index in asked]
 
         async def ask(client: Redis) -> list[tuple[Any, Any, Any]]:
-            if self._scripted and is_one_server(client):
+            if self._together:
                 try:
                     return await _ask_by_script(client, places)
                 except ClusterCrossSlotError:
-                    self._scripted = False  # somebody in between who passes for one server, and has several
+                    self._together = False
             return await _ask_each(client, places)
 
         return await self._store.run(ask) if places else []

@@ -25,6 +25,9 @@ from services.store.connection import Store
 
 logger = logging.getLogger(__name__)
 
+MOST_KNOWN = 10_000
+"""Sessions whose principals this process remembers; the rest cost one question to the store more."""
+
 ENDED_CHANNEL = "ended"
 """Where every end is told to all replicas, as `<hash> <reason>`: for speed alone."""
 
@@ -54,6 +57,7 @@ class Sessions:
         self._index = Index(store, keys, limits)
         self._records = Records(store, keys)
         self._graveyard = Graveyard(limits.longest)
+        self._known: dict[str, str] = {}  # principals by hash: which list to ask along, and never what it says
         self.audit = Audit(store, keys)
         self._renewals = Renewals(self._records, proxmox, limits, self.audit, self._found, self.end)
         self.limits = limits
@@ -94,6 +98,7 @@ class Sessions:
 
         Its id opens nothing from here on, here and on every replica; why it ended stays readable for its tabs.
         """
+        self._known.pop(session.hash, None)
         first = await self._records.bury(session.hash, reason, self.limits.longest)
         news = self._graveyard.add(session.hash, reason)
         with suppress(StoreError):  # without a record it leaves the list when that is read
@@ -177,8 +182,10 @@ class Sessions:
 
     async def _read(self, id: str, *, touch: bool) -> Found:
         hash = hash_id(id)
+        known = self._known.get(hash)
+        index = self._index.key(known) if known else ""
         try:
-            found = await self._records.read(id, self.limits.idle, touch=touch)
+            found = await self._records.read(id, self.limits.idle, touch=touch, index=index)
         except KeyUnknown as exc:  # another replica may know it
             logger.error("session refused session=%s: %s", short(hash), exc)  # noqa: TRY400
             raise SessionEnded(EndReason.ENDED) from exc
@@ -188,18 +195,30 @@ class Sessions:
             await self._records.drop(hash)
             raise SessionEnded(EndReason.ENDED) from exc
         if isinstance(found, EndReason):
+            self._known.pop(hash, None)
             raise SessionEnded(self._graveyard.reason(hash) or found)
         named = _Named(hash=hash, principal=found.record.principal)
-        if reason := self._graveyard.reason(hash) or self._outlived(found) or await self._unlisted(named):
+        listed = found.listed if known == named.principal else None
+        if reason := self._graveyard.reason(hash) or self._outlived(found) or await self._unlisted(named, listed):
             await self.end(named, reason)
             raise SessionEnded(reason)
+        self._know(named)
         if found.stale:  # else the list could not describe it any more once that key is gone
             await self._index.seal_anew(named.principal, hash)
         return found
 
-    async def _unlisted(self, named: Named) -> EndReason | None:
+    async def _unlisted(self, named: Named, listed: bool | None) -> EndReason | None:
         """The list is what counts: what its owner cannot find must not live."""
-        return None if await self._index.lists(named.principal, named.hash) else EndReason.ENDED
+        if listed is None:
+            listed = await self._index.lists(named.principal, named.hash)
+        return None if listed else EndReason.ENDED
+
+    def _know(self, named: Named) -> None:
+        """Who has come again lately is remembered for longest."""
+        self._known.pop(named.hash, None)
+        self._known[named.hash] = named.principal
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
 
     def _outlived(self, found: Found) -> EndReason | None:
         """Whether a record is past its own time, whatever the store's TTL says."""

@@ -20,6 +20,7 @@ from services.store.clients import (
     close_client,
     drop_idle,
     find_primary,
+    is_one_server,
     look_again,
     may_fail_over,
     one_connection,
@@ -61,6 +62,10 @@ class Store:
         self._looking: asyncio.Task[None] | None = None
         self._settling = True
         self._primary_asked = float("-inf")
+        self._may_fail_over = may_fail_over(client)
+        self.one_server = is_one_server(client)
+        """Whether all keys lie on one server, so that a script may look at any of them together."""
+
         self.exposed = exposed
         """Whether others on a network may use it without showing anything first."""
 
@@ -92,8 +97,9 @@ class Store:
         try:
             with measured(STORE, "store"):
                 async with _translated(), self._room:
-                    await self._find_primary()
-                    wait = settle and may_fail_over(self._client)
+                    if self._may_fail_over:
+                        await self._find_primary()
+                    wait = settle and self._may_fail_over
                     answer = _sound(await (self._settled(operation) if wait else operation(self._client)))
         except StoreUnavailable as exc:
             self._look_again()
@@ -114,7 +120,7 @@ class Store:
         return answer
 
     async def _find_primary(self) -> None:
-        if may_fail_over(self._client) and time.monotonic() > self._primary_asked + PRIMARY_SECONDS:
+        if time.monotonic() > self._primary_asked + PRIMARY_SECONDS:
             self._primary_asked = time.monotonic()
             await find_primary(self._client)
 

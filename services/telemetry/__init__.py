@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 
 from prometheus_client import Histogram
 
@@ -21,4 +22,10 @@ def measured(histogram: Histogram, span: str, **labels: str) -> Generator[None]:
         outcome = type(exc).__name__
         raise
     finally:
-        histogram.labels(**labels, outcome=outcome).observe(time.perf_counter() - begun)
+        _child(histogram, outcome, *labels.items()).observe(time.perf_counter() - begun)
+
+
+@cache
+def _child(histogram: Histogram, outcome: str, *labels: tuple[str, str]) -> Histogram:
+    """Looked up once: there are few of each."""
+    return histogram.labels(**dict(labels), outcome=outcome)

@@ -26,6 +26,11 @@ class Traces:
     def __init__(self) -> None:
         self._tracer: Tracer | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody is told."""
+        return self._tracer is not None
+
     @contextmanager
     def exported(self, endpoint: str) -> Generator[None]:
         """Send spans to a collector, over HTTP, for as long as this is entered; not without the packages for it."""
