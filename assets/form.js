@@ -53,11 +53,11 @@ const card = (() => {
   // Said once to those who listen; the digits then go down for those who look.
   function countDown(seconds) {
     const until = Date.now() + seconds * 1000;
-    const alert = find("card-error");
     setWaiting(true);
     clearInterval(counting);
     counting = setInterval(() => {
       const left = Math.ceil((until - Date.now()) / 1000);
+      const alert = find("card-error");
       alert.setAttribute("aria-live", "off");
       if (left > 0) {
         alert.textContent = alert.textContent.replace(/\d+/, String(left));
@@ -104,15 +104,54 @@ const card = (() => {
     if (form.dispatchEvent(before)) send(form);
   });
 
+  // Vue has drawn the card once more, in the place of the one that the page came with: what was typed goes over.
+  function takeOver() {
+    const before = find("pg-still");
+    if (!before || !document.querySelector("#app > *")) return;
+    const { activeElement } = document;
+    const fields = [...before.querySelectorAll("input[id], select[id]")].map((one) => ({ id: one.id, value: one.value, one }));
+    const { selectionStart, selectionEnd } = activeElement;
+    before.remove();
+    for (const { id, value, one } of fields) {
+      const now = find(id);
+      if (!now) continue;
+      if (value) now.value = value;
+      if (one !== activeElement) continue;
+      now.focus();
+      if (now.matches("input")) now.setSelectionRange(selectionStart, selectionEnd);
+    }
+  }
+  new MutationObserver(takeOver).observe(document.body, { childList: true, subtree: true });
+
+  // NiceGUI's own page sleeps in this one, which can do without, unless something is to be told later.
+  function wake() {
+    const parts = document.importNode(find("pg-page").content, true);
+    for (const script of parts.querySelectorAll("script")) script.async = false; // one after the other
+    document.body.append(parts);
+  }
+
+  // What the pages behind the card need comes while somebody types.
+  function fetchAhead() {
+    const { content } = find("pg-page");
+    const scripts = [...content.querySelectorAll("script[src], link[rel=modulepreload]")].map((one) => one.src || one.href);
+    const styles = [...content.querySelector("style").textContent.matchAll(/@import url\("([^"]+)"\)/g)].map((one) => one[1]);
+    for (const href of [...scripts, ...styles]) document.head.append(Object.assign(document.createElement("link"), { rel: "prefetch", href }));
+  }
+
+  if (find("pg-page")?.dataset.awake !== undefined) wake();
+  else if (find("pg-page")) document.addEventListener("input", fetchAhead, { once: true });
+
   // Once the card is drawn: the wait that it was sent with, and the field of a card that has but one way.
-  const greeting = new MutationObserver(() => {
+  function greet() {
     const alert = find("card-error");
     if (!alert || !document.querySelector(".pg-submit")) return;
     greeting.disconnect();
     if (alert.dataset.wait) countDown(Number(alert.dataset.wait));
     document.querySelector("[data-first]")?.focus();
-  });
+  }
+  const greeting = new MutationObserver(greet);
   greeting.observe(document.body, { childList: true, subtree: true });
+  greet();
 
   // Whose session had ended, and who has signed in again in another tab, need not do so here as well.
   if (new URLSearchParams(window.location.search).has("ended")) {

@@ -27,11 +27,16 @@ def head(*scripts: str) -> None:
     links = [styles(theme), _bars(theme), _INSTALLABLE]
     links += [f'<script defer src="{asset(script)}"></script>' for script in scripts]
     ui.add_head_html("\n".join(links))
-    ui.add_body_html(f"<noscript><p class=pg-noscript>{text.NEEDS_SCRIPTS}</p></noscript>")
+    ui.add_body_html(needs_scripts())
     ui.add_body_html(
         f'<div id="pg-boot" aria-hidden="true"><svg width="48" height="48" viewBox="0 0 48 48">{LOGO}</svg></div>'
     )
     ui.colors(primary=PRIMARY, positive=GOOD, warning=WARNING, negative=BAD)
+
+
+def needs_scripts() -> str:
+    """For those who have none."""
+    return f"<noscript><p class=pg-noscript>{text.NEEDS_SCRIPTS}</p></noscript>"
 
 
 def styles(theme: str) -> str:

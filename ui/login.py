@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from fastapi import Request
 from nicegui import ui
+from starlette.responses import HTMLResponse
 
 from services.auth.realms import RealmDirectory, Realms
 from services.errors import Distrust, NotTrusted, ProxmoxError
@@ -14,6 +15,7 @@ from ui import text
 from ui.addresses import LOGIN, TOKEN, TRUST, login_address, safe_next
 from ui.cards import card, field, form, submit
 from ui.kept import KeptTabs, name_in
+from ui.still import still
 from ui.theme import Tag, icon
 from ui.visit import visit_of
 
@@ -28,19 +30,22 @@ def create(directory: RealmDirectory, kept: KeptTabs, *, first_use: bool) -> Non
     """Register the page. `first_use` when a certificate can be trusted by the code that was printed."""
 
     @ui.page(LOGIN, reconnect_timeout=10)
-    async def login(request: Request) -> None:
+    async def login(request: Request) -> HTMLResponse:
         wanted = safe_next(request.query_params.get("next"))
         with card(text.PRODUCT, text.TAGLINE, request, "login.js", heading=text.SIGN_IN):
-            notice = Notice(first_use=first_use)
+            notice, room = Notice(first_use=first_use), None
             _tell_kept(kept, wanted)
             if request.query_params.get("with") == "token":
                 _token(wanted)
-                await _watch(directory, notice.show)
-                return
-            room = _account(wanted)
-            _other_way(text.USE_TOKEN, login_address(wanted, **{"with": "token"}))
-        with room:
-            await _realms(directory, notice)
+            else:
+                room = _account(wanted)
+                _other_way(text.USE_TOKEN, login_address(wanted, **{"with": "token"}))
+        if room is None:
+            await _watch(directory, notice.show)
+        else:
+            with room:
+                await _realms(directory, notice)
+        return still(ui.context.client)
 
 
 def _account(wanted: str) -> ui.element:

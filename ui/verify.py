@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from fastapi import Request
-from fastapi.responses import RedirectResponse
+from fastapi.responses import RedirectResponse, Response
 from nicegui import ui
 
 from services.auth import SignIn
@@ -16,6 +16,7 @@ from ui import text
 from ui.addresses import STEP_CARD, login_address, safe_next
 from ui.cards import card, field, form, link_button, submit
 from ui.cookies import STEP, Cookies
+from ui.still import still
 from ui.theme import Tag
 from ui.visit import visit_of
 
@@ -26,14 +27,14 @@ def create(sign_in: SignIn, cookies: Cookies) -> None:
     """Register the page."""
 
     @ui.page(STEP_CARD, reconnect_timeout=10)
-    async def verify(request: Request) -> RedirectResponse | None:
+    async def verify(request: Request) -> Response:
         wanted = safe_next(request.query_params.get("next"))
         step = cookies.read(request.scope, STEP)
         try:
             _card(request, await sign_in.challenge(step.id if step else "", visit_of(request.scope).browser), wanted)
         except StepExpired as exc:
             return RedirectResponse(login_address(wanted, error=text.code(exc)), 303)
-        return None
+        return still(ui.context.client)
 
 
 def _card(request: Request, challenge: Challenge, wanted: str) -> None:
