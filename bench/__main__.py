@@ -13,7 +13,9 @@ from pathlib import Path
 
 from bench.table import Row, table
 
-PROGRAMS: tuple[str, ...] = ("requests", "sign_in", "start", "memory", "guests_table", "many_sign_ins", "checks")
+PROGRAMS: tuple[str, ...] = (
+    "requests", "sign_in", "in_browser", "start", "memory", "guests_table", "many_sign_ins", "checks",
+)  # fmt: skip
 HERE = Path(__file__).parent
 PACKAGES = ("nicegui", "starlette", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "httpx", "cryptography")
 

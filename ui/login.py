@@ -30,7 +30,7 @@ def create(directory: RealmDirectory, kept: KeptTabs, *, first_use: bool) -> Non
     """Register the page. `first_use` when a certificate can be trusted by the code that was printed."""
 
     @ui.page(LOGIN, reconnect_timeout=10)
-    async def login(request: Request) -> HTMLResponse:
+    async def login(request: Request) -> HTMLResponse | None:
         wanted = safe_next(request.query_params.get("next"))
         with card(text.PRODUCT, text.TAGLINE, request, "login.js", heading=text.SIGN_IN):
             notice, room = Notice(first_use=first_use), None

@@ -19,8 +19,10 @@ _NOT_DRAWN = {"nicegui-colors", "nicegui-timer"}
 _VOID = {"input"}
 
 
-def still(client: Client) -> HTMLResponse:
-    """The answer with this client's page, which is all built."""
+def still(client: Client) -> HTMLResponse | None:
+    """The answer with this client's page, which is all built. None where the page has been sent without its end."""
+    if client._response_built:  # pyright: ignore[reportPrivateUsage]
+        return None
     page = client.build_response(client.request).body
     whole = bytes(page).decode()
     for ours in (client.head_html, client.body_html):  # stand in this page already

@@ -15,7 +15,7 @@ def create() -> None:
     """Register the page."""
 
     @ui.page(TRUST, reconnect_timeout=10)
-    def trust(request: Request) -> HTMLResponse:
+    def trust(request: Request) -> HTMLResponse | None:
         with card(text.TRUST_TITLE, text.TRUST_WHAT, request):
             with form("trust", TRUST):
                 attributes = {"autocomplete": "off", "spellcheck": "false", "maxlength": "40", "data-first": True}

@@ -27,7 +27,7 @@ def create(sign_in: SignIn, cookies: Cookies) -> None:
     """Register the page."""
 
     @ui.page(STEP_CARD, reconnect_timeout=10)
-    async def verify(request: Request) -> Response:
+    async def verify(request: Request) -> Response | None:
         wanted = safe_next(request.query_params.get("next"))
         step = cookies.read(request.scope, STEP)
         try:
