@@ -147,12 +147,3 @@ async def test_connected_card_outlives_its_reconnect(own, aging):
     await until(lambda: up.closed)
     await asyncio.sleep(2)  # well within the ten seconds that the card's page grants
     assert await refused(own, query_of(aging.page.client_id, tab_id="same"), cookies_of(aging.client)) is None
-
-
-async def test_a_card_that_sleeps_is_not_waited_for_long(own):
-    """The tab of a card that needs no socket is forgotten within four seconds, that of one which does is not."""
-    with own.client(headers={"X-Forwarded-For": "192.0.2.79"}) as one, own.client() as other:
-        asleep, awake = load(one, "/login"), load(other, "/login?next=/guests%3Fkept%3Dx")
-        await asyncio.sleep(4)
-        assert await refused(own, query_of(asleep.client_id), cookies_of(one)) is not None
-        assert await refused(own, query_of(awake.client_id), cookies_of(other)) is None

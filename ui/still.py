@@ -13,7 +13,6 @@ from nicegui.favicon import get_favicon_url
 from starlette.responses import HTMLResponse
 
 from ui.head import needs_scripts
-from ui.visit import visit_of
 
 _NOT_DRAWN = {"nicegui-colors", "nicegui-timer"}
 _VOID = {"input"}
@@ -28,7 +27,6 @@ def still(client: Client) -> HTMLResponse | None:
     for ours in (client.head_html, client.body_html):  # stand in this page already
         whole = whole.replace(ours, "", 1)
     awake = any(isinstance(one, ui.timer) and one.active for one in client.elements.values())
-    visit_of(client.request.scope).needs_no_socket = not awake
     return HTMLResponse(_PAGE.format(
         language=client.page.resolve_language(),
         title=escape(client.resolve_title()),

@@ -21,9 +21,8 @@ from ui.visit import Visit, visit_of
 
 logger = logging.getLogger(__name__)
 
-STILL_SECONDS, CARD_SECONDS, PAGE_SECONDS = 2, 8, 30
-"""A login card, or a page, whose socket has not come by then is forgotten; the card's form works without. A still card
-is not waited for so long: else those that are just read would take the room of others."""
+CARD_SECONDS, PAGE_SECONDS = 8, 30
+"""A login card, or a page, whose socket has not come by then is forgotten; the card's form works without."""
 
 TABS_PER_SESSION = 200
 TABS_PER_ACCOUNT = 400
@@ -152,7 +151,8 @@ class Tabs:
             if client in self.kept:
                 spare(client)
                 continue
-            if _waits(client) and not is_ending(client) and client.created < now - _patience(visit):
+            patience = PAGE_SECONDS if visit.session else CARD_SECONDS
+            if _waits(client) and not is_ending(client) and client.created < now - patience:
                 end_client(client)
 
     def _all(self) -> Iterator[tuple[Client, Visit]]:
@@ -162,12 +162,6 @@ class Tabs:
 def _owner(visit: Visit) -> str:
     """Whom a tab is counted for: its session, else the network that it came from."""
     return visit.session.hash if visit.session else network(visit.address)
-
-
-def _patience(visit: Visit) -> float:
-    if visit.session:
-        return PAGE_SECONDS
-    return STILL_SECONDS if visit.needs_no_socket else CARD_SECONDS
 
 
 def _waits(client: Client) -> bool:

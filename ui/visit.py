@@ -27,9 +27,6 @@ class Visit:
     undeclared_proxy: bool = False
     """Whether it came through a proxy, by its own word, that TRUSTED_PROXIES does not name."""
 
-    needs_no_socket: bool = False
-    """Whether the page that it built is likely to stay without one."""
-
     session: Session | None = None
     opened: Opened | None = field(default=None, repr=False)
     """What the session's cookie held, whether or not that session lives."""
