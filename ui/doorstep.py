@@ -4,7 +4,6 @@ Whoever brings more than a browser sends of itself, a cookie above all, goes on 
 that strangers may have.
 """
 
-import secrets
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,7 +13,7 @@ from services.telemetry.traces import TRACES
 from ui.answers import redirection
 from ui.edge import Edge, secured
 from ui.guard import decided, stranger_address
-from ui.request_ids import HEADER
+from ui.request_ids import HEADER, new_id
 
 _PLAIN = frozenset(
     b"accept accept-encoding accept-language cache-control connection dnt host pragma priority referer sec-ch-ua "
@@ -41,7 +40,7 @@ class Doorstep:
         if headers is None:
             return await self.app(scope, receive, send)
         decided("stranger").inc()
-        id = (HEADER, secrets.token_hex(8).encode())
+        id = (HEADER, new_id().encode())
         await send({"type": "http.response.start", "status": 303, "headers": [*headers, id]})
         return await send({"type": "http.response.body", "body": b""})
 

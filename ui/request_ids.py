@@ -22,6 +22,11 @@ _KNOWN = {
 """First parts of paths that a span may tell; anything else is somebody's own word."""
 
 
+def new_id() -> str:
+    """An id that no other request has."""
+    return secrets.token_hex(8)
+
+
 class RequestIds:
     """Wraps everything. A proxy that is trusted may name the id itself. NiceGUI looks for `.app`."""
 
@@ -49,7 +54,7 @@ class RequestIds:
     def _id(self, scope: Scope) -> str:
         given = header(scope, HEADER) or ""
         peer = (scope.get("client") or ("", 0))[0]
-        return given if _GOOD.fullmatch(given) and is_in(peer, self._trusted) else secrets.token_hex(8)
+        return given if _GOOD.fullmatch(given) and is_in(peer, self._trusted) else new_id()
 
 
 def _kind(scope: Scope) -> str:

@@ -154,7 +154,7 @@ def no_store():
     """Browsers may keep pages for ten minutes."""
     from ui import edge
 
-    secured = edge._secured
+    secured = edge.secured
 
     def kept(sent, *given):
         told = secured(sent, *given)
@@ -164,4 +164,4 @@ def no_store():
             else told
         )
 
-    take_out(edge, "_secured", kept)
+    take_out(edge, "secured", kept)
