@@ -159,7 +159,8 @@ def test_a_code_by_enter_leads_to_the_deep_link(tab, pve):
     before, sent = asked(pve), len(tab.addresses)
     page.keyboard.type(pve.totp("anton@pve"))
     page.wait_for_timeout(500)
-    assert (asked(pve), tab.addresses[sent:]) == (before, [])
+    told = [one for one in tab.addresses[sent:] if "/_nicegui/" not in one]  # what the next page needs comes meanwhile
+    assert (asked(pve), told) == (before, [])
     field.fill(pve.totp("anton@pve"))  # half a second is five of Proxmox's here
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Page not found").wait_for()
