@@ -4,6 +4,7 @@ const card = (() => {
   const PATIENCE_MS = 20000;
   let busy = false;
   let counting = 0;
+  let sent = ""; // the form that is asked about
 
   const find = (id) => document.getElementById(id);
   const words = () => JSON.parse(document.querySelector(".pg-card").dataset.words);
@@ -71,6 +72,8 @@ const card = (() => {
   }
 
   async function send(form, action = form.action, text = "") {
+    const now = () => (form.isConnected ? form : find(form.id)); // Vue may draw it anew meanwhile
+    sent = form.id;
     say("");
     field(form)?.removeAttribute("aria-invalid");
     setBusy(form, true, text);
@@ -83,17 +86,22 @@ const card = (() => {
       });
       const body = await answer.json();
       if (answer.ok) {
-        form.dispatchEvent(new CustomEvent("accepted", { bubbles: true }));
+        now().dispatchEvent(new CustomEvent("accepted", { bubbles: true }));
         window.location.assign(body.next);
         return;
       }
-      complain(form, body.error || words().unreachable, body.detail);
-      form.dispatchEvent(new CustomEvent("refused", { bubbles: true }));
+      complain(now(), body.error || words().unreachable, body.detail);
+      now().dispatchEvent(new CustomEvent("refused", { bubbles: true }));
       if (answer.status === 429) countDown(Number(answer.headers.get("Retry-After")) || 1);
     } catch {
-      complain(form, words().unreachable);
+      complain(now(), words().unreachable);
     }
   }
+
+  // A browser may keep the page as it is left: not with what was typed into it.
+  window.addEventListener("pagehide", () => {
+    for (const secret of every("input[type=password], #password, input[name=code]")) secret.value = "";
+  });
 
   document.addEventListener("submit", (event) => {
     const form = event.target;
@@ -120,6 +128,8 @@ const card = (() => {
       now.focus();
       if (now.matches("input")) now.setSelectionRange(selectionStart, selectionEnd);
     }
+    if (busy && find(sent)) setBusy(find(sent), true);
+    if (counting) setWaiting(true);
   }
   new MutationObserver(takeOver).observe(document.body, { childList: true, subtree: true });
 

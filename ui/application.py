@@ -145,7 +145,7 @@ def compose(parts: Parts) -> Application:
     nicegui_app.router.redirect_slashes = False
     ui.run_with(
         inner, title=PRODUCT, dark=None, language="en-US", tailwind=False, gzip_middleware_factory=None,
-        show_welcome_message=False, reconnect_timeout=3.0, message_history_length=HISTORY,
+        show_welcome_message=False, reconnect_timeout=3.0, message_history_length=HISTORY, markdown=False,
         favicon=(files("assets") / "icon.svg").read_text(),
     )  # fmt: skip
     Messages(sessions, watch).guard_handlers()

@@ -46,7 +46,8 @@ def _html(element: ui.element) -> str:
     inner = escape(element.text) if isinstance(element, TextElement) else ""
     if isinstance(element, ui.html):  # an icon of ours, and nothing else
         tag, inner = str(props.pop("tag")), str(props.pop("innerHTML"))
-        del props["sanitize"]
+        if props.pop("sanitize"):
+            raise TypeError("what is not ours has no place on a card")
     inner += "".join(map(_html, element.default_slot.children))
     opening = f"<{tag}{_attributes({'class': ' '.join(element.classes) or None, **props})}>"
     return opening if tag in _VOID else f"{opening}{inner}</{tag}>"
@@ -54,7 +55,7 @@ def _html(element: ui.element) -> str:
 
 def _attributes(values: dict[str, object]) -> str:
     """As Vue writes them: True has no value, False and None are left out."""
-    told = [(name, value) for name, value in values.items() if value not in (False, None)]
+    told = [(name, value) for name, value in values.items() if value is not False and value is not None]
     return "".join(f" {name}" if value is True else f' {name}="{escape(str(value))}"' for name, value in told)
 
 

@@ -227,14 +227,15 @@ class Limiter:
     @asynccontextmanager
     async def _counted(self, *counters: _Counter) -> AsyncGenerator[_Try]:
         """A member in each counter, taken out again at the end unless it stays. Raises TooManyAttempts."""
-        tried = _Try(secrets.token_hex(8))
+        tried, entered = _Try(secrets.token_hex(8)), list[_Counter]()
         try:
             for counter in counters:  # a script each: in a cluster they may lie on different servers
+                entered.append(counter)
                 if wait := await self._enter(counter, tried.name):
                     raise TooManyAttempts(SLOT_RETRY if counter.lease else wait)
             yield tried
         finally:
-            await self._leave([counter for counter in counters if counter.lease or not tried.stays], tried.name)
+            await self._leave([counter for counter in entered if counter.lease or not tried.stays], tried.name)
 
     async def _enter(self, counter: _Counter, member: str) -> int:
         """Count a member; the seconds to wait if the counter is full, which then holds what it held before."""

@@ -31,9 +31,11 @@ def signature():
 )
 def key():
     """Cookies are signed with a key that everybody has."""
+    from itsdangerous import Signer
+
     from services.sessions import cookie
 
-    take_out(cookie, "_derived", lambda key, purpose: f"known to all, for {purpose}".encode())
+    take_out(cookie, "_signer", lambda key, purpose: Signer("known to all", salt=purpose))
 
 
 @row(
@@ -154,8 +156,8 @@ def purpose():
     """Whatever it is signed for, it is signed alike."""
     from services.sessions import cookie
 
-    derived = cookie._derived
-    take_out(cookie, "_derived", lambda key, purpose: derived(key, "any"))
+    signer = cookie._signer
+    take_out(cookie, "_signer", lambda key, purpose: signer(key, "any"))
 
 
 @row(
