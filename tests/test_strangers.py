@@ -274,6 +274,8 @@ async def test_cards_with_sockets_are_counted_too(own):
     """One address has so many login cards open at a time, and no more, though each has its socket."""
     async with contextlib.AsyncExitStack() as stack:
         with own.client() as jar:
+            # the cards of the test before are forgotten first
+            await asyncio.to_thread(until, lambda: jar.get("/login", headers=PAGE).status_code == 200, 30, 0.5)
             for _ in range(LOGIN_PER_ADDRESS):
                 page = load(jar, "/login")
                 up = await stack.enter_async_context(opened(own, query_of(page.client_id), cookies_of(jar)))
