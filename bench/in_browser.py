@@ -138,10 +138,9 @@ def _warm(chromium: Browser, site: Running, bare: Running) -> Row:
 
 
 def _watched(context: BrowserContext, usable_when: str) -> Page:
-    """A page that notes when it is usable, and whose every complaint ends the measurement."""
-    seen = browser.Watched(context)
+    """A page that notes when it is usable."""
     context.add_init_script(_WATCH % usable_when)
-    return seen.page
+    return context.new_page()
 
 
 def _usable_at(page: Page) -> float:
