@@ -1,15 +1,25 @@
-"""The listening socket: asyncio would take connections until no file is left, and log each that it could not take."""
+"""The listening socket: an event loop would take connections until no file is left, and never tell who is too many."""
 
+import asyncio
 import errno
 import socket
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self
+from ssl import SSLContext
+from typing import Any, Self, cast
 from weakref import WeakSet
+
+import uvicorn
+
+from ui.protocol import HEAD_SECONDS, BoundedHead
 
 _TOLD = 9 / 8
 """Above the limit so many are taken, and told that they are too many; the next are closed at once."""
 
 _NO_FILE_LEFT = {errno.EMFILE, errno.ENFILE}
+
+_AT_ONCE = 100
+"""So many are taken before anybody else has a turn."""
 
 
 class Listener(socket.socket):
@@ -22,7 +32,9 @@ class Listener(socket.socket):
         self._spare = socket.socket()
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection and its address. Raises ConnectionAbortedError, over which asyncio says nothing."""
+        """The next connection and its address. Raises ConnectionAbortedError for one that is hung up on,
+        BlockingIOError when nobody waits.
+        """
         try:
             taken, address = super().accept()
         except OSError as exc:
@@ -64,3 +76,74 @@ class _Connection(socket.socket):
     def close(self) -> None:
         self._others.discard(self)
         super().close()
+
+    def detach(self) -> int:
+        """What uvloop does instead of closing it: it closes the file by itself."""
+        self._others.discard(self)
+        return super().detach()
+
+
+class Reception(asyncio.AbstractServer):
+    """Takes what comes to a listener and gives each connection its protocol, over TLS after the handshake."""
+
+    def __init__(self, listener: Listener, protocol: Callable[[], asyncio.Protocol], tls: SSLContext | None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._protocol = protocol
+        self._tls = tls
+        self._arriving: set[asyncio.Task[None]] = set()
+        listener.setblocking(False)
+        self._loop.add_reader(listener, self._take)
+
+    def close(self) -> None:
+        """Take no more, and hang up on those whose handshake is under way; the others go on."""
+        if self._listener.fileno() >= 0:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+        for task in self._arriving:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Until nobody is between the door and the protocol."""
+        await asyncio.gather(*self._arriving, return_exceptions=True)
+
+    def _take(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                taken, _ = self._listener.accept()
+            except ConnectionAbortedError:
+                continue
+            except OSError:  # nobody waits any more, or has gone meanwhile
+                return
+            task = self._loop.create_task(self._begin(taken))
+            self._arriving.add(task)
+            task.add_done_callback(self._arriving.discard)
+
+    async def _begin(self, taken: socket.socket) -> None:
+        try:
+            taken.setblocking(False)
+            await self._loop.connect_accepted_socket(
+                self._protocol, taken, ssl=self._tls, ssl_handshake_timeout=HEAD_SECONDS if self._tls else None
+            )
+        except OSError:  # who does not finish a handshake is nobody's error
+            taken.close()
+        except asyncio.CancelledError:
+            taken.close()
+            raise
+
+
+class ListeningServer(uvicorn.Server):
+    """Uvicorn, which takes connections as above."""
+
+    def __init__(self, config: uvicorn.Config, *listeners: Listener) -> None:
+        super().__init__(config)
+        self._listeners = listeners
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002 - it has its own
+        """Begin to take what comes."""
+        await super().startup([])
+        for one in self._listeners:
+            self.servers.append(cast(asyncio.Server, Reception(one, self._protocol, self.config.ssl)))
+
+    def _protocol(self) -> BoundedHead:
+        return BoundedHead(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)

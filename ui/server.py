@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import tempfile
-from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -36,8 +35,8 @@ from ui import tls
 from ui.application import Parts, compose
 from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
-from ui.listener import Listener
-from ui.protocol import HEAD_SECONDS, BoundedHead, BoundedSocket
+from ui.listener import Listener, ListeningServer
+from ui.protocol import BoundedSocket
 from ui.tls import Tls
 from ui.watching import FEW_CONNECTIONS, PLACE, watched
 
@@ -53,10 +52,6 @@ _DEMO_NODES = 3
 MOST_CONNECTIONS = 4000
 """Connections and requests under way; more are answered 503, and still more closed at once. Of the files that the
 system lets us have they get a third: the store, Proxmox and whoever comes at the same moment need some too."""
-
-TLS_BUFFER = 16 * 1024
-"""Bytes, as long as a record is. Each connection has such a buffer before it has said a word, and asyncio's own size,
-256 KiB, made a gigabyte of as many as we take."""
 
 WAITING = 2048
 """Connections that the system holds for us until we take them."""
@@ -117,7 +112,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         files = tls.choose(settings, say)
         application = compose(parts)
         config = _config(application.served, settings, files, limit)
-        server = _Server(config)
+        server = _Server(config, bound)
         if watching:
             await stack.enter_async_context(watched(application.figures, watching))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, files)}  (stop with Ctrl-C)")
@@ -126,7 +121,7 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             errands.append(tls.keep_fresh(files, config.ssl))
         for errand in errands:
             stack.push_async_callback(_cancel, asyncio.create_task(errand))
-        await server.serve(sockets=[bound])
+        await server.serve()
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
@@ -134,7 +129,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-class _Server(uvicorn.Server):
+class _Server(ListeningServer):
     announce: Callable[[], None]
 
     @contextmanager
@@ -155,23 +150,10 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup([])
-        for one in sockets or []:
-            self.servers.append(await self._listen(one))
+        await super().startup(sockets)
         gc.collect()
         gc.freeze()  # what is there by now stays; each full collection would look at all of it, and stop everybody
         self.announce()
-
-    async def _listen(self, bound: socket.socket) -> asyncio.Server:
-        """As Uvicorn does, which would give a stranger's handshake a minute."""
-
-        def protocol() -> BoundedHead:
-            return BoundedHead(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
-
-        context = self.config.ssl
-        return await asyncio.get_running_loop().create_server(
-            protocol, sock=bound, backlog=WAITING, ssl=context, ssl_handshake_timeout=HEAD_SECONDS if context else None
-        )
 
 
 def _allow_files() -> int:
@@ -269,7 +251,6 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None, limit: int) -> 
     config.load()
     if config.ssl:
         harden(config.ssl)  # uvicorn's own list of ciphers differs from release to release
-        SSLProtocol.max_size = TLS_BUFFER
     return config
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import socket
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -15,7 +14,7 @@ from services.sessions import Sessions
 from services.telemetry.figures import REGISTRY, SESSIONS, TABS
 from ui.answers import answer
 from ui.edge import ALWAYS
-from ui.protocol import BoundedHead
+from ui.listener import Listener, ListeningServer
 from ui.tabs import Tabs
 from ui.visit import header
 
@@ -48,7 +47,7 @@ class Figures:
             return math.nan
 
 
-class _Server(uvicorn.Server):
+class _Server(ListeningServer):
     """Ends when it is told to, and leaves signals to the one that people come to."""
 
     @contextmanager
@@ -57,15 +56,15 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def watched(figures: Figures, bound: socket.socket) -> AsyncGenerator[None]:
+async def watched(figures: Figures, bound: Listener) -> AsyncGenerator[None]:
     """Answer at that socket meanwhile."""
     config = uvicorn.Config(
-        figures, http=BoundedHead, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False,
+        figures, lifespan="off", ws="none", log_config=None, log_level="warning", access_log=False,
         proxy_headers=False, server_header=False, headers=list(ALWAYS),
         timeout_graceful_shutdown=1, limit_concurrency=FEW_CONNECTIONS,
     )  # fmt: skip
-    server = _Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    server = _Server(config, bound)
+    serving = asyncio.create_task(server.serve())
     try:
         yield
     finally:
