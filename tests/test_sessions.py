@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from services.errors import EndReason, SessionEnded, StoreUnavailable
 from services.keys import KeyRing
 from services.proxmox.clock import TICKET_SECONDS
-from services.sessions import Life, Limits, Session, Sessions, new_id, records
+from services.sessions import Life, Limits, Session, Sessions, new_id, questions
+from services.sessions.questions import _AT_ONCE
 from services.sessions.record import hash_id
-from services.sessions.records import _AT_ONCE
 from services.store.connection import Store
 from tests.session_kit import (
     LIMITS,
@@ -496,28 +496,70 @@ async def test_confirm_of_many(sessions, store):
     assert [one for one in made if answers[one.hash].reason] == gone
 
 
+SEVERAL_SLOTS = "redis.error_reply('CROSSSLOT Keys in request do not hash to one slot')"
+
+
 async def test_confirm_where_several_servers_pass_for_one(sessions, store):
     """A store that takes no script over keys of several slots is asked about each by itself, from then on."""
     living, gone = [await sessions.create(ticket(), **WHERE) for _ in range(2)]
     await sessions.end(gone, EndReason.ENDED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_ASK", "return redis.error_reply('CROSSSLOT Keys in request do not hash to one slot')")
+        patch.setattr(questions, "_ASK", f"return {SEVERAL_SLOTS}")
         for _ in range(2):
             answers = await sessions.confirm([living, gone])
             assert [answers[one.hash].reason for one in (living, gone)] == [None, EndReason.ENDED]
-            patch.setattr(records, "_ASK", "return redis.error_reply('ERR this is not asked again')")
+            patch.setattr(questions, "_ASK", "return redis.error_reply('ERR this is not asked again')")
 
 
 async def test_read_where_several_servers_pass_for_one(sessions, store):
     """There a session's list is asked by itself."""
     made = await sessions.create(ticket(), **WHERE)
     await sessions.read(made.id)
-    apart = "if KEYS[3] then return redis.error_reply('CROSSSLOT Keys in request do not hash to one slot') end"
+    apart = f"if KEYS[3] ~= KEYS[1] then return {SEVERAL_SLOTS} end"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "_READ", apart + records._READ)
+        patch.setattr(questions, "_READ", apart + questions._READ)
         for _ in range(2):
             assert (await sessions.read(made.id)).hash == made.hash
     assert await count_trips(store, lambda: sessions.read(made.id)) == 2
+
+
+async def test_those_read_at_once_are_told_apart(sessions, store):
+    """Sessions that are asked for in one moment are one question, and each has its own answer, whatever the others'."""
+    made = [await sessions.create(ticket(f"user{number}@pve"), **WHERE) for number in range(6)]
+    await sessions.end(made[1], EndReason.REJECTED)
+    await raw(store, "DEL", record_key(store, made[2]))
+    await raw(store, "DEL", record_key(store, made[3]))
+    await raw(store, "HSET", record_key(store, made[3]), "what", "else")
+    await raw(store, "PEXPIRE", record_key(store, made[4]), 60_000)
+    await raw(store, "PEXPIRE", record_key(store, made[5]), 60_000)
+    for one in (made[0], made[5]):
+        await sessions.read(one.id, touch=False)  # whose lists are asked along from here on
+
+    async def read_all():
+        told = (sessions.read(one.id, touch=one is not made[5]) for one in made)
+        return await asyncio.gather(*told, return_exceptions=True)
+
+    answers = await read_all()
+    reasons = [one.reason if isinstance(one, SessionEnded) else one.principal for one in answers]
+    assert reasons == [
+        "user0@pve", EndReason.REJECTED, EndReason.IDLE, EndReason.ENDED, "user4@pve", "user5@pve"
+    ]  # fmt: skip
+    left = [await raw(store, "PTTL", record_key(store, one)) for one in made[4:]]
+    assert left[0] > 60_000 >= left[1], "only one of them was to be touched"
+    alive = [made[0], made[5], made[0]]
+    trips = await count_trips(store, lambda: asyncio.gather(*(sessions.read(one.id) for one in alive)))
+    assert trips == 1
+
+
+async def test_who_gives_up_takes_nobody_along(sessions):
+    """Of those who ask at once one that is cancelled leaves the others their answers."""
+    made = [await sessions.create(ticket(f"user{number}@pve"), **WHERE) for number in range(3)]
+    asking = [asyncio.create_task(sessions.read(one.id)) for one in made]
+    await asyncio.sleep(0)
+    asking[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking[0]
+    assert [(await one).principal for one in asking[1:]] == ["user1@pve", "user2@pve"]
 
 
 async def test_confirm_without_an_idle_end(sessions, store):

@@ -41,6 +41,11 @@ def record_key(store: Store, hash: str) -> str:
     return store.key("session", f"{{{hash}}}")
 
 
+def ended_key(store: Store, hash: str) -> str:
+    """Where it is left why a session has ended."""
+    return store.key("ended", f"{{{hash}}}")
+
+
 def seal(record: Record, keys: KeyRing, id: str, store_key: str) -> bytes:
     """Encrypt a record for its place in the store."""
     return seal_bytes(_dump(record), keys.first, _record_key(keys.first, id), store_key)
