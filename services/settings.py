@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from services.errors import SettingsError
 
@@ -39,8 +38,8 @@ def _networks(value: object) -> object:
     return [ipaddress.ip_network(part, strict=False) for part in _parts(value)] if isinstance(value, str) else value
 
 
-Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Networks = Annotated[tuple[IpNetwork, ...], NoDecode, BeforeValidator(_networks)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Networks = Annotated[tuple[IpNetwork, ...], BeforeValidator(_networks)]
 
 
 def _env(name: str, default: Any, **limits: Any) -> Any:
@@ -48,13 +47,10 @@ def _env(name: str, default: Any, **limits: Any) -> Any:
     return Field(default=default, validation_alias=name, **limits)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The contract's table of settings, one field a row. Seconds are whole seconds."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True,
-        case_sensitive=True, hide_input_in_errors=True,
-    )  # fmt: skip
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=True)
 
     host: str = _env("PROXGATE_HOST", "127.0.0.1")
     port: int = _env("PROXGATE_PORT", 8080, ge=1, le=65535)
@@ -136,7 +132,7 @@ def load_settings(flags: dict[str, object] | None = None) -> Settings:
     directory = str(given.get("PROXGATE_DATA_DIR") or written.get("PROXGATE_DATA_DIR") or _state_directory())
     given["PROXGATE_DATA_DIR"] = _expanded(directory)
     try:
-        return Settings(**given)  # pyright: ignore[reportArgumentType]
+        return Settings.model_validate({**written, **given})
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"

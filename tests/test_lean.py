@@ -32,3 +32,18 @@ def test_libraries_still_take_it_along():
     """Each of these names is one that the program would load: who no longer does goes from the list."""
     loaded = run("import sys, ui.server; print(*sys.modules)")
     assert {name for name in NEEDLESS if name != "httpx._main"} <= set(loaded)
+
+
+def test_a_start_builds_no_model_of_proxmox():
+    """What reads Proxmox's answers is built at the first answer; nothing else is put off once the server is there."""
+    code = """
+import sys
+from pydantic import BaseModel, TypeAdapter
+from ui.lean import lean_imports
+with lean_imports(): import ui.server
+found = [each for name, module in sys.modules.items() if name.startswith("services.") for each in vars(module).values()]
+built = [each.pydantic_complete for each in found if isinstance(each, TypeAdapter)]
+class Later(BaseModel): pass
+print(len(built) > 20, any(built), Later.__pydantic_complete__)
+"""
+    assert run(code) == ["True", "False", "True"]

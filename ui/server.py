@@ -35,6 +35,7 @@ from ui import tls
 from ui.application import Parts, compose
 from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
+from ui.lean import lean_imports
 from ui.listener import Listener, ListeningServer
 from ui.protocol import BoundedSocket
 from ui.tls import Tls
@@ -110,7 +111,8 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
             logger.warning("SESSION_SECRET is not set: other replicas on this store would not know our sessions")
         parts = await stack.enter_async_context(open_parts(settings))
         files = tls.choose(settings, say)
-        application = compose(parts)
+        with lean_imports():
+            application = compose(parts)
         config = _config(application.served, settings, files, limit)
         server = _Server(config, bound)
         if watching:

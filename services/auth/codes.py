@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from services.errors import InvalidCredentials
 from services.proxmox import Factors
+from services.proxmox.shapes import BY_NEED
 
 LONGEST_ASSERTION = 16 * 1024
 
@@ -33,6 +34,7 @@ class _AssertionResponse(TypedDict):
     signature: str
 
 
+@with_config(BY_NEED)
 class _Assertion(TypedDict):
     id: str
     type: str

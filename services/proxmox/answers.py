@@ -13,7 +13,7 @@ from services.errors import BadAnswer, InvalidCredentials
 from services.proxmox.challenge import factors
 from services.proxmox.line import Answer
 from services.proxmox.models import Challenge, NodeCertificate, Realm, Ticket
-from services.proxmox.shapes import ROW, Omit, Word, shaped
+from services.proxmox.shapes import BY_NEED, ROW, Omit, Word, shaped
 from services.proxmox.userid import check_userid, split_userid
 
 _LONGEST_TICKET, _LONGEST_CSRF_TOKEN = 8 * 1024, 1024
@@ -40,6 +40,7 @@ class _RealmRow(_Row, total=False):
     tfa: _Text
 
 
+@with_config(BY_NEED)
 class _TicketRow(TypedDict, total=False):
     ticket: SecretStr
     CSRFPreventionToken: SecretStr
@@ -53,19 +54,20 @@ class _CertificateRow(TypedDict):
     pem: Annotated[str, Field(max_length=64 * 1024)]
 
 
+@with_config(BY_NEED)
 class _VersionRow(TypedDict):
     version: Word
 
 
-_REALMS = TypeAdapter(list[_RealmRow])
+_REALMS = TypeAdapter(list[_RealmRow], config=BY_NEED)
 _TICKET = TypeAdapter(_TicketRow)
 _VERSION = TypeAdapter(_VersionRow)
-_CERTIFICATES = TypeAdapter(list[Annotated[_CertificateRow, Omit()]])
-_URL = TypeAdapter(Annotated[str, Field(min_length=1, max_length=_LONGEST_URL)])
+_CERTIFICATES = TypeAdapter(list[Annotated[_CertificateRow, Omit()]], config=BY_NEED)
+_URL = TypeAdapter(Annotated[str, Field(min_length=1, max_length=_LONGEST_URL)], config=BY_NEED)
 MOST_REALMS = 100
 """More than any Proxmox has: a page with thousands would hold everybody up."""
 
-_CAPABILITIES = TypeAdapter(dict[str, dict[str, int]])
+_CAPABILITIES = TypeAdapter(dict[str, dict[str, int]], config=BY_NEED)
 
 
 def realms(answer: Answer) -> tuple[Realm, ...]:

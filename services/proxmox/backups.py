@@ -8,7 +8,7 @@ from typing_extensions import TypedDict  # pydantic takes no other before Python
 
 from services.proxmox.line import Answer
 from services.proxmox.resources import Guest
-from services.proxmox.shapes import ROW, YEAR_10000, Else, Flag, Moment, Omit, Text, Word, Words, shaped
+from services.proxmox.shapes import BY_NEED, ROW, YEAR_10000, Else, Flag, Moment, Omit, Text, Word, Words, shaped
 from services.proxmox.volumes import Volume
 
 Backup = Volume
@@ -59,8 +59,8 @@ class _Run(TypedDict):
     timestamp: Annotated[int, Field(ge=0, lt=YEAR_10000)]
 
 
-_JOBS = TypeAdapter(list[Annotated[BackupJob, Omit()]])
-_RUNS = TypeAdapter(list[_Run])
+_JOBS = TypeAdapter(list[Annotated[BackupJob, Omit()]], config=BY_NEED)
+_RUNS = TypeAdapter(list[_Run], config=BY_NEED)
 
 
 def jobs(answer: Answer) -> tuple[BackupJob, ...]:

@@ -8,10 +8,11 @@ from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from services.proxmox.models import Factors
+from services.proxmox.shapes import BY_NEED
 
 _PREFIX = "PVE:!tfa!"
 _MOST_KEYS = 100
@@ -22,10 +23,12 @@ class _PublicKey(TypedDict):
     rpId: Annotated[str, Field(min_length=1, max_length=253)]
 
 
+@with_config(BY_NEED)
 class _WebAuthn(TypedDict):
     publicKey: _PublicKey
 
 
+@with_config(BY_NEED)
 class _Kinds(TypedDict, total=False):
     totp: bool
     recovery: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(max_length=_MOST_KEYS)]

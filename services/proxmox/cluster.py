@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter, with_config
 
 from services.proxmox.line import Answer
 from services.proxmox.resources import MOST_NODES
-from services.proxmox.shapes import ROW, Else, Flag, Omit, Text, shaped
+from services.proxmox.shapes import BY_NEED, ROW, Else, Flag, Omit, Text, shaped
 
 
 @with_config(ROW)
@@ -43,7 +43,7 @@ class _ClusterRow:
     quorate: Annotated[bool | None, Else(None)] = None
 
 
-_ROWS = TypeAdapter(list[Annotated[Member | _ClusterRow, Field(discriminator="type"), Omit()]])
+_ROWS = TypeAdapter(list[Annotated[Member | _ClusterRow, Field(discriminator="type"), Omit()]], config=BY_NEED)
 
 
 def cluster(answer: Answer) -> Cluster:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import Omit, shaped
+from services.proxmox.shapes import BY_NEED, Omit, shaped
 
 Config = Mapping[str, str]
 """Each setting as Proxmox writes it, e.g. `{"cores": "2", "net0": "virtio=…,bridge=vmbr0"}`."""
@@ -19,7 +19,7 @@ def _written(value: object) -> object:
 
 
 _Value = Annotated[str, Field(max_length=_LONGEST), BeforeValidator(_written)]
-_CONFIG = TypeAdapter(dict[str, Annotated[_Value, Omit()]])
+_CONFIG = TypeAdapter(dict[str, Annotated[_Value, Omit()]], config=BY_NEED)
 
 
 def config(answer: Answer) -> Config:

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, with_config
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Count, Else, Omit, Text, Word, shaped
+from services.proxmox.shapes import BY_NEED, ROW, Count, Else, Omit, Text, Word, shaped
 
 MOST_INTERFACES, MOST_ADDRESSES = 200, 50
 """Containers within a container bring an interface each."""
@@ -51,9 +51,10 @@ class Interface:
 
 Interfaces = tuple[Interface, ...]
 
-_OF_CONTAINER = TypeAdapter(list[Annotated[Interface, Omit()]] | None)
+_OF_CONTAINER = TypeAdapter(list[Annotated[Interface, Omit()]] | None, config=BY_NEED)
 
 
+@with_config(BY_NEED)
 class _Told(TypedDict):
     result: list[Annotated[Interface, Omit()]]
 

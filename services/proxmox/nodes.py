@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, with_config
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Cores, Count, Else, Omit, Share, Text, Word, shaped
+from services.proxmox.shapes import BY_NEED, ROW, Cores, Count, Else, Omit, Share, Text, Word, shaped
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +117,8 @@ class Update:
 
 
 _STATUS = TypeAdapter(NodeStatus)
-_SERVICES = TypeAdapter(list[Annotated[Service, Omit()]])
-_UPDATES = TypeAdapter(list[Annotated[Update, Omit()]])
+_SERVICES = TypeAdapter(list[Annotated[Service, Omit()]], config=BY_NEED)
+_UPDATES = TypeAdapter(list[Annotated[Update, Omit()]], config=BY_NEED)
 MOST_SERVICES, MOST_UPDATES = 200, 5000
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import TypeAdapter
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import Omit, shaped
+from services.proxmox.shapes import BY_NEED, Omit, shaped
 
-_PATHS = TypeAdapter(dict[str, Annotated[dict[str, Annotated[bool, Omit()]], Omit()]])
+_PATHS = TypeAdapter(dict[str, Annotated[dict[str, Annotated[bool, Omit()]], Omit()]], config=BY_NEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing_extensions import TypedDict  # pydantic takes no other before Python
 from services.errors import BadAnswer
 from services.proxmox import body
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Cores, Count, Flag, Omit, Share, Text, Vmid, Word, Words
+from services.proxmox.shapes import BY_NEED, ROW, Cores, Count, Flag, Omit, Share, Text, Vmid, Word, Words
 
 MOST_NODES, MOST_STORAGES = 128, 2048
 """More than any Proxmox has: a page with thousands of either would hold everybody up."""
@@ -106,11 +106,12 @@ class Resources:
 _Rows = list[Annotated[Node | Guest | Storage, Field(discriminator="type"), Omit()]]
 
 
+@with_config(BY_NEED)
 class _Body(TypedDict):
     data: _Rows
 
 
-_BODY, _ROWS = TypeAdapter(_Body), TypeAdapter(_Rows)
+_BODY, _ROWS = TypeAdapter(_Body), TypeAdapter(_Rows, config=BY_NEED)
 _NO_JSON = (b"NaN", b"Infinity")  # pydantic takes them for numbers; in a text they are no harm
 _HEAD, _SEAM, _TAIL = b'{"data":[', b"},{", b"]}"
 PIECE = 256 * 1024

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, TypeAdapter
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import Omit, shaped
+from services.proxmox.shapes import BY_NEED, Omit, shaped
 
 Timeframe = Literal["hour", "day", "week", "month", "year"]
 """How far back; each has some seventy to fifteen hundred samples."""
@@ -16,7 +16,7 @@ TIMEFRAMES: tuple[Timeframe, ...] = get_args(Timeframe)
 MOST_SAMPLES = 3000
 
 _Number = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False), Omit()]
-_ROWS = TypeAdapter(list[Annotated[dict[str, _Number], Omit()]])
+_ROWS = TypeAdapter(list[Annotated[dict[str, _Number], Omit()]], config=BY_NEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

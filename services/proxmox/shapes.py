@@ -18,7 +18,10 @@ from services.proxmox.line import Answer
 
 T = TypeVar("T")
 
-ROW = ConfigDict(coerce_numbers_to_str=True)
+BY_NEED = ConfigDict(defer_build=True)
+"""Of an adapter: built when it is first used. The start would build all, for the first page that needs none."""
+
+ROW = ConfigDict(coerce_numbers_to_str=True, defer_build=True)
 """Of a model or a row, by `with_config`: Perl writes a name made of digits as a number."""
 
 

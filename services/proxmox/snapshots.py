@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import TypeAdapter, with_config
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Flag, Moment, Omit, Text, Word, shaped
+from services.proxmox.shapes import BY_NEED, ROW, Flag, Moment, Omit, Text, Word, shaped
 
 NAME = r"[A-Za-z][A-Za-z0-9_\-]{1,39}"
 """How a snapshot may be called (pve-common, the format pve-configid, of at most 40 letters)."""
@@ -40,7 +40,7 @@ class Snapshots:
     current: str = ""
 
 
-_SNAPSHOTS = TypeAdapter(list[Annotated[Snapshot, Omit()]])
+_SNAPSHOTS = TypeAdapter(list[Annotated[Snapshot, Omit()]], config=BY_NEED)
 
 
 def snapshots(answer: Answer) -> Snapshots:

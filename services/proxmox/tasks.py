@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # pydantic takes no other before Python
 
 from services.proxmox import body
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, YEAR_10000, Else, Moment, Omit, Text, Word, shaped
+from services.proxmox.shapes import BY_NEED, ROW, YEAR_10000, Else, Moment, Omit, Text, Word, shaped
 
 MOST_TASKS = 2000
 """More than any page shows."""
@@ -126,10 +126,10 @@ class _LogBody(TypedDict):
     total: NotRequired[Annotated[int, Field(ge=0), Else(0)]]
 
 
-_TASKS = TypeAdapter(list[Annotated[Task, Omit()]])
+_TASKS = TypeAdapter(list[Annotated[Task, Omit()]], config=BY_NEED)
 _TASK, _STATUS = TypeAdapter(Task), TypeAdapter(_StatusRow)
 _LOG = TypeAdapter(_LogBody)
-_UPID = TypeAdapter(_Upid)
+_UPID = TypeAdapter(_Upid, config=BY_NEED)
 
 
 def tasks(answer: Answer) -> tuple[Task, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import TypeAdapter, with_config
 
 from services.proxmox.line import Answer
-from services.proxmox.shapes import ROW, Count, Else, Flag, Moment, Omit, Text, Vmid, Word, shaped
+from services.proxmox.shapes import BY_NEED, ROW, Count, Else, Flag, Moment, Omit, Text, Vmid, Word, shaped
 
 
 @with_config(ROW)
@@ -27,7 +27,7 @@ class Volume:
     protected: Flag = False
 
 
-_VOLUMES = TypeAdapter(list[Annotated[Volume, Omit()]])
+_VOLUMES = TypeAdapter(list[Annotated[Volume, Omit()]], config=BY_NEED)
 
 
 def volumes(answer: Answer) -> tuple[Volume, ...]:
