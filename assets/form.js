@@ -140,12 +140,33 @@ const card = (() => {
     document.body.append(parts);
   }
 
-  // What the pages behind the card need comes while somebody types.
+  function remembered(key) {
+    try {
+      return localStorage.getItem(key) || "";
+    } catch {
+      return "";
+    }
+  }
+
+  function remember(key, value) {
+    try {
+      localStorage.setItem(key, value);
+    } catch {
+      // A browser that keeps nothing still signs in.
+    }
+  }
+
+  // What the pages behind the card need comes while somebody types; once, since what a browser has, fetched ahead, would
+  // be read from its disk again, and not from its memory.
   function fetchAhead() {
     const { content } = find("pg-page");
     const scripts = [...content.querySelectorAll("script[src], link[rel=modulepreload]")].map((one) => one.src || one.href);
     const styles = [...content.querySelector("style").textContent.matchAll(/@import url\("([^"]+)"\)/g)].map((one) => one[1]);
-    for (const href of [...scripts, ...styles]) document.head.append(Object.assign(document.createElement("link"), { rel: "prefetch", href }));
+    const files = [...scripts, ...styles];
+    const had = remembered("proxgate.fetched").split(" ");
+    const lacking = files.filter((file) => !had.includes(file));
+    for (const href of lacking) document.head.append(Object.assign(document.createElement("link"), { rel: "prefetch", href }));
+    if (lacking.length) remember("proxgate.fetched", files.join(" "));
   }
 
   if (find("pg-page")?.dataset.awake !== undefined) wake();
@@ -173,5 +194,6 @@ const card = (() => {
     if (event.persisted) window.location.reload();
   });
 
-  return { find, words, send, setBusy, setLabel, complain, say, isBusy: () => busy, isWaiting: () => counting > 0 };
+  const state = { isBusy: () => busy, isWaiting: () => counting > 0 };
+  return { find, words, send, setBusy, setLabel, complain, say, remembered, remember, ...state };
 })();

@@ -2,25 +2,9 @@
 "use strict";
 (() => {
   const REMEMBERED = { username: "proxgate.username", realm: "proxgate.realm" };
-  const { find, words, send, setLabel } = card;
+  const { find, words, send, setLabel, remembered, remember } = card;
   let chosenRealm = "";
   let greeted = false;
-
-  function remembered(key) {
-    try {
-      return localStorage.getItem(key) || "";
-    } catch {
-      return "";
-    }
-  }
-
-  function remember(key, value) {
-    try {
-      localStorage.setItem(key, value);
-    } catch {
-      // A browser that keeps nothing still signs in.
-    }
-  }
 
   const option = (form) => form.elements.realm.selectedOptions[0];
   const isOpenId = (form) => option(form)?.hasAttribute("data-openid") ?? false;

@@ -66,6 +66,20 @@ def test_a_sleeping_card_asks_for_little(watched):
 
 
 @pytest.mark.browser
+def test_what_a_browser_has_is_not_fetched_ahead_again(watched):
+    """A browser that comes back to the card fetches nothing ahead: it would read files from disk, not from memory."""
+    page = browser.card(watched.page, "/login")
+    ahead = page.locator("link[rel=prefetch]")
+    page.get_by_label("Username").press_sequentially("r")
+    expect(ahead.first).to_be_attached()
+    browser.card(page, "/login").get_by_label("Username").press_sequentially("r")
+    assert ahead.count() == 0
+    page.evaluate("localStorage.setItem('proxgate.fetched', '')")
+    browser.card(page, "/login").get_by_label("Username").press_sequentially("r")
+    expect(ahead.first).to_be_attached()
+
+
+@pytest.mark.browser
 def test_what_was_typed_goes_over_when_the_card_wakes(watched):
     """Vue draws the card once more under the hands of who types; words, realm, focus and caret stay."""
     page, held = browser.card(watched.page, "/login"), []  # the realms are known

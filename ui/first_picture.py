@@ -12,7 +12,7 @@ PATIENCE = 1.5
 
 
 @asynccontextmanager
-async def first_picture(feed: Feed) -> AsyncGenerator[Picture]:
+async def first_picture(feed: Feed, patience: float = PATIENCE) -> AsyncGenerator[Picture]:
     """The present picture, or the first; an empty one where it does not come in time. The feed goes on meanwhile."""
     came: asyncio.Future[Picture] = asyncio.get_running_loop().create_future()
 
@@ -24,7 +24,7 @@ async def first_picture(feed: Feed) -> AsyncGenerator[Picture]:
     try:
         picture = Picture()
         with suppress(TimeoutError):
-            picture = await asyncio.wait_for(came, PATIENCE)
+            picture = await asyncio.wait_for(came, patience)
         yield picture
     finally:
         look.stop()

@@ -7,6 +7,7 @@ from ui import text
 from ui.busiest import Busiest
 from ui.cluster_curves import Load
 from ui.facts import empty, section
+from ui.first_picture import first_picture
 from ui.lacking import draw_grant
 from ui.layout import frame
 from ui.nodes import NodeCards
@@ -17,15 +18,19 @@ from ui.trouble import Trouble
 from ui.unprotected import UnprotectedList
 from ui.visit import current_session
 
+PATIENCE = 0.4
+"""Seconds that the page waits for the first picture, to be drawn once and with all it shows; else its shape comes."""
+
 
 def create(feed: Feed) -> None:
     """Register the page."""
 
     @ui.page("/")
-    def overview(span: str = "") -> None:
-        with frame(text.OVERVIEW, "charts.js"):
-            board = Board(feed, span)
-        watch(feed, board.show)
+    async def overview(span: str = "") -> None:
+        async with first_picture(feed, PATIENCE):
+            with frame(text.OVERVIEW, "charts.js"):
+                board = Board(feed, span)
+            watch(feed, board.show)
 
 
 class Board:
