@@ -1,4 +1,4 @@
-"""Questions that come up in the same moment, asked as one: each costs the store's client a tenth of one by itself."""
+"""Questions that come up in the same moment, asked as one: most of what one costs is the client's own work for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
