@@ -45,6 +45,7 @@ class Table:
         self.seen = seen
 
     async def act(self, action, vmids):
+        await self.seen.up.until(lambda: not self.seen.says(text.LOADING), 20)  # before that there is nothing to select
         id, page = self.seen.first(lambda one: one.get("props", {}).get("id") == "guests")
         listener = next(event["listener_id"] for event in page["events"] if event["type"] == "act")
         await self.seen.fire(id, {"events": [{"listener_id": listener}]}, {"action": action, "vmids": vmids})

@@ -31,6 +31,9 @@ class Sight:
         self.came = False
         """Whether the tab's socket has ever come: before that nothing that is drawn anew reaches its person."""
 
+        self.well_since = 0.0
+        """When a picture last came after one that could not be read, by the monotonic clock."""
+
         self.listeners: list[Callable[[bool], None]] = []
         place = Tag("div", "", {"id": "pg-sight", "hidden": ""})
         place.on("sight", self._turn, js_handler="(event) => emit(event.detail)")
@@ -61,11 +64,14 @@ def watch(feed: Feed, listener: Callable[[Picture], None]) -> None:
 
     Until its socket comes a tab is drawn once, and then as it is to be by now: what comes between nobody would see.
     """
-    own, drawn = sight(), False
+    own, drawn, troubled = sight(), False, False
     held: tuple[Context, Picture] | None = None
 
     def show(picture: Picture) -> None:
-        nonlocal drawn, held
+        nonlocal drawn, held, troubled
+        if troubled and picture.error is None:
+            own.well_since = time.monotonic()
+        troubled = picture.error is not None
         if drawn and not own.came:
             held = copy_context(), picture
             return
@@ -101,15 +107,16 @@ def watch(feed: Feed, listener: Callable[[Picture], None]) -> None:
 def regularly(seconds: float, work: Callable[[], Awaitable[None]]) -> Callable[[], None]:
     """Do it now and again every so many seconds; never while the tab is hidden, and once it is back if it is due.
 
-    What comes back makes it due at once.
+    What comes back makes it due at once, and so does a cluster that answers again: what failed meanwhile need not wait.
     """
-    own, place, due = sight(), ui.context.slot, 0.0
+    own, place, due, begun = sight(), ui.context.slot, 0.0, 0.0
 
     async def step() -> None:
-        nonlocal due
-        if own.hidden or time.monotonic() < due:
+        nonlocal due, begun
+        now = time.monotonic()
+        if own.hidden or (now < due and own.well_since < begun):
             return
-        due = time.monotonic() + seconds
+        due, begun = now + seconds, now
         await work()
 
     def soon() -> None:

@@ -30,6 +30,10 @@ class _Answer:
     def fresh(self) -> bool:
         return time.monotonic() < self.fresh_until
 
+    @property
+    def failed(self) -> bool:
+        return self.task.done() and (self.task.cancelled() or self.task.exception() is not None)
+
 
 class Desk:
     """Takes questions."""
@@ -51,6 +55,12 @@ class Desk:
                 if answer.session == session:
                     raise exc.with_traceback(None) from exc.__cause__
 
+    def forgive(self, principal: str) -> None:
+        """Whoever was away is back: what failed may be asked again at once."""
+        for place, answer in tuple(self._answers.items()):
+            if place[0] == principal and answer.failed:
+                del self._answers[place]
+
     def close(self) -> None:
         """Ask nothing more, and keep nothing."""
         for answer in self._answers.values():
@@ -66,7 +76,7 @@ class Desk:
         """For so long as it is fresh, and not a moment longer: some are large."""
         trouble = None if answer.task.cancelled() else answer.task.exception()
         seconds = 0 if isinstance(trouble, SessionEnded) or answer.task.cancelled() else fresh_for
-        seconds = min(seconds, REPENT) if trouble else seconds
+        seconds = min(seconds, REPENT) if answer.failed else seconds
         answer.fresh_until = time.monotonic() + seconds
         asyncio.get_running_loop().call_later(seconds, self._drop, place, answer)
 

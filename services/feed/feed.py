@@ -34,7 +34,8 @@ class Feed:
         principal = session.principal
         poller = self._pollers.get(principal)
         if poller is None:
-            poller = self._pollers[principal] = Poller(self._sessions, self._proxmox, principal, self._forget)
+            poller = Poller(self._sessions, self._proxmox, principal, gone=self._forget, back=self._desk.forgive)
+            self._pollers[principal] = poller
         return poller.add(session, partial(copy_context().run, listener))
 
     async def ask(self, session: Session, key: Hashable, question: Question[T], fresh_for: float) -> T:

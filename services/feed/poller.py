@@ -50,12 +50,23 @@ class Look:
 
 
 class Poller:
-    """Asks for one principal, from the first look until the last one stops; then it tells `gone`."""
+    """Asks for one principal, from the first look until the last one stops; then it tells `gone`.
 
-    def __init__(self, sessions: Sessions, proxmox: Proxmox, principal: str, gone: "Callable[[Poller], None]") -> None:
+    `back` is told its principal when Proxmox answers again, before whoever looks is.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        proxmox: Proxmox,
+        principal: str,
+        gone: "Callable[[Poller], None]",
+        back: Callable[[str], None],
+    ) -> None:
         self._proxmox = proxmox
         self.principal = principal
         self._gone = gone
+        self._back = back
         self._looks: dict[Look, None] = {}
         self._picture = Picture()
         self._failures = 0
@@ -116,6 +127,8 @@ class Poller:
         self._hurried = False
         picture = await self._look()
         if picture is not None:
+            if self._failures and not picture.error:
+                self._back(self.principal)
             self._failures = self._failures + 1 if picture.error else 0
             self._show(picture)
 
