@@ -29,7 +29,7 @@ def run(arguments: list[str]) -> int:
         _leave_no_core()
         settings = load_settings(_flags(options))
         logs.set_up(settings.log_format, settings.log_level)
-        return asyncio.run(_verb(options, settings)) or OK
+        return _done(_verb(options, settings)) or OK
     except SettingsError as exc:
         sys.stderr.write(f"proxgate: {exc}\n")
         return WRONG_SETTING
@@ -40,6 +40,13 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except KeyboardInterrupt:
         return OK
+
+
+def _done(work: Coroutine[Any, Any, int | None]) -> int | None:
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
 
 
 def _check_platform() -> None:

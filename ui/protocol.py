@@ -21,6 +21,24 @@ MOST_UNREAD = 4 * 1024 * 1024
 """Bytes for a page that it has not read; who sends more before reading them is hung up on at once."""
 
 
+class _Forgiving:
+    """A transport that takes what is said to nobody: an answer does not hear at once that its connection has gone.
+
+    Of several requests on their way at once only the last would hear it at all. uvloop raises for each such word.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send it, while there is anybody."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+
 class BoundedHead(HangsUp, HttpToolsProtocol):
     """Answers 400 to too long a head, and closes when none comes or an answer is not read."""
 
@@ -30,7 +48,7 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         """A connection begins, and with it the wait for a head."""
-        super().connection_made(transport)
+        super().connection_made(_Forgiving(transport))
         self._wait(HEAD_SECONDS, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:

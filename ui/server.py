@@ -9,7 +9,6 @@ import secrets
 import signal
 import socket
 import tempfile
-from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -54,10 +53,6 @@ _DEMO_NODES = 3
 MOST_CONNECTIONS = 4000
 """Connections and requests under way; more are answered 503, and still more closed at once. Of the files that the
 system lets us have they get a third: the store, Proxmox and whoever comes at the same moment need some too."""
-
-TLS_BUFFER = 16 * 1024
-"""Bytes, as long as a record is. Each connection has such a buffer before it has said a word, and asyncio's own size,
-256 KiB, made a gigabyte of as many as we take."""
 
 WAITING = 2048
 """Connections that the system holds for us until we take them."""
@@ -258,7 +253,6 @@ def _config(app: ASGIApp, settings: Settings, files: Tls | None, limit: int) -> 
     config.load()
     if config.ssl:
         harden(config.ssl)  # uvicorn's own list of ciphers differs from release to release
-        SSLProtocol.max_size = TLS_BUFFER
     return config
 
 
