@@ -11,7 +11,7 @@ from ui import text
 from ui.addresses import LANGUAGE, THEME, page_address
 from ui.forms import FormError, read_form
 from ui.language import LANGUAGES, best_language
-from ui.visit import Visit, headers, visit_of
+from ui.visit import Visit, cookie_values, headers, visit_of
 
 SYSTEM = "system"
 THEMES = ("light", "dark", SYSTEM)
@@ -64,9 +64,5 @@ def _referrer(request: Request, visit: Visit) -> str:
 def _chosen(scope: Scope, choice: str) -> str:
     """What the cookie of a choice holds, empty when that is none that we have."""
     name, known = _CHOICES[choice]
-    said = [value for value in headers(scope, b"cookie") if f"proxgate-{name}=" in value]
-    if not said:
-        return ""
-    pairs = (pair.strip(" \t").partition("=") for value in said for pair in value.split(";"))
-    found = {key: value for key, _, value in pairs if value in known}
-    return found.get(f"{_SECURE}proxgate-{name}") or found.get(f"proxgate-{name}", "")
+    said = (*cookie_values(scope, f"proxgate-{name}"), *cookie_values(scope, f"{_SECURE}proxgate-{name}"))
+    return next((value for value in reversed(said) if value in known), "")

@@ -6,9 +6,11 @@ import hashlib
 import re
 from collections.abc import Callable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware, GZipResponder
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ui.visit import headers
 
 SMALLEST = 600
 PAGE_LEVEL = 4
@@ -31,7 +33,7 @@ class Compression:
         self._room = MOST_BYTES
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        packs = scope["type"] == "http" and "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        packs = scope["type"] == "http" and any("gzip" in one for one in headers(scope, b"accept-encoding"))
         if packs and self._is_file(scope["path"]):
             return await self.app(scope, receive, self._packing(send))
         if packs:

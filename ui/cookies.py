@@ -8,7 +8,7 @@ from services.auth.limiter import DEVICE_SECONDS
 from services.auth.pending import CHALLENGE_SECONDS
 from services.keys import KeyRing
 from services.sessions import CookieSigner, Opened, new_id
-from ui.visit import Visit, headers, visit_of
+from ui.visit import Visit, cookie_values, visit_of
 
 SESSION = "proxgate"
 BROWSER = "proxgate-browser"
@@ -35,14 +35,12 @@ class Cookies:
 
     def read(self, scope: Scope, kind: str) -> Opened | None:
         """What the cookie holds; None when it is absent, not of our making, too old, or there more than once."""
-        name = self._name(visit_of(scope), kind)
-        found = [value for pair in _pairs(scope) for key, eq, value in [pair.partition("=")] if eq and key == name]
+        found = cookie_values(scope, self._name(visit_of(scope), kind))
         return self._signers[kind].open(found[0]) if len(found) == 1 else None
 
     def has(self, scope: Scope, kind: str) -> bool:
         """Whether such a cookie came along, whatever it holds."""
-        name = self._name(visit_of(scope), kind)
-        return any(pair.partition("=")[0] == name for pair in _pairs(scope))
+        return bool(cookie_values(scope, self._name(visit_of(scope), kind)))
 
     def write(self, visit: Visit, kind: str, id: str, given: float | None = None) -> tuple[bytes, bytes]:
         """The Set-Cookie header. No Max-Age: how long a session lasts is the server's word.
@@ -71,7 +69,3 @@ class Cookies:
         secure = "; Secure" if visit.https else ""
         name = self._name(visit, kind)
         return b"set-cookie", f"{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{more}".encode()
-
-
-def _pairs(scope: Scope) -> list[str]:
-    return [pair.strip(" \t") for value in headers(scope, b"cookie") for pair in value.split(";")]

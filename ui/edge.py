@@ -9,17 +9,20 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import SplitResult, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.logs import REQUEST
 from services.settings import Settings, is_in, is_ip
 from ui import text
 from ui.addresses import OPENID
 from ui.answers import Headers, answer
 from ui.choices import language_of, theme_of
 from ui.language import speaking
-from ui.visit import Visit, header, headers, put_visit
+from ui.request_ids import HEADER
+from ui.visit import Visit, header, header_names, headers, put_visit
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +85,7 @@ class Edge:
                 return await answer(send, 405, text.METHOD_NOT_ALLOWED, extra=[(b"allow", b"GET, POST")])
             scope = {**scope, "method": "GET"}  # the server, which has the scope as it was, leaves the body out
         visit.language, visit.theme = language_of(scope), theme_of(scope)
-        if any(_is_forwarding(name) for name, _ in scope["headers"]):
+        if any(map(_is_forwarding, header_names(scope))):
             visit.undeclared_proxy = self._is_undeclared_proxy(scope, (scope.get("client") or ("", 0))[0])
             scope["headers"] = [(name, value) for name, value in scope["headers"] if not _is_forwarding(name)]
         put_visit(scope, visit)
@@ -164,7 +167,7 @@ def _with_headers(send: Send, hsts: Headers) -> Send:
             if message["status"] >= 400:
                 message["headers"] = _without(message["headers"], b"cache-control")
             policy = _PAGE_POLICY.format(nonce=nonce).encode() if page else _OTHER_POLICY
-            message["headers"] = secured(message["headers"], hsts, policy)
+            message["headers"] = [*secured(message["headers"], hsts, policy), (HEADER, REQUEST.get().encode())]
             if page:
                 return held.append(message)
         elif held and message["type"] == "http.response.body":
@@ -205,6 +208,7 @@ def _without(sent: list[tuple[bytes, bytes]], dropped: bytes) -> list[tuple[byte
     return [(name, value) for name, value in sent if name.lower() != dropped]
 
 
+@lru_cache(maxsize=256)
 def _is_forwarding(name: bytes) -> bool:
     return name.startswith(b"x-forwarded-") or name in _FORWARDED
 

@@ -28,7 +28,7 @@ def new_id() -> str:
 
 
 class RequestIds:
-    """Wraps everything. A proxy that is trusted may name the id itself. NiceGUI looks for `.app`."""
+    """Wraps everything; what the edge sends has the id. A trusted proxy may name it. NiceGUI looks for `.app`."""
 
     def __init__(self, app: ASGIApp, trusted: tuple[IpNetwork, ...]) -> None:
         self.app = app
@@ -37,19 +37,17 @@ class RequestIds:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
-        id = self._id(scope)
-        REQUEST.set(id)  # and never back: the server has a task for each, and logs what comes out of here
-        if scope["type"] != "http":
+        REQUEST.set(self._id(scope))  # and never back: the server has a task for each, and logs what comes out of here
+        if scope["type"] != "http" or not TRACES.wanted:
             return await self.app(scope, receive, send)
         with TRACES.span(_kind(scope)) as span:
 
-            async def named(message: Message) -> None:
+            async def told(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     span.set_attribute("http.response.status_code", message["status"])
-                    message = {**message, "headers": [*message["headers"], (HEADER, id.encode())]}
                 await send(message)
 
-            return await self.app(scope, receive, named)
+            return await self.app(scope, receive, told)
 
     def _id(self, scope: Scope) -> str:
         given = header(scope, HEADER) or ""

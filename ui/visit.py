@@ -1,5 +1,6 @@
 """What we know of a request, from its first byte on: written by the edge and the guard, read by routes and pages."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from nicegui import ui
@@ -9,6 +10,7 @@ from services.sessions import Opened, Session
 from ui.language import ENGLISH
 
 _KEY = "proxgate.visit"
+_HEADERS = "proxgate.headers"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,12 +60,47 @@ def put_visit(scope: Scope, visit: Visit) -> None:
     scope[_KEY] = visit
 
 
+class _Headers:
+    """A request's headers, read once: their values by their names, and the cookies' by theirs."""
+
+    __slots__ = ("cookies", "sent", "values")
+
+    def __init__(self, sent: Sequence[tuple[bytes, bytes]]) -> None:
+        self.sent = sent
+        self.values: dict[bytes, list[str]] = {}
+        for name, value in sent:
+            self.values.setdefault(name, []).append(value.decode("latin-1"))
+        self.cookies: dict[str, list[str]] = {}
+        for value in self.values.get(b"cookie", ()):
+            for pair in value.split(";"):
+                name, eq, held = pair.strip(" \t").partition("=")
+                if eq:
+                    self.cookies.setdefault(name, []).append(held)
+
+
 def header(scope: Scope, name: bytes) -> str | None:
     """The one value of a header, None when it is absent or stands there more than once."""
     values = headers(scope, name)
     return values[0] if len(values) == 1 else None
 
 
-def headers(scope: Scope, name: bytes) -> list[str]:
+def headers(scope: Scope, name: bytes) -> Sequence[str]:
     """Every value of a header, in order."""
-    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    return _read(scope).values.get(name, ())
+
+
+def header_names(scope: Scope) -> Collection[bytes]:
+    """Of each header the name, once."""
+    return _read(scope).values.keys()
+
+
+def cookie_values(scope: Scope, name: str) -> Sequence[str]:
+    """Every value that came along for a cookie, in order."""
+    return _read(scope).cookies.get(name, ())
+
+
+def _read(scope: Scope) -> _Headers:
+    known: _Headers | None = scope.get(_HEADERS)
+    if known is None or known.sent is not scope["headers"]:
+        known = scope[_HEADERS] = _Headers(scope["headers"])
+    return known

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from itsdangerous import Signer
+from itsdangerous.signer import SigningAlgorithm
 
 from services.keys import Key, KeyRing
 
@@ -63,7 +64,14 @@ class CookieSigner:
         return opened if -CLOCK_TOLERANCE <= time.time() - opened.given <= self._lifetime else None
 
 
+class _HmacSha256(SigningAlgorithm):
+    """In one call: every request has two signatures."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
 def _signer(key: Key, purpose: str) -> Signer:
     """One whose key is derived once, and not each time that it signs."""
     deriving = Signer(key.cookie, salt=f"proxgate.{purpose}", key_derivation="hmac", digest_method=hashlib.sha256)
-    return Signer(deriving.derive_key(), key_derivation="none", digest_method=hashlib.sha256)
+    return Signer(deriving.derive_key(), key_derivation="none", algorithm=_HmacSha256())

@@ -70,7 +70,7 @@ class _Stored(BaseModel):
     secret: str = Field(repr=False)
     csrf_token: str = Field(default="", repr=False)
     issued: float = 0
-    capabilities: dict[str, dict[str, int]] = {}  # of older releases
+    capabilities: dict[str, dict[str, int]] = Field(default_factory=dict)  # of older releases
 
 
 def _record_key(key: Key, id: str) -> bytes:

@@ -108,10 +108,8 @@ def once():
     """Of several cookies of one name the first counts."""
     from ui import cookies
 
-    pairs = cookies._pairs
-    take_out(
-        cookies, "_pairs", lambda scope: [*{pair.partition("=")[0]: pair for pair in reversed(pairs(scope))}.values()]
-    )
+    values = cookies.cookie_values
+    take_out(cookies, "cookie_values", lambda scope, name: values(scope, name)[:1])
 
 
 @row(
