@@ -44,6 +44,8 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     _in_head = True
     _head = 0
+    _until = 0.0  # by the loop's clock
+    _then: Callable[[], None] | None = None
     _patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -53,7 +55,9 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection ends."""
-        self._stop_waiting()
+        self._then = None
+        if self._patience is not None:
+            self._patience.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -73,7 +77,7 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head has ended."""
         self._in_head = False
-        self._stop_waiting()
+        self._then = None
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
@@ -93,13 +97,20 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
             self.send_400_response("No websocket handshake.")
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
-        self._stop_waiting()
-        self._patience = asyncio.get_running_loop().call_later(seconds, then)
+        """At least HEAD_SECONDS. The timer that looks whether they are over goes on from one wait to the next."""
+        self._until, self._then = self.loop.time() + seconds, then
+        if self._patience is None:
+            self._patience = self.loop.call_later(HEAD_SECONDS, self._look)
 
-    def _stop_waiting(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+    def _look(self) -> None:
+        self._patience, then = None, self._then
+        if then is None:
+            return
+        left = self._until - self.loop.time()
+        if left > 0:
+            self._patience = self.loop.call_later(min(left, HEAD_SECONDS), self._look)
+        else:
+            then()
 
 
 class BoundedSocket(HangsUp, WebSocketsSansIOProtocol):
