@@ -78,14 +78,16 @@ def _card(site: Running) -> str:
 
 
 def _overview(site: Running) -> str:
-    """The page with all that it shows in the end: somebody must be looking already."""
+    """The page with all that it shows in the end; nobody looks at the cluster afterwards."""
     with signed_in(site) as client:
 
         def drawn() -> str:
             page = client.get(OVERVIEW, headers=harness.PAGE).raise_for_status().text
             return page if any(one["tag"] == "article" for one in read_page(page).elements.values()) else ""
 
-        return harness.until(drawn, every=0.5)
+        page = harness.until(drawn, every=0.5)
+        client.post("/logout", headers=harness.PAGE)
+        return page
 
 
 def _cold(chromium: Browser, site: Running, bare: Running) -> list[Row]:
