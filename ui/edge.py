@@ -20,7 +20,7 @@ from ui import text
 from ui.addresses import OPENID
 from ui.answers import Headers, answer
 from ui.choices import language_of, theme_of
-from ui.language import speaking
+from ui.language import speak
 from ui.request_ids import HEADER
 from ui.visit import Visit, header, header_names, headers, put_visit
 
@@ -91,8 +91,8 @@ class Edge:
         put_visit(scope, visit)
         if visit.undeclared_proxy:
             self._tell_of_proxy(visit.address)
-        with speaking(visit.language):
-            return await self.app(scope, receive, send)
+        speak(visit.language)  # and never back: the server has a task for each
+        return await self.app(scope, receive, send)
 
     def _hsts(self, visit: Visit | None) -> Headers:
         """HSTS counts for a host's every port, Proxmox's own among them: only who asks for it gets it."""
@@ -189,15 +189,17 @@ def _with_headers(send: Send, hsts: Headers) -> Send:
 
 def secured(sent: Headers, hsts: Headers = (), policy: bytes = _OTHER_POLICY) -> list[tuple[bytes, bytes]]:
     """The headers of an answer, with those of ours and without what nobody has to know."""
-    kept = [
-        (name, value)
-        for name, value in ((name.lower(), value) for name, value in sent)
-        if name not in _DROPPED and not name.startswith(b"access-control-")
-    ]
+    kept = [(name.lower(), value) for name, value in sent if not _is_dropped(name)]
     kept += [*hsts, (b"content-security-policy", policy)]
     if not any(name == b"cache-control" for name, _ in kept):
         kept.append((b"cache-control", b"no-store"))
     return kept
+
+
+@lru_cache(maxsize=256)
+def _is_dropped(name: bytes) -> bool:
+    name = name.lower()
+    return name in _DROPPED or name.startswith(b"access-control-")
 
 
 def _is_page(sent: Iterable[tuple[bytes, bytes]]) -> bool:

@@ -30,6 +30,11 @@ def language() -> str:
     return _spoken.get()
 
 
+def speak(spoken: str) -> None:
+    """From here on, in whatever runs this, say everything in that language."""
+    _spoken.set(spoken)
+
+
 @contextmanager
 def speaking(spoken: str) -> Generator[None]:
     """Around what is said to somebody of that language."""
