@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -39,7 +40,7 @@ def main() -> int:
     if failed:
         print(f"did not end: {', '.join(failed)}")
     if not options.programs:
-        content = {"machine": told, "at": datetime.now(UTC).isoformat(timespec="minutes"), "rows": _plain(rows)}
+        content = {"machine": told, "at": datetime.now(UTC).date().isoformat(), "rows": _plain(rows)}
         options.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return 0 if rows and not failed and all(row.holds for row in rows) else 1
 
@@ -53,8 +54,7 @@ def _run(program: str) -> list[Row]:
 
 
 def _plain(rows: list[Row]) -> list[dict[str, object]]:
-    fields = ("what", "against", "ours", "theirs", "unit", "goal", "holds", "note")
-    return [{name: getattr(row, name) for name in fields} | {"figure": row.figure} for row in rows]
+    return [asdict(row) | {"figure": row.figure, "goal": row.goal, "holds": row.holds} for row in rows]
 
 
 def machine() -> str:
