@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from pydantic import SecretStr
 
+from services.auth import limiter as module
 from services.auth.limiter import (
     DEVICE_SECONDS,
     FIRST_WAIT,
@@ -38,6 +39,7 @@ from services.errors import (
     Unreachable,
 )
 from services.store.connection import Store
+from tests.session_kit import count_trips
 
 ALICE, HERE = "alice@pve", "192.0.2.7"
 DEVICE, OTHER = "d" * 43, "o" * 43
@@ -346,10 +348,11 @@ async def test_repeated_question_counts_once(limiter, store):
     assert await allowed(limiter) == PER_ACCOUNT
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
+@pytest.mark.parametrize(("one_server", "step"), [(True, 1), (True, 2), (False, 1), (False, 2), (False, 3), (False, 4)])
 @pytest.mark.parametrize("cut", [StoreUnavailable, asyncio.CancelledError])
-async def test_cut_off_on_the_way_in(limiter, store, step, cut):
-    """Who is cancelled, or loses the store, at whichever counter is not let through and leaves nothing counted."""
+async def test_cut_off_on_the_way_in(limiter, store, one_server, step, cut):
+    """Who is cancelled, or loses the store, at whichever question is not let through and leaves nothing counted."""
+    store.one_server = one_server
     await limiter.remember(ALICE, DEVICE)
     run, steps = store.run, itertools.count(1)
 
@@ -367,8 +370,31 @@ async def test_cut_off_on_the_way_in(limiter, store, step, cut):
     assert await counters(store, "account", "address", "device", "slots") == {}
 
 
+@pytest.mark.parametrize("one_server", [True, False])
+async def test_who_is_stopped_counts_no_further(limiter, store, one_server):
+    """Who is stopped at a counter is counted in it no more, and in none behind it, not even for a moment."""
+    store.one_server = one_server
+    for _ in range(PER_ACCOUNT):
+        await guess(limiter)
+    before, run = await counters(store, "account", "address", "slots"), store.run
+    seen = []
+
+    async def looked_at(operation):
+        try:
+            return await run(operation)
+        finally:
+            seen.append(await counters(store, "account", "slots"))
+
+    store.run = looked_at
+    await refused(limiter)
+    del store.run
+    assert [list(counted.values()) for counted in seen] == [[PER_ACCOUNT]] * len(seen)
+    assert await counters(store, "account", "address", "slots") == before
+
+
 async def test_stopped_at_the_address(limiter, store):
     """An address that is stopped touches no account's counter, whose owner would wait with it."""
+    store.one_server = False
     for number in range(PER_ADDRESS):
         await guess(limiter, f"user{number}@pve")
     asked = scripts(store)
@@ -377,10 +403,27 @@ async def test_stopped_at_the_address(limiter, store):
 
 
 async def test_a_script_for_each_key(limiter, store):
-    """No script touches two keys, which a cluster may keep on two servers."""
+    """In a cluster no script touches two keys, which may lie on two servers."""
+    store.one_server = False
     asked = scripts(store)
     await guess(limiter)
     assert [key.split(":")[2] for key in asked] == ["address", "account", "slots"]
+
+
+async def test_where_several_servers_pass_for_one(limiter, store, monkeypatch):
+    """A store that takes no script over keys of several slots is asked for one after the other, and counts as any."""
+    refusal = "redis.error_reply('CROSSSLOT Keys in request do not hash to one slot')"
+    monkeypatch.setattr(module, "_ENTER", f"if #KEYS > 1 then return {refusal} end" + module._ENTER)
+    assert await allowed(limiter) == PER_ACCOUNT
+    asked = scripts(store)
+    assert await guess(limiter, "bob@pve")
+    assert [key.split(":")[2] for key in asked] == ["address", "account", "slots"]
+
+
+async def test_one_question_on_one_server(limiter, store):
+    """On one server a try asks twice, or thrice from a device that may be known: the counters, and to leave them."""
+    assert await count_trips(store, lambda: guess(limiter)) == 2
+    assert await count_trips(store, lambda: guess(limiter, device=DEVICE)) == 3
 
 
 def scripts(store):

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from services.errors import EndReason, SessionEnded, StoreUnavailable
 from services.keys import KeyRing
 from services.proxmox.clock import TICKET_SECONDS
-from services.sessions import Life, Limits, Session, Sessions, new_id, questions
+from services.sessions import Life, Limits, Session, Sessions, beginning, new_id, questions
 from services.sessions.questions import _AT_ONCE
 from services.sessions.record import hash_id
 from services.store.connection import Store
@@ -122,6 +122,15 @@ async def test_browser_keeps_one_session(sessions):
     made = await asyncio.gather(*(sessions.create(ticket(), browser=browser, **WHERE) for _ in range(20)))
     assert len(await alive(sessions, made)) == 1
     assert len(await sessions.list("alice@pve")) == 1
+
+
+async def test_begins_in_one_question(sessions, store):
+    """Beside the clock, and whether the browser's session before still lives, one question to the store begins it."""
+    browser = new_id()
+    trips = [await count_trips(store, lambda: sessions.create(ticket(), browser=browser, **WHERE))]
+    await sessions.end((await sessions.list("alice@pve"))[0], EndReason.SIGNED_OUT)
+    trips.append(await count_trips(store, lambda: sessions.create(ticket(), browser=browser, **WHERE)))
+    assert trips == [2, 3]
 
 
 async def test_other_browsers_keep_theirs(sessions):
@@ -509,6 +518,18 @@ async def test_confirm_where_several_servers_pass_for_one(sessions, store):
             answers = await sessions.confirm([living, gone])
             assert [answers[one.hash].reason for one in (living, gone)] == [None, EndReason.ENDED]
             patch.setattr(questions, "_ASK", "return redis.error_reply('ERR this is not asked again')")
+
+
+async def test_create_where_several_servers_pass_for_one(sessions, store):
+    """There a session begins step by step, with its record, its place in the list and its browser noted as anywhere."""
+    browser = new_id()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(beginning, "_BEGIN", f"return {SEVERAL_SLOTS}")
+        first = await sessions.create(ticket(), browser=browser, **WHERE)
+        patch.setattr(beginning, "_BEGIN", "return redis.error_reply('ERR this is not asked again')")
+        second = await sessions.create(ticket(), browser=browser, **WHERE)
+    assert await alive(sessions, [first, second]) == [second]
+    assert [one.hash for one in await sessions.list("alice@pve")] == [second.hash]
 
 
 async def test_read_where_several_servers_pass_for_one(sessions, store):

@@ -18,8 +18,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ClusterCrossSlotError
 
 from services.auth.pending import TRIP_SECONDS
 from services.errors import CodeRefused, InvalidCredentials, Outage, StoreError, TooManyAttempts, Unreachable
@@ -62,25 +64,26 @@ SPARE = 64
 """Members that a set in the store may hold beyond its limit; and devices that are known for one account."""
 
 _ENTER = """
-local key, member = KEYS[1], ARGV[1]
-local limit, window, first, longest, most = unpack(ARGV, 2)
-local clock = redis.call('TIME')
+local member, clock = ARGV[1], redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-redis.call('ZREM', key, member)  -- the client asks again when an answer was lost
-redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
-for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', key, now, '+inf')) do
-  redis.call('ZADD', key, now, ahead)  -- the clock was set back
+for place, key in ipairs(KEYS) do
+  local limit, window, first, longest, most = unpack(ARGV, 5 * place - 3, 5 * place + 1)
+  redis.call('ZREM', key, member)  -- the client asks again when an answer was lost
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - window)
+  for _, ahead in ipairs(redis.call('ZRANGEBYSCORE', key, now, '+inf')) do
+    redis.call('ZADD', key, now, ahead)  -- the clock was set back
+  end
+  local beyond = redis.call('ZCARD', key) - limit
+  if beyond >= 0 then
+    local latest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0
+    local rest = latest + math.min(first * 2 ^ beyond, longest) - now
+    if rest > 0 then return {place, math.ceil(rest)} end
+  end
+  redis.call('ZADD', key, now, member)
+  redis.call('ZREMRANGEBYRANK', key, 0, -1 - most)
+  redis.call('EXPIRE', key, window + 1)
 end
-local beyond = redis.call('ZCARD', key) - limit
-if beyond >= 0 then
-  local latest = redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2] or 0
-  local rest = latest + math.min(first * 2 ^ beyond, longest) - now
-  if rest > 0 then return math.ceil(rest) end
-end
-redis.call('ZADD', key, now, member)
-redis.call('ZREMRANGEBYRANK', key, 0, -1 - most)
-redis.call('EXPIRE', key, window + 1)
-return 0
+return {0, 0}
 """
 
 _KNOWS = """
@@ -100,6 +103,11 @@ class _Counter:
     longest: int = LONGEST_WAIT
     lease: bool = False
     """Whether a member goes at the end in any case; who finds such a counter full is told to come back soon."""
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """As `_ENTER` takes them."""
+        return self.limit, self.window, self.first, self.longest, self.limit + SPARE
 
 
 @dataclass(slots=True)
@@ -169,7 +177,7 @@ class Limiter:
 
         `device` is an opaque id that nobody can choose or guess. Raises StoreError.
         """
-        await self._enter(self._devices(_normalised(account)), _hash(device))
+        await self._enter([self._devices(_normalised(account))], _hash(device))
 
     @contextmanager
     def _door(self, address: str) -> Generator[None]:
@@ -193,8 +201,9 @@ class Limiter:
             key=self._store.key("limit", "silent", _hash(_normalised(who))),
             limit=PER_ACCOUNT, first=WINDOW, longest=WINDOW,
         )  # fmt: skip
-        with suppress(StoreError):
-            return await self._enter(silent, secrets.token_hex(8)) == 0
+        with suppress(StoreError, TooManyAttempts):
+            await self._enter([silent], secrets.token_hex(8))
+            return True
         return False
 
     async def _of_account(self, account: str, device: str) -> _Counter:
@@ -227,24 +236,42 @@ class Limiter:
     @asynccontextmanager
     async def _counted(self, *counters: _Counter) -> AsyncGenerator[_Try]:
         """A member in each counter, taken out again at the end unless it stays. Raises TooManyAttempts."""
-        tried, entered = _Try(secrets.token_hex(8)), list[_Counter]()
+        tried = _Try(secrets.token_hex(8))
         try:
-            for counter in counters:  # a script each: in a cluster they may lie on different servers
-                entered.append(counter)
-                if wait := await self._enter(counter, tried.name):
-                    raise TooManyAttempts(SLOT_RETRY if counter.lease else wait)
+            await self._enter(counters, tried.name)
             yield tried
         finally:
-            await self._leave([counter for counter in entered if counter.lease or not tried.stays], tried.name)
+            await self._leave([counter for counter in counters if counter.lease or not tried.stays], tried.name)
 
-    async def _enter(self, counter: _Counter, member: str) -> int:
-        """Count a member; the seconds to wait if the counter is full, which then holds what it held before."""
-        limits = (counter.limit, counter.window, counter.first, counter.longest, counter.limit + SPARE)
+    async def _enter(self, counters: Sequence[_Counter], member: str) -> None:
+        """Count a member in one counter after the other. Raises TooManyAttempts at the first that is full, which then
+        holds what it held before.
 
-        async def enter(client: Redis) -> int:
-            return int(await client.eval(_ENTER, 1, counter.key, member, *limits))
+        In one script; a script each in a Cluster, where they may lie on different servers.
+        """
+        if self._store.one_server and await self._entered(counters, member):
+            return
+        for counter in counters:
+            await self._entered([counter], member)
 
-        return await self._store.run(enter)
+    async def _entered(self, counters: Sequence[_Counter], member: str) -> bool:
+        """False where no script may touch them all."""
+        keys = [counter.key for counter in counters]
+        limits = [limit for counter in counters for limit in counter.limits]
+
+        async def enter(client: Redis) -> Any:
+            try:
+                return await client.eval(_ENTER, len(keys), *keys, member, *limits)
+            except ClusterCrossSlotError:
+                self._store.one_server = False
+                return None
+
+        if (told := await self._store.run(enter)) is None:
+            return False
+        place, wait = map(int, told)
+        if place:
+            raise TooManyAttempts(SLOT_RETRY if counters[place - 1].lease else wait)
+        return True
 
     async def _leave(self, counters: Sequence[_Counter], member: str) -> None:
         if not counters:

@@ -80,8 +80,7 @@ class Index:
 
     async def add(self, entry: Entry, hash: str) -> int:
         """List a session; how many there are then. The index lives as long as the last one may."""
-        index = self.key(entry.principal)
-        value = seal_entry(entry, self._keys, f"{index} {hash}")
+        index, value = self.sealed(entry, hash)
 
         async def add(client: Redis) -> int:
             return int(await client.eval(_ADD, 1, index, hash, value, self._limits.longest + SPARE_SECONDS))
@@ -90,6 +89,11 @@ class Index:
             return await self._store.run(add, settle=True)
         await self._drop(index)  # it is none, which must keep nobody out
         return await self._store.run(add, settle=True)
+
+    def sealed(self, entry: Entry, hash: str) -> tuple[str, bytes]:
+        """Where a session's list lies, and what stands for it there."""
+        index = self.key(entry.principal)
+        return index, seal_entry(entry, self._keys, f"{index} {hash}")
 
     async def seal_anew(self, principal: str, hash: str) -> None:
         """Seal an entry with today's first key, if an older one has; a favour, so nothing goes wrong without it."""

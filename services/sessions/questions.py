@@ -81,9 +81,6 @@ class Questions:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._places = lru_cache(_MOST_PLACES)(self._places_of)
-        self._together = store.one_server
-        """Whether one question may be about keys of several slots; not where several servers pass for one."""
-
         self._reads = Together(self._read, _AT_ONCE)
 
     async def read(self, hash: str, idle: int, *, touch: bool, index: str) -> Told:
@@ -92,7 +89,7 @@ class Questions:
         Raises StoreCorrupt where a key of it is of another type.
         """
         asked = (self._places(hash, index), idle if touch else -idle)
-        told = await self._reads.ask(asked) if self._together else (await self._read([asked]))[0]
+        told = await self._reads.ask(asked) if self._store.one_server else (await self._read([asked]))[0]
         if told is None:
             raise StoreCorrupt("a key of ours is of another type")
         return told
@@ -102,11 +99,11 @@ class Questions:
 
         async def read(client: Redis) -> list[Told | None]:
             # The touch is the read: no second round trip, and a record that is gone stays gone.
-            if self._together:
+            if self._store.one_server:
                 try:
                     return await _read_by_script(client, asked)
                 except ClusterCrossSlotError:
-                    self._together = False
+                    self._store.one_server = False
             apart = [((record, ended, record), idle) for (record, ended, _), idle in asked]
             return [told for one in apart for told in await _read_by_script(client, [one])]
 
@@ -120,11 +117,11 @@ class Questions:
         places = [self._places(hash, index) for hash, index in asked]
 
         async def ask(client: Redis) -> list[tuple[Any, Any, Any]]:
-            if self._together:
+            if self._store.one_server:
                 try:
                     return await _ask_by_script(client, places)
                 except ClusterCrossSlotError:
-                    self._together = False
+                    self._store.one_server = False
             return await _ask_each(client, places)
 
         return await self._store.run(ask) if places else []

@@ -102,18 +102,21 @@ class Records:
 
     async def write(self, id: str, record: Record, idle: int) -> None:
         """Write a new record, for `idle` seconds."""
-        key = self._key(hash_id(id))
-        value = seal(record, self._keys, id, key)
+        key, value = self.sealed(id, record)
 
         async def write(client: Redis) -> None:
             await client.set(key, value, ex=idle)
 
         await self._store.run(write)
 
+    def sealed(self, id: str, record: Record) -> tuple[str, bytes]:
+        """Where a record lies, and as what."""
+        key = self._key(hash_id(id))
+        return key, seal(record, self._keys, id, key)
+
     async def rewrite(self, id: str, record: Record) -> bool:
         """Put another record in the place of one that is there; False, and nothing written, where none is."""
-        key = self._key(hash_id(id))
-        value = seal(record, self._keys, id, key)
+        key, value = self.sealed(id, record)
 
         async def write(client: Redis) -> bool:
             # XX: a record that was ended meanwhile is never brought back.
@@ -148,17 +151,26 @@ class Records:
 
     async def change_browser(self, browser: str, whose: str, seconds: int) -> str:
         """Note `whose` a browser is, for so long; what was noted before, empty if nothing that can be read."""
-        key, first = self._store.key("browser", hash_id(browser)), self._keys.first
-        value = seal_bytes(whose.encode(), first, first.index, key)
+        key, value = self.sealed_browser(browser, whose)
 
         async def write(client: Redis) -> bytes | None:
             before: Any = await client.set(key, value, ex=seconds, get=True)
             return before
 
         with suppress(StoreCorrupt):
-            before = await self._store.run(write)
-            return unseal_bytes(before, self._keys, lambda made: made.index, key).decode() if before else ""
+            return self.read_browser(key, await self._store.run(write))
         await self._overwrite(key, value, seconds)
+        return ""
+
+    def sealed_browser(self, browser: str, whose: str) -> tuple[str, bytes]:
+        """Where it is noted `whose` a browser is, and as what."""
+        key, first = self._store.key("browser", hash_id(browser)), self._keys.first
+        return key, seal_bytes(whose.encode(), first, first.index, key)
+
+    def read_browser(self, key: str, noted: bytes | None) -> str:
+        """Whose a browser is; empty where that is not noted, or cannot be read."""
+        with suppress(StoreCorrupt):
+            return unseal_bytes(noted, self._keys, lambda made: made.index, key).decode() if noted else ""
         return ""
 
     async def lock(self, hash: str, milliseconds: int) -> bool:
@@ -207,8 +219,7 @@ class Records:
 
     async def _seal_anew(self, id: str, before: bytes, record: Record) -> None:
         """With today's first key, unless somebody has written another record meanwhile."""
-        key = self._key(hash_id(id))
-        value = seal(record, self._keys, id, key)
+        key, value = self.sealed(id, record)
 
         async def replace(client: Redis) -> None:
             await client.eval(_REPLACE, 1, key, before, value)

@@ -13,6 +13,7 @@ from services.errors import EndReason, KeyUnknown, SessionEnded, StoreCorrupt, S
 from services.keys import KeyRing
 from services.proxmox import Credential, Proxmox, ProxmoxClient, Ticket
 from services.proxmox.clock import TICKET_SECONDS
+from services.sessions.beginning import Beginnings
 from services.sessions.cookie import new_id
 from services.sessions.graveyard import Graveyard
 from services.sessions.index import NO_KEY, Entry, Index, ListedSession
@@ -56,6 +57,7 @@ class Sessions:
         self._proxmox = proxmox
         self._index = Index(store, keys, limits)
         self._records = Records(store, keys)
+        self._beginnings = Beginnings(store, self._records, self._index, limits)
         self._graveyard = Graveyard(limits.longest)
         self._known: dict[str, str] = {}  # principals by hash: which list to ask along, and never what it says
         self.audit = Audit(store, keys)
@@ -73,11 +75,9 @@ class Sessions:
         record = Record(created=now, credential=by_stores_clock(credential, now))
         session = self._session(id, record, now, seen)
         entry = Entry(principal=session.principal, started=now, address=address, agent=agent)
-        # The list takes out what has no record, so that comes first; nobody knows the id before both are there.
-        await self._records.write(id, record, self.limits.idle)
-        count = await self._index.add(entry, session.hash)
-        if browser:
-            await self._leave_browser(browser, session)
+        count, before = await self._beginnings.write(id, record, entry, browser)
+        if before:
+            await self._leave_browser(before, session)
         if count > MOST_SESSIONS:
             with suppress(StoreError):  # the next sign-in makes room for both
                 await self._make_room(session)
@@ -244,12 +244,11 @@ class Sessions:
 
     # below: what one session means for others
 
-    async def _leave_browser(self, browser: str, session: Session) -> None:
-        """End what this browser had before."""
-        before = await self._records.change_browser(browser, f"{session.hash} {session.principal}", self.limits.longest)
+    async def _leave_browser(self, before: str, session: Session) -> None:
+        """End what this browser had `before`."""
         hash, _, principal = before.partition(" ")
         named = _Named(hash=hash, principal=principal)
-        if not hash or hash == session.hash:  # the store's answer to a question that it was asked twice
+        if hash == session.hash:  # the store's answer to a question that it was asked twice
             return
         life = (await self.confirm([named]))[hash]
         if not life.buried and life.reason is not EndReason.IDLE:  # else it was ended before, or has run out

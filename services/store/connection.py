@@ -64,7 +64,10 @@ class Store:
         self._primary_asked = float("-inf")
         self._may_fail_over = may_fail_over(client)
         self.one_server = is_one_server(client)
-        """Whether all keys lie on one server, so that a script may look at any of them together."""
+        """Whether all keys lie on one server, so that a script may look at any of them together.
+
+        Who is refused that, since several servers pass for one, notes it here.
+        """
 
         self.exposed = exposed
         """Whether others on a network may use it without showing anything first."""

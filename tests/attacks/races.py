@@ -109,7 +109,7 @@ def one_a_browser():
     """A browser may have any number of sessions."""
     from services.sessions.sessions import Sessions
 
-    async def stay(self, browser, session):
+    async def stay(self, before, session):
         pass
 
     take_out(Sessions, "_leave_browser", stay)

@@ -126,8 +126,8 @@ def counted():
 
     enter = Limiter._enter
 
-    async def slots_alone(self, counter, member):
-        return await enter(self, counter, member) if counter.key.endswith("slots") else 0
+    async def slots_alone(self, counters, member):
+        await enter(self, [counter for counter in counters if counter.key.endswith("slots")], member)
 
     take_out(Limiter, "_enter", slots_alone)
 
@@ -145,13 +145,15 @@ def in_the_store():
     from collections import defaultdict
 
     from services.auth.limiter import Limiter
+    from services.errors import TooManyAttempts
 
     tries = defaultdict(set)
 
-    async def enter(self, counter, member):
-        full = len(tries[counter.key]) >= counter.limit
-        tries[counter.key] |= set() if full else {member}
-        return counter.first if full else 0
+    async def enter(self, counters, member):
+        for counter in counters:
+            if len(tries[counter.key]) >= counter.limit:
+                raise TooManyAttempts(counter.first)
+            tries[counter.key].add(member)
 
     async def leave(self, counters, member):
         for counter in counters:
