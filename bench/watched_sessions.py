@@ -9,6 +9,7 @@ import os
 import sys
 import time
 
+import uvloop
 from pydantic import SecretStr
 from starlette.types import Message, Receive, Scope, Send
 
@@ -69,4 +70,5 @@ async def _send(message: Message) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run(int(sys.argv[1])))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # as the product runs
+        runner.run(_run(int(sys.argv[1])))

@@ -1,6 +1,7 @@
 """The life of a session in a real store: created, read, confirmed; and what becomes of the unreadable."""
 
 import asyncio
+import hashlib
 import json
 import logging
 import math
@@ -503,6 +504,25 @@ async def test_confirm_of_many(sessions, store):
         await sessions.end(one, EndReason.ENDED)
     answers = await sessions.confirm(made)
     assert [one for one in made if answers[one.hash].reason] == gone
+
+
+async def test_confirm_of_accounts_that_alternate(sessions, store):
+    """Sessions are told apart in whatever order their accounts come; one list that is none ends its own alone."""
+    made = [await sessions.create(ticket(f"user{number % 3}@pve"), **WHERE) for number in range(9)]
+    await sessions.end(made[4], EndReason.REJECTED)
+    await raw(store, "HDEL", _index_key(store, "user2@pve"), made[5].hash)
+    await raw(store, "DEL", _index_key(store, "user0@pve"))
+    await raw(store, "LPUSH", _index_key(store, "user0@pve"), "x")
+    answers = await sessions.confirm(made)
+    assert list(answers) == [one.hash for one in made]
+    ended, none = EndReason.ENDED, None
+    told = [answers[one.hash].reason for one in made]
+    assert told == [ended, none, none, ended, EndReason.REJECTED, ended, ended, none, none]
+
+
+def _index_key(store, principal):
+    """Where the list of an account's sessions lies."""
+    return store.key("index", hashlib.sha256(principal.encode()).hexdigest())
 
 
 SEVERAL_SLOTS = "redis.error_reply('CROSSSLOT Keys in request do not hash to one slot')"

@@ -259,16 +259,20 @@ class Limiter:
         keys = [counter.key for counter in counters]
         limits = [limit for counter in counters for limit in counter.limits]
 
-        async def enter(client: Redis) -> Any:
+        async def enter(client: Redis) -> tuple[int, int] | None:
             try:
-                return await client.eval(_ENTER, len(keys), *keys, member, *limits)
+                told: Any = await client.eval(_ENTER, len(keys), *keys, member, *limits)
             except ClusterCrossSlotError:
                 self._store.one_server = False
                 return None
+            place, wait = map(int, told)
+            if not 0 <= place <= len(counters):
+                raise ValueError("no such counter")
+            return place, wait
 
         if (told := await self._store.run(enter)) is None:
             return False
-        place, wait = map(int, told)
+        place, wait = told
         if place:
             raise TooManyAttempts(SLOT_RETRY if counters[place - 1].lease else wait)
         return True

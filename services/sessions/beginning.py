@@ -58,11 +58,16 @@ class Beginnings:
         keys, values = zip(*places, strict=True)
         limits = (self._limits.idle, longest + SPARE_SECONDS, longest)
 
-        async def write(client: Redis) -> Any:
+        async def write(client: Redis) -> tuple[int, bytes | None] | None:
             try:
-                return await client.eval(_BEGIN, len(keys), *keys, hash, *limits, *values)
+                told: Any = await client.eval(_BEGIN, len(keys), *keys, hash, *limits, *values)
             except ClusterCrossSlotError:
                 self._store.one_server = False
+                return None
+            count, before = told
+            if not isinstance(before, bytes | None):
+                raise TypeError("whose a browser is, is bytes")
+            return int(count), before
 
         written = await self._store.run(write, settle=True)
-        return written and (int(written[0]), self._records.read_browser(keys[-1], written[1]))
+        return written and (written[0], self._records.read_browser(keys[-1], written[1]))

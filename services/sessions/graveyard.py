@@ -28,7 +28,9 @@ class Graveyard:
 
     def reason(self, hash: str) -> EndReason | None:
         """Why it ended, None for a session that is not known to have."""
-        until, reason = self._ended.get(hash, (0.0, None))
+        if (found := self._ended.get(hash)) is None:
+            return None
+        until, reason = found
         return reason if until > time.monotonic() else None
 
     def _forget_old(self) -> None:

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 NO_KEY = -2  # the store's answer to PTTL for a key that is not there
 _LONGEST_AGENT = 400
+_MOST_KEYS = 10_000
+"""Principals whose key is remembered."""
+
 
 SPARE_SECONDS = 60
 """For so much longer a list is there than the last session on it may live: else that would end for want of the list."""
@@ -73,10 +76,11 @@ class Index:
         self._store = store
         self._keys = keys
         self._limits = limits
+        self._key = lru_cache(_MOST_KEYS)(self._key_of)
 
     def key(self, principal: str) -> str:
         """Where a principal's index lies."""
-        return self._store.key("index", _hashed(principal))
+        return self._key(principal)
 
     async def add(self, entry: Entry, hash: str) -> int:
         """List a session; how many there are then. The index lives as long as the last one may."""
@@ -208,16 +212,14 @@ class Index:
 
         await self._store.run(delete)
 
+    def _key_of(self, principal: str) -> str:
+        return self._store.key("index", hashlib.sha256(principal.encode()).hexdigest())
+
     async def _drop(self, index: str) -> None:
         async def delete(client: Redis) -> None:
             await client.delete(index)
 
         await self._store.run(delete)
-
-
-@lru_cache(10_000)
-def _hashed(principal: str) -> str:
-    return hashlib.sha256(principal.encode()).hexdigest()
 
 
 def seal_entry(entry: Entry, keys: KeyRing, place: str) -> bytes:

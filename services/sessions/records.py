@@ -20,7 +20,7 @@ from services.errors import EndReason, StoreCorrupt, StoreUnavailable
 from services.keys import KeyRing
 from services.sealing import seal_bytes, unseal_bytes
 from services.sessions.clock import stores_clock
-from services.sessions.questions import Questions
+from services.sessions.questions import Answer, Questions
 from services.sessions.record import Record, ended_key, hash_id, record_key, seal, sealed_with_first, unseal
 from services.store.connection import Store
 
@@ -205,8 +205,8 @@ class Records:
 
         return await self._store.run(ask) not in {None, _PAUSED}
 
-    async def ask_all(self, asked: Iterable[tuple[str, str]]) -> list[tuple[Any, Any, Any]]:
-        """For each hash and the index that lists it: milliseconds left, why it ended, whether it is listed."""
+    async def ask_all(self, asked: Iterable[tuple[str, str]]) -> dict[str, Answer]:
+        """What there is of each hash and the index that lists it, by the hash."""
         return await self._questions.ask_all(asked)
 
     async def _overwrite(self, key: str, value: bytes, seconds: int) -> None:

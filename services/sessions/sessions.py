@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from services.audit import Audit, Event, Kind
 from services.errors import EndReason, KeyUnknown, SessionEnded, StoreCorrupt, StoreError, TicketRejected
@@ -18,6 +18,7 @@ from services.sessions.cookie import new_id
 from services.sessions.graveyard import Graveyard
 from services.sessions.index import NO_KEY, Entry, Index, ListedSession
 from services.sessions.limits import MOST_SESSIONS, Limits
+from services.sessions.questions import Answer
 from services.sessions.record import Record, hash_id
 from services.sessions.records import Found, Records, reason_of
 from services.sessions.renewal import Renewals, by_our_clock, by_stores_clock
@@ -39,8 +40,7 @@ class _Named:
     principal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Life:
+class Life(NamedTuple):
     """What the store said of a session: `reason` is None while it lives, for `left` seconds more if nothing is done."""
 
     reason: EndReason | None = None
@@ -160,7 +160,7 @@ class Sessions:
         """For each session, by the hash of its id, whether it lives and else why it ended; in one round trip."""
         asked = tuple(sessions)
         answers = await self._records.ask_all((one.hash, self._index.key(one.principal)) for one in asked)
-        return {one.hash: self._life(one.hash, answer) for one, answer in zip(asked, answers, strict=True)}
+        return {one.hash: self._life(one.hash, answers[one.hash]) for one in asked}
 
     def heard_of_end(self, message: bytes) -> tuple[str, EndReason]:
         """What ENDED_CHANNEL told, as the hash and the reason; from here on this process knows of it too."""
@@ -231,16 +231,14 @@ class Sessions:
             return EndReason.REJECTED if used_lately and math.isfinite(found.left) else EndReason.IDLE
         return None
 
-    def _life(self, hash: str, answer: tuple[Any, Any, Any]) -> Life:
+    def _life(self, hash: str, answer: Answer) -> Life:
         left, ended, listed = answer
-        lives = isinstance(left, int) and left != NO_KEY and ended is None
-        if not lives:
-            return Life(reason=self._graveyard.reason(hash) or reason_of(ended), buried=ended is not None)
-        if reason := self._graveyard.reason(hash):
-            return Life(reason=reason)
-        if listed != 1:
-            return Life(reason=EndReason.ENDED)
-        return Life(left=left / 1000 if left >= 0 else float("inf"))
+        known = self._graveyard.reason(hash)
+        if ended is not None or left == NO_KEY or not isinstance(left, int):
+            return Life(known or reason_of(ended), buried=ended is not None)
+        if known or listed != 1:
+            return Life(known or EndReason.ENDED)
+        return Life(None, left / 1000 if left >= 0 else math.inf)
 
     # below: what one session means for others
 

@@ -60,6 +60,13 @@ class _Entry:
         now = time.monotonic()
         return self.reason is None and now - self.confirmed < FRESH and now < self.session.deadline
 
+    def confirm(self, asked: float, left: float) -> None:
+        """It was alive when it was asked about, with so many seconds left."""
+        self.confirmed = max(self.confirmed, asked)
+        self.idle_at = asked + left
+        self.silence.clear()
+        self.tell()
+
     def tell(self) -> None:
         """Wake whoever waits for news: at most times nobody does."""
         if self.news:
@@ -178,21 +185,18 @@ class Watch:
             self._end(entry, reason)
 
     def _note(self, entry: _Entry, life: Life, asked: float) -> None:
+        if life.reason is None and time.monotonic() < entry.session.deadline:
+            return entry.confirm(asked, life.left)
         reason = self._judged(entry, life)
-        if reason is None:
-            entry.confirmed = max(entry.confirmed, asked)
-            entry.idle_at = asked + life.left
-            entry.silence.clear()
-            return entry.tell()
         if not life.buried:  # nobody has told it: the record ran out, or was taken away
             self._bury(entry.session, reason)
         return self._end(entry, reason)
 
-    def _judged(self, entry: _Entry, life: Life) -> EndReason | None:
+    def _judged(self, entry: _Entry, life: Life) -> EndReason:
         now = time.monotonic()
         # At that age the list runs out too, by the store's clock, which is ahead of what we have heard from it.
         unlisted = life.reason is EndReason.ENDED and now >= entry.session.deadline - _SURE
-        if not life.buried and (unlisted or now >= entry.session.deadline):
+        if life.reason is None or (not life.buried and (unlisted or now >= entry.session.deadline)):
             return EndReason.AGE
         vanished = life.reason is EndReason.IDLE and not life.buried and now < entry.idle_at - _SURE
         return EndReason.ENDED if vanished else life.reason
