@@ -83,13 +83,13 @@ def _viewer(up: Running) -> str:
         return "; ".join(f"{name}={value}" for name, value in client.cookies.items())
 
 
-def ask_steadily(port: int, cookies: Sequence[str], seconds: float) -> list[Asked]:
-    """Ask for pages at a steady rate, however slow the answers are: what waits in a queue counts too."""
+def ask_steadily(port: int, cookies: Sequence[str], seconds: float, rate: float = PER_SECOND) -> list[Asked]:
+    """Ask for pages at a steady rate a second, however slow the answers are: what waits in a queue counts too."""
     viewers, start = itertools.cycle(cookies), time.perf_counter()
     waiting, timer = [], []
     with ThreadPoolExecutor(64) as pool:
-        for number in range(int(seconds * PER_SECOND)):
-            due = start + number / PER_SECOND
+        for number in range(int(seconds * rate)):
+            due = start + number / rate
             time.sleep(max(0.0, due - time.perf_counter()))
             timer.append(Asked(TIMER, 0, time.perf_counter() - due))
             headers = {"Accept": "text/html", "X-Forwarded-For": address(1000 + number % 50)}
