@@ -51,6 +51,7 @@ def inside(chromium, site, pve):
         watched.append(browser.Watched(context))
         watched[-1].page.goto(path)
         watched[-1].page.get_by_role("heading", level=1).wait_for()
+        watched[-1].page.wait_for_function("window.socket?.connected && !document.querySelector('#app').inert")
         return watched[-1].page
 
     yield open
