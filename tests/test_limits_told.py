@@ -53,7 +53,8 @@ LIMITS = {
         "all for cards that are gone",
     "a request's head":
         f"{protocol.HEAD_SECONDS} seconds, over https as long for the handshake before, "
-        f"{protocol.LARGEST_HEAD // KIB} KiB; its form {forms.FORM_SECONDS} seconds",
+        f"{protocol.LARGEST_HEAD // KIB} KiB, {protocol.MOST_HEADERS} headers, no trailers, "
+        f"{protocol.MOST_WAITING} requests before an answer; its form {forms.FORM_SECONDS} seconds",
     "an answer that the system does not take at once":
         f"{unread.READ_BYTES // KIB} KiB of it must be read in any {unread.READ_SECONDS} seconds",
     "connections":

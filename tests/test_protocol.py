@@ -1,4 +1,4 @@
-"""Websockets whose other end does not read, in a server of this process, whose buffers can be looked at."""
+"""Connections that send or leave unread too much, in a server of this process, whose buffers can be looked at."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,13 @@ HANDSHAKE = (
 
 
 async def accepting(scope, receive, send):
-    """An application that takes any websocket, and waits for its end."""
+    """Takes any websocket, and waits for its end; to a request it tells the names of its headers."""
+    if scope["type"] == "http":
+        while (await receive()).get("more_body"):
+            pass
+        body = b" ".join(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -90,3 +96,50 @@ async def test_no_farewell_holds_up_the_end(server):
         assert server.server_state.connections
         server.should_exit = True
         await become(lambda: not server.server_state.connections)
+
+
+async def said(server, *parts):
+    """All that the server says to these, until it hangs up or has said nothing more for a moment."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.config.port)
+    heard = b""
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        for part in parts:
+            writer.write(part)
+            await asyncio.wait_for(writer.drain(), 10)
+        while more := await asyncio.wait_for(reader.read(65536), 2):
+            heard += more
+    writer.transport.abort()
+    return heard
+
+
+CHUNKED = b"GET / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+
+
+async def test_trailers_are_no_headers(server):
+    """What follows a body is told to nobody as a header."""
+    heard = await said(server, CHUNKED + b"X-Forwarded-For: 192.0.2.1\r\n\r\n")
+    assert heard.endswith(b"host transfer-encoding")
+
+
+@pytest.mark.parametrize("trailer", [b"a:b\r\n" * 10_000, b"x" * 50_000], ids=["many", "one long one"])
+async def test_trailers_have_an_end(server, trailer):
+    """Who sends them for ever is hung up on."""
+    assert await said(server, CHUNKED + b"a: ", *[trailer] * 40) == b""
+    await become(lambda: not server.server_state.connections)
+
+
+async def test_too_many_headers(server):
+    """A request with more headers than anybody has is refused, and what comes after it is not looked at."""
+    head = b"GET / HTTP/1.1\r\nHost: localhost\r\n%s\r\n"
+    assert (await said(server, head % (b"a:b\r\n" * (protocol.MOST_HEADERS - 1)))).startswith(b"HTTP/1.1 200")
+    heard = await said(server, head % (b"a:b\r\n" * protocol.MOST_HEADERS) + head % b"")
+    assert heard.startswith(b"HTTP/1.1 400")
+    assert heard.count(b"HTTP/1.1") == 1
+
+
+async def test_too_many_requests_at_once(server):
+    """So many may be sent before an answer is there; with more the connection is given up."""
+    one = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert (await said(server, one * protocol.MOST_WAITING)).count(b"HTTP/1.1 200") == protocol.MOST_WAITING
+    assert (await said(server, one * 5_000)).count(b"HTTP/1.1 200") <= protocol.MOST_WAITING
+    await become(lambda: not server.server_state.connections)

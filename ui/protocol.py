@@ -17,6 +17,12 @@ HEAD_SECONDS = 10
 """A connection that has not said what it wants by then is closed; over TLS it has as long for its handshake before."""
 
 
+MOST_HEADERS = 200
+"""Of a request; each costs far more than its bytes."""
+
+MOST_WAITING = 16
+"""Requests that one connection may send before it has the answer to the first. No browser does that at all."""
+
 MOST_UNREAD = 4 * 1024 * 1024
 """Bytes for a page that it has not read; who sends more before reading them is hung up on at once."""
 
@@ -44,6 +50,7 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     _in_head = True
     _head = 0
+    _refused = False
     _until = 0.0  # by the loop's clock
     _then: Callable[[], None] | None = None
     _patience: asyncio.TimerHandle | None = None
@@ -61,12 +68,17 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes before the head has ended."""
-        self._head = self._head + len(data) if self._in_head else 0
-        if self._head > LARGEST_HEAD:
-            self.send_400_response("Request head too large.")
+        """Count what comes before the head has ended, and whatever else that is no body, such as trailers."""
+        self._head += len(data)
+        if self._refused:
             return
-        super().data_received(data)
+        if self._head > LARGEST_HEAD and self._in_head:
+            self._refuse("Request head too large.")
+        elif self._head > LARGEST_HEAD:
+            self._refused = True
+            self.transport.abort()
+        else:
+            super().data_received(data)
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -78,7 +90,32 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         """A head has ended."""
         self._in_head = False
         self._then = None
-        super().on_headers_complete()
+        self._head = 0
+        if self._refused:
+            return
+        if len(self.headers) > MOST_HEADERS:
+            self._refuse("Request head too large.")
+        elif len(self.pipeline) >= MOST_WAITING:
+            self._refused = True
+            self.transport.abort()
+        else:
+            super().on_headers_complete()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Part of a head; trailers, which come after a body, are nobody's to believe, or to keep."""
+        if self._in_head and len(self.headers) <= MOST_HEADERS:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body."""
+        self._head = 0
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A request has ended."""
+        if not self._refused:
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer ends: the next head must begin in time; Uvicorn waits for it no more once any byte has come."""
@@ -88,6 +125,8 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         """Refuse what the websocket library would not read, and Uvicorn leave without an answer."""
+        if self._refused:
+            return
         if self.cycle and not self.cycle.response_complete:  # it would never hear of its connection's end
             self.transport.abort()
             return
@@ -95,6 +134,11 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         socket = self.transport.get_protocol()
         if isinstance(socket, BoundedSocket) and not socket.handshake_initiated:
             self.send_400_response("No websocket handshake.")
+
+    def _refuse(self, words: str) -> None:
+        """400, and whatever else comes is not looked at."""
+        self._refused = True
+        self.send_400_response(words)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         """At least HEAD_SECONDS. The timer that looks whether they are over goes on from one wait to the next."""
