@@ -18,6 +18,7 @@ from services.sessions import CookieSigner, new_id
 from tests import harness
 from tests.harness import PAGE, SECRET, sign_in, until
 from tests.test_http_requests import send, statuses
+from ui.visit import cookie_values
 
 OTHER_SECRET = "another secret of the tests; long enough 98765"
 LONGEST = 43_200
@@ -550,3 +551,12 @@ def test_wrong_record(client, server, valkey_url, case):
         store.set(key, bad, keepttl=True)
         assert client.get("/", headers=PAGE).status_code == 303
         assert not store.exists(key)
+
+
+@pytest.mark.parametrize("pair", ["a{}=x", "proxgate{}=x", "proxgate=x"], ids=["others'", "of our names", "one name"])
+def test_many_cookies_are_not_kept(pair):
+    """Whatever a stranger sends as cookies takes no more memory than its header."""
+    scope = {"headers": [(b"cookie", "; ".join(pair.format(n) for n in range(5_000)).encode())]}
+    cookie_values(scope, "proxgate")
+    kept = scope["proxgate.headers"].cookies
+    assert sum(len(values) for values in kept.values()) <= 21

@@ -210,7 +210,6 @@ def _without(sent: list[tuple[bytes, bytes]], dropped: bytes) -> list[tuple[byte
     return [(name, value) for name, value in sent if name.lower() != dropped]
 
 
-@lru_cache(maxsize=256)
 def _is_forwarding(name: bytes) -> bool:
     return name.startswith(b"x-forwarded-") or name in _FORWARDED
 

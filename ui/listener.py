@@ -55,8 +55,9 @@ class Listener(socket.socket):
     def _turn_away(self) -> None:
         """Who waits would be announced again at once, so that one file is kept to hang up with."""
         self._spare.close()
-        with suppress(OSError):
+        with suppress(OSError):  # nobody may wait: the system says that no file is left before it looks
             super().accept()[0].close()
+        with suppress(OSError):
             self._spare = socket.socket()
 
 
@@ -111,9 +112,7 @@ class Reception(asyncio.AbstractServer):
         for _ in range(_AT_ONCE):
             try:
                 taken, _ = self._listener.accept()
-            except ConnectionAbortedError:
-                continue
-            except OSError:  # nobody waits any more, or has gone meanwhile
+            except OSError:  # nobody waits any more, or somebody was hung up on: who else waits is announced again
                 return
             task = self._loop.create_task(self._begin(taken))
             self._arriving.add(task)

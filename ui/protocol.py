@@ -95,7 +95,7 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
             return
         if len(self.headers) > MOST_HEADERS:
             self._refuse("Request head too large.")
-        elif len(self.pipeline) >= MOST_WAITING:
+        elif len(self.pipeline) >= MOST_WAITING - 1:  # which leaves out the one that is being answered
             self._refused = True
             self.transport.abort()
         else:

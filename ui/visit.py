@@ -11,6 +11,9 @@ from ui.language import ENGLISH
 
 _KEY = "proxgate.visit"
 _HEADERS = "proxgate.headers"
+_OURS = ("proxgate", "__Host-proxgate")
+_MOST = 20
+"""Names of cookies that are kept, and about so many of each: we have fewer, and two of one name are none already."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,8 +77,8 @@ class _Headers:
         for value in self.values.get(b"cookie", ()):
             for pair in value.split(";"):
                 name, eq, held = pair.strip(" \t").partition("=")
-                if eq:
-                    self.cookies.setdefault(name, []).append(held)
+                if eq and name.startswith(_OURS) and (name in self.cookies or len(self.cookies) < _MOST):
+                    self.cookies.setdefault(name, [])[_MOST:] = [held]
 
 
 def header(scope: Scope, name: bytes) -> str | None:
