@@ -193,7 +193,7 @@ async def test_known_and_unknown_names_cost_one_question(audit, store):
     """An event is one round trip whether or not the account has ever signed in here, so no time tells."""
     trips, run = 0, store.run
 
-    async def counting(operation):
+    async def counting(operation, **_):
         nonlocal trips
         trips += 1
         return await run(operation)

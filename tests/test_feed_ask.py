@@ -156,6 +156,32 @@ async def test_trouble_passes(feed, clock):
     assert await feed.ask(mine, "key", question, 60) == 2
 
 
+async def test_trouble_from_before_is_forgiven(feed):
+    """Once Proxmox is back what failed is asked again at once, and so is what was under way then and fails yet."""
+    failed, hanging, mine = Question(Unreachable()), Question(Unreachable()), session()
+    with pytest.raises(Unreachable):
+        await feed.ask(mine, "failed", failed, 60)
+    late = asyncio.create_task(feed.ask(mine, "hanging", hanging, 60))
+    await asyncio.sleep(0)
+    feed._desk.forgive(mine.principal)
+    with pytest.raises(Unreachable):
+        await late
+    failed.trouble = hanging.trouble = None
+    assert await feed.ask(mine, "failed", failed, 60) == 2
+    await asyncio.sleep(0.01)  # what failed is dropped in the loop's next turn
+    assert await feed.ask(mine, "hanging", hanging, 60) == 2
+
+
+async def test_another_accounts_trouble_is_not_forgiven(feed):
+    """Proxmox may answer one account and not another."""
+    question, mine = Question(Unreachable()), session()
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            await feed.ask(mine, "key", question, 60)
+        feed._desk.forgive("bob@pve")
+    assert question.asked == 1
+
+
 async def test_trouble_is_no_longer_fresh_than_an_answer(feed):
     """What is wanted anew each time is, after trouble too."""
     question, mine = Question(Unreachable()), session()

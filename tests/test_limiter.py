@@ -340,7 +340,7 @@ async def test_repeated_question_counts_once(limiter, store):
     """A question that the store's client repeats, as its answer was lost, counts once."""
     run = store.run
 
-    async def twice(operation):
+    async def twice(operation, **_):
         await run(operation)
         return await run(operation)
 
@@ -356,7 +356,7 @@ async def test_cut_off_on_the_way_in(limiter, store, one_server, step, cut):
     await limiter.remember(ALICE, DEVICE)
     run, steps = store.run, itertools.count(1)
 
-    async def cut_off(operation):
+    async def cut_off(operation, **_):
         answer = await run(operation)
         if next(steps) == step:
             raise cut
@@ -379,7 +379,7 @@ async def test_who_is_stopped_counts_no_further(limiter, store, one_server):
     before, run = await counters(store, "account", "address", "slots"), store.run
     seen = []
 
-    async def looked_at(operation):
+    async def looked_at(operation, **_):
         try:
             return await run(operation)
         finally:
@@ -791,7 +791,7 @@ def slow(store):
     """From now on the store answers nobody until told to go; what it was asked."""
     run, go, asked = store.run, asyncio.Event(), []
 
-    async def wait(operation):
+    async def wait(operation, **_):
         asked.append(operation)
         await go.wait()
         return await run(operation)
@@ -849,7 +849,7 @@ async def test_store_down_lets_nobody_through(tmp_path):
 async def test_store_lost_under_way(limiter, store):
     """A store lost while Proxmox is asked does not hide Proxmox's answer."""
 
-    async def lost(operation):
+    async def lost(operation, **_):
         raise StoreUnavailable
 
     async def ask():
@@ -920,7 +920,7 @@ async def test_one_network_leaves_room(limiter, store):
 
 
 def slowly(run):
-    async def slow(operation):
+    async def slow(operation, **_):
         await asyncio.sleep(0.05)
         return await run(operation)
 

@@ -104,6 +104,19 @@ def test_without_a_file_the_next_is_hung_up_on(listener, dial):
     listener.accept()[0].close()
 
 
+def test_without_a_file_the_spare_stays(listener):
+    """The system says that no file is left before it looks whether anybody waits: what is kept for that stays kept."""
+    stranger = socket.socket()
+    with stranger, no_file_left():
+        for _ in range(3):
+            with pytest.raises(ConnectionAbortedError):
+                listener.accept()
+        stranger.connect(listener.getsockname())
+        with pytest.raises(ConnectionAbortedError):
+            listener.accept()
+        assert stranger.recv(1) == b""
+
+
 class Silent(asyncio.Protocol):
     """Keeps its connections, and says nothing."""
 

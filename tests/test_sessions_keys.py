@@ -184,7 +184,7 @@ async def test_sealing_anew_that_fails(having, store, monkeypatch, what):
     made = await having(OLD).create(ticket(), **WHERE)
     both, run = having(NEW, OLD), store.run
 
-    async def full(operation):
+    async def full(operation, **_):
         if operation.__qualname__.startswith(what) and operation.__name__ == "replace":
             raise StoreUnavailable("OOM")
         return await run(operation)

@@ -396,7 +396,7 @@ async def test_store_that_goes_away_while_renewing(sessions, store, pve, monkeyp
     asking = asyncio.create_task(lend(sessions, made))
     await asyncio.wait_for(pve.asked.wait(), 5)
 
-    async def down(_):
+    async def down(_, **more):
         raise StoreUnavailable
 
     monkeypatch.setattr(store, "run", down)

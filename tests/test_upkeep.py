@@ -135,7 +135,7 @@ async def test_store_away_while_keeping_fresh(sessions, watch, store, pve, monke
     made = await sessions.create(ticket(age=1), **WHERE)
     tries = []
 
-    async def down(_):
+    async def down(_, **_how):
         tries.append(1)
         raise StoreUnavailable
 

@@ -72,13 +72,12 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         self._head += len(data)
         if self._refused:
             return
-        if self._head > LARGEST_HEAD and self._in_head:
-            self._refuse("Request head too large.")
-        elif self._head > LARGEST_HEAD:
-            self._refused = True
-            self.transport.abort()
-        else:
+        if self._head <= LARGEST_HEAD:
             super().data_received(data)
+        elif self._in_head:
+            self._refuse()
+        else:
+            self._hang_up()
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -94,10 +93,9 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         if self._refused:
             return
         if len(self.headers) > MOST_HEADERS:
-            self._refuse("Request head too large.")
+            self._refuse()
         elif len(self.pipeline) >= MOST_WAITING - 1:  # which leaves out the one that is being answered
-            self._refused = True
-            self.transport.abort()
+            self._hang_up()
         else:
             super().on_headers_complete()
 
@@ -135,10 +133,14 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         if isinstance(socket, BoundedSocket) and not socket.handshake_initiated:
             self.send_400_response("No websocket handshake.")
 
-    def _refuse(self, words: str) -> None:
+    def _refuse(self) -> None:
         """400, and whatever else comes is not looked at."""
         self._refused = True
-        self.send_400_response(words)
+        self.send_400_response("Request head too large.")
+
+    def _hang_up(self) -> None:
+        self._refused = True
+        self.transport.abort()
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         """At least HEAD_SECONDS. The timer that looks whether they are over goes on from one wait to the next."""

@@ -13,7 +13,7 @@ _KEY = "proxgate.visit"
 _HEADERS = "proxgate.headers"
 _OURS = ("proxgate", "__Host-proxgate")
 _MOST = 20
-"""Names of cookies that are kept, and about so many of each: we have fewer, and two of one name are none already."""
+"""Names of cookies that are kept, and so many of each: we have fewer, and two of one name are none already."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,8 +77,15 @@ class _Headers:
         for value in self.values.get(b"cookie", ()):
             for pair in value.split(";"):
                 name, eq, held = pair.strip(" \t").partition("=")
-                if eq and name.startswith(_OURS) and (name in self.cookies or len(self.cookies) < _MOST):
-                    self.cookies.setdefault(name, [])[_MOST:] = [held]
+                if eq and name.startswith(_OURS):
+                    self._keep(name, held)
+
+    def _keep(self, name: str, held: str) -> None:
+        kept = self.cookies.get(name)
+        if kept is None and len(self.cookies) < _MOST:
+            self.cookies[name] = [held]
+        elif kept is not None and len(kept) < _MOST:
+            kept.append(held)
 
 
 def header(scope: Scope, name: bytes) -> str | None:

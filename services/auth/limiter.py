@@ -18,10 +18,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ClusterCrossSlotError
 
 from services.auth.pending import TRIP_SECONDS
 from services.errors import CodeRefused, InvalidCredentials, Outage, StoreError, TooManyAttempts, Unreachable
@@ -249,33 +249,12 @@ class Limiter:
 
         In one script; a script each in a Cluster, where they may lie on different servers.
         """
-        if self._store.one_server and await self._entered(counters, member):
-            return
+        told = await self._store.over_slots(partial(_enter, counters, member))
+        if told is not None:
+            return _judge(counters, *told)
         for counter in counters:
-            await self._entered([counter], member)
-
-    async def _entered(self, counters: Sequence[_Counter], member: str) -> bool:
-        """False where no script may touch them all."""
-        keys = [counter.key for counter in counters]
-        limits = [limit for counter in counters for limit in counter.limits]
-
-        async def enter(client: Redis) -> tuple[int, int] | None:
-            try:
-                told: Any = await client.eval(_ENTER, len(keys), *keys, member, *limits)
-            except ClusterCrossSlotError:
-                self._store.one_server = False
-                return None
-            place, wait = map(int, told)
-            if not 0 <= place <= len(counters):
-                raise ValueError("no such counter")
-            return place, wait
-
-        if (told := await self._store.run(enter)) is None:
-            return False
-        place, wait = told
-        if place:
-            raise TooManyAttempts(SLOT_RETRY if counters[place - 1].lease else wait)
-        return True
+            _judge([counter], *await self._store.run(partial(_enter, [counter], member)))
+        return None
 
     async def _leave(self, counters: Sequence[_Counter], member: str) -> None:
         if not counters:
@@ -289,6 +268,22 @@ class Limiter:
 
         with suppress(StoreError):  # it is forgotten in the end
             await self._store.run(leave)
+
+
+async def _enter(counters: Sequence[_Counter], member: str, client: Redis) -> tuple[int, int]:
+    """Which counter, from 1 on, has no room for the member, and for how many seconds; 0 and 0 where each has."""
+    keys = [counter.key for counter in counters]
+    limits = [limit for counter in counters for limit in counter.limits]
+    told: Any = await client.eval(_ENTER, len(keys), *keys, member, *limits)
+    place, wait = map(int, told)
+    if not 0 <= place <= len(counters):
+        raise ValueError("no such counter")
+    return place, wait
+
+
+def _judge(counters: Sequence[_Counter], place: int, wait: int) -> None:
+    if place:
+        raise TooManyAttempts(SLOT_RETRY if counters[place - 1].lease else wait)
 
 
 def _hash(what: str) -> str:

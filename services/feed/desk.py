@@ -25,6 +25,8 @@ class _Answer:
     task: "asyncio.Task[Any]"
     session: Session
     fresh_until: float = field(default=float("inf"))
+    forgiven: bool = False
+    """Whether it was asked before Proxmox was back: a failure then tells nothing of now."""
 
     @property
     def fresh(self) -> bool:
@@ -56,10 +58,12 @@ class Desk:
                     raise exc.with_traceback(None) from exc.__cause__
 
     def forgive(self, principal: str) -> None:
-        """Whoever was away is back: what failed may be asked again at once."""
+        """Whoever was away is back: what failed, or fails yet of what is under way, may be asked again at once."""
         for place, answer in tuple(self._answers.items()):
-            if place[0] == principal and answer.failed:
-                del self._answers[place]
+            if place[0] == principal:
+                answer.forgiven = True
+                if answer.failed:
+                    del self._answers[place]
 
     def close(self) -> None:
         """Ask nothing more, and keep nothing."""
@@ -75,8 +79,9 @@ class Desk:
     def _keep(self, place: _Key, answer: _Answer, fresh_for: float) -> None:
         """For so long as it is fresh, and not a moment longer: some are large."""
         trouble = None if answer.task.cancelled() else answer.task.exception()
-        seconds = 0 if isinstance(trouble, SessionEnded) or answer.task.cancelled() else fresh_for
-        seconds = min(seconds, REPENT) if answer.failed else seconds
+        seconds = min(fresh_for, REPENT) if answer.failed else fresh_for
+        if answer.task.cancelled() or isinstance(trouble, SessionEnded) or (trouble and answer.forgiven):
+            seconds = 0
         answer.fresh_until = time.monotonic() + seconds
         asyncio.get_running_loop().call_later(seconds, self._drop, place, answer)
 

@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ClusterCrossSlotError
 
 from services.errors import StoreCorrupt
 from services.sessions.index import SPARE_SECONDS, Entry, Index
@@ -39,11 +38,10 @@ class Beginnings:
     async def write(self, id: str, record: Record, entry: Entry, browser: str) -> tuple[int, str]:
         """How many sessions the principal has then, and whose the `browser`, if there is one, was before."""
         whose = f"{hash_id(id)} {entry.principal}"
-        if self._store.one_server:
-            with suppress(StoreCorrupt):  # a key is of another type: each by itself knows what then
-                written = await self._at_once(id, record, entry, browser, whose)
-                if written is not None:
-                    return written
+        with suppress(StoreCorrupt):  # a key is of another type: each by itself knows what then
+            written = await self._at_once(id, record, entry, browser, whose)
+            if written is not None:
+                return written
         # The list takes out what has no record, so that comes first; nobody knows the id before both are there.
         await self._records.write(id, record, self._limits.idle)
         count = await self._index.add(entry, hash_id(id))
@@ -58,16 +56,12 @@ class Beginnings:
         keys, values = zip(*places, strict=True)
         limits = (self._limits.idle, longest + SPARE_SECONDS, longest)
 
-        async def write(client: Redis) -> tuple[int, bytes | None] | None:
-            try:
-                told: Any = await client.eval(_BEGIN, len(keys), *keys, hash, *limits, *values)
-            except ClusterCrossSlotError:
-                self._store.one_server = False
-                return None
+        async def write(client: Redis) -> tuple[int, bytes | None]:
+            told: Any = await client.eval(_BEGIN, len(keys), *keys, hash, *limits, *values)
             count, before = told
             if not isinstance(before, bytes | None):
                 raise TypeError("whose a browser is, is bytes")
             return int(count), before
 
-        written = await self._store.run(write, settle=True)
+        written = await self._store.over_slots(write, settle=True)
         return written and (written[0], self._records.read_browser(keys[-1], written[1]))

@@ -6,11 +6,12 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import wraps
 from typing import Any, Self, TypeVar, cast
 
 from pydantic import SecretStr
 from redis.asyncio import Redis
-from redis.exceptions import RedisClusterException, RedisError, ResponseError
+from redis.exceptions import ClusterCrossSlotError, RedisClusterException, RedisError, ResponseError
 
 from services.errors import StoreCorrupt, StoreUnavailable
 from services.store.address import parse
@@ -64,10 +65,7 @@ class Store:
         self._primary_asked = float("-inf")
         self._may_fail_over = may_fail_over(client)
         self.one_server = is_one_server(client)
-        """Whether all keys lie on one server, so that a script may look at any of them together.
-
-        Who is refused that, since several servers pass for one, notes it here.
-        """
+        """Whether all keys lie on one server, so that a script may look at any of them together."""
 
         self.exposed = exposed
         """Whether others on a network may use it without showing anything first."""
@@ -112,6 +110,22 @@ class Store:
         if task and task.cancelling() > cancelled:  # Python 3.11's wait_for, in redis-py, can lose a cancellation
             raise asyncio.CancelledError
         return answer
+
+    async def over_slots(self, operation: Callable[[Redis], Awaitable[T]], *, settle: bool = False) -> T | None:
+        """As `run`, for one operation over keys of several slots.
+
+        None, and nothing done, where no server takes that: in a Cluster, or where several servers pass for one.
+        """
+
+        @wraps(operation)
+        async def tried(client: Redis) -> T | None:
+            try:
+                return await operation(client)
+            except ClusterCrossSlotError:
+                self.one_server = False
+                return None
+
+        return await self.run(tried, settle=settle) if self.one_server else None
 
     async def _settled(self, operation: Callable[[Redis], Awaitable[T]]) -> T:
         async with one_connection(self._client) as (client, connection):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 Q = TypeVar("Q")
@@ -25,12 +26,17 @@ class Together(Generic[Q, A]):
         if not self._waiting:
             loop.call_soon(self._begin)
         self._waiting.append((question, answer))
-        return await answer
+        try:
+            return await answer
+        except Exception as exc:  # noqa: BLE001 - who asked along has the same: nobody's frames go on with it
+            raise exc.with_traceback(None) from exc.__cause__
 
     def _begin(self) -> None:
         waiting, self._waiting = self._waiting, []
         for start in range(0, len(waiting), self._most):
-            task = asyncio.create_task(self._answer(waiting[start : start + self._most]))
+            asked = waiting[start : start + self._most]
+            # What is asked for one is told of in its name, in the log and in spans; for many, in nobody's.
+            task = asyncio.create_task(self._answer(asked), context=Context() if len(waiting) > 1 else None)
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
