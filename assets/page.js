@@ -60,16 +60,24 @@ const proxgate = (() => {
   }
   document.addEventListener("visibilitychange", tellSight);
 
-  // A page that has lost its socket may have lost its session too, as on a laptop that slept: then it must not stay.
-  let socket = null;
+  // On the way to the login card nothing else is loaded: it would cut that short, and the card would not say why.
   let leaving = false;
+  function adopt(socket) {
+    socket.on("connect", () => {
+      cover(false); // it is let in only while the store answers
+      if (document.hidden) setTimeout(tellSight, RETRY_MS); // a tab that was opened behind the others
+    });
+    socket.on("open", ({ path, new_tab: aside }) => {
+      if (aside || !path.startsWith("/login")) return;
+      leaving = true;
+      socket.disconnect(); // a page that connects again is told to load anew
+    });
+  }
+  let socket = null;
+  Object.defineProperty(window, "socket", { get: () => socket, set: (made) => adopt((socket = made)) });
+
+  // A page that has lost its socket may have lost its session too, as on a laptop that slept: then it must not stay.
   setInterval(async () => {
-    if (window.socket && window.socket !== socket) {
-      socket = window.socket;
-      if (document.hidden) tellSight(); // a tab that was opened behind the others
-      socket.on("open", () => (leaving = true)); // on the way to the login card: not to be cut short below
-      socket.on("connect", () => cover(false)); // it is let in only while the store answers
-    }
     if (leaving || document.getElementById("popup")?.ariaHidden !== "false") return;
     try {
       // Nothing lives at this address: the guard answers 401 without a session, and builds no page with one.

@@ -193,6 +193,27 @@ def test_a_session_ended_elsewhere_says_so(tab, site, valkey_url):
     expect(page.get_by_role("alert")).to_contain_text("ended from another device")
 
 
+def test_a_card_that_is_long_on_its_way_still_says_why(tab, site, valkey_url):
+    """The page that the card follows neither loads anew meanwhile nor connects again, however young it is."""
+    page = card(tab)
+    browser.sign_in(page)
+    page.get_by_role("article").first.wait_for()
+    page.reload()
+    page.wait_for_function("window.socket?.connected")
+    page.context.new_cdp_session(page).send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 4000, "downloadThroughput": -1, "uploadThroughput": -1},
+    )
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.is_navigation_request() else None)
+    with harness.admin(valkey_url) as store:
+        for key in store.keys("browser:session:*"):
+            store.set(key.replace(b"session", b"ended"), "ended")
+            store.delete(key)
+    expect(page.get_by_role("alert")).to_contain_text("ended from another device", timeout=15_000)
+    assert len(asked) == 1, asked
+
+
 def test_user_and_realm_are_remembered_on_this_device_and_the_password_nowhere(tab, context):
     """The next visit finds user and realm filled in; storage and frames hold nothing else."""
     page = card(tab)
