@@ -50,6 +50,7 @@ from services.proxmox import (
     Storage,
     Ticket,
     Trust,
+    piecewise,
     resources,
 )
 from services.proxmox.credentials import headers as headers_of
@@ -308,7 +309,7 @@ async def test_pieces_make_a_whole(piece: int, monkeypatch: pytest.MonkeyPatch) 
     base = {"type": "lxc", "node": "a", "status": "running"}
     rows = [base | {"vmid": 100 + n, "name": name, "x": [{"y": {}}, {"z": [{}, {}]}]} for n, name in enumerate(SEAMS)]
     body = bytearray(json.dumps({"data": rows}, separators=(",", ":")).encode())
-    monkeypatch.setattr(resources, "PIECE", piece)
+    monkeypatch.setattr(piecewise, "PIECE", piece)
     found = await resources.read(body)
     assert isinstance(found, Resources)
     assert [(guest.vmid, guest.name) for guest in found.guests] == [(row["vmid"], row["name"]) for row in rows]
@@ -331,7 +332,7 @@ async def test_lists_written_otherwise(
     kind: str, api: respx.MockRouter, proxmox: Proxmox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list that is written another way than Proxmox writes it is read all the same, and one that is none is not."""
-    monkeypatch.setattr(resources, "PIECE", 1)
+    monkeypatch.setattr(piecewise, "PIECE", 1)
     form, good = ODD_LISTS[kind]
     guest = '{"type":"lxc","vmid":%d,"node":"a","status":"running"}'
     api.get("/cluster/resources").mock(httpx.Response(200, content=form % f"{guest % 100},{guest % 101}"))
@@ -357,7 +358,7 @@ async def test_everything_else_goes_on_while_a_long_list_is_read() -> None:
     while not reading.done():
         await asyncio.sleep(0)
         turns += 1
-    assert turns > len(body) / resources.PIECE
+    assert turns > len(body) / piecewise.PIECE
 
 
 async def test_the_version_is_read(api: respx.MockRouter, proxmox: Proxmox) -> None:

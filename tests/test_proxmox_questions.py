@@ -36,6 +36,7 @@ from services.proxmox import (
     Update,
     Volume,
     is_of,
+    piecewise,
     user_of,
 )
 from services.proxmox.network import reachable
@@ -598,6 +599,32 @@ async def test_permissions_are_read(api: respx.MockRouter, client: ProxmoxClient
     answer = {"/": {"Sys.Audit": 1}, "/vms/100": {"VM.Audit": 0, "VM.Odd": "odd", "VM.None": None}, "/odd": 7}
     api.get("/access/permissions").mock(of(answer))
     assert await client.permissions() == Permissions(paths={"/": {"Sys.Audit": True}, "/vms/100": {"VM.Audit": False}})
+
+
+@pytest.mark.parametrize("piece", range(1, 200, 3))
+async def test_permissions_are_read_in_pieces(
+    piece: int, api: respx.MockRouter, client: ProxmoxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they are cut they are the same, whatever a name holds; paths with the same privileges share them."""
+    paths = {name: {"VM.Audit": True, name: False} for name in ("/", '},"', '"},"/vms', '{"a":{"b":1},"c":{"d":1}}')}
+    paths |= {f"/vms/{vmid}": {"VM.Audit": True, "VM.Backup": False} for vmid in range(100, 103)} | {"/pool/x": {}}
+    monkeypatch.setattr(piecewise, "PIECE", piece)
+    body = json.dumps({"data": paths}, separators=(",", ":"))
+    api.get("/access/permissions").mock(httpx.Response(200, content=body))
+    found = (await client.permissions()).paths
+    assert found == paths
+    assert found["/vms/100"] is found["/vms/102"]
+
+
+NO_PERMISSIONS = ['{"data":{}', '{"data":{"/":{"a":1}},"b":{"c":NaN}}', '{"data":{"/":{"a":1},"}}', "{}"]
+
+
+@pytest.mark.parametrize("body", NO_PERMISSIONS)
+async def test_no_permissions(body: str, api: respx.MockRouter, client: ProxmoxClient) -> None:
+    """What is no JSON of Proxmox's gives nobody a privilege."""
+    api.get("/access/permissions").mock(httpx.Response(200, content=body))
+    with pytest.raises(BadAnswer):
+        await client.permissions()
 
 
 @pytest.mark.parametrize(

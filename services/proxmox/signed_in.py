@@ -64,7 +64,7 @@ class ProxmoxClient:
 
     async def permissions(self) -> Permissions:
         """What this account may do, and where."""
-        return permissions.permissions(await self._ask("GET", "/access/permissions", cap=_LISTS))
+        return permissions.permissions(await self._ask("GET", "/access/permissions", cap=_LISTS, read=permissions.read))
 
     # the cluster
 
