@@ -35,6 +35,7 @@ from ui import tls
 from ui.application import Parts, compose
 from ui.edge import ALWAYS
 from ui.first_contact import FirstContact
+from ui.garbage import collect_in_quiet
 from ui.lean import lean_imports
 from ui.listener import Listener, ListeningServer
 from ui.protocol import BoundedSocket
@@ -118,7 +119,8 @@ async def serve(settings: Settings, say: Callable[[str], None]) -> None:
         if watching:
             await stack.enter_async_context(watched(application.figures, watching))
         server.announce = lambda: say(f"Proxgate is at {_place(settings, files)}  (stop with Ctrl-C)")
-        errands = [FirstContact(parts, _origin(settings, files), say).run(), keep_telling(parts.store)]
+        contact = FirstContact(parts, _origin(settings, files), say)
+        errands = [contact.run(), keep_telling(parts.store), collect_in_quiet()]
         if files and config.ssl:
             errands.append(tls.keep_fresh(files, config.ssl))
         for errand in errands:

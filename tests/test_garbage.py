@@ -1,0 +1,94 @@
+"""Garbage that only holds itself is looked for in quiet seconds, and in a rush only once there may be much of it."""
+
+import asyncio
+import gc
+import weakref
+from collections.abc import AsyncIterator
+
+import pytest
+
+from ui import garbage
+
+PERIOD = 0.01
+OLD_ENOUGH = 10  # collections of the young after which Python itself would look
+SPARE = 5  # of those: what the test itself makes
+
+
+class Loop:
+    """Holds only itself."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+@pytest.fixture
+async def collecting(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[weakref.ref[Loop]]:
+    """The errand is up, there is nothing old, and old garbage."""
+    monkeypatch.setattr(garbage, "PERIOD", PERIOD)
+    task = asyncio.create_task(garbage.collect_in_quiet())
+    await asyncio.sleep(0)
+    gc.collect()
+    yield old_garbage()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def old_garbage() -> weakref.ref[Loop]:
+    """What became garbage when it was no longer young."""
+    loop = Loop()
+    ref = weakref.ref(loop)
+    gc.collect(1)
+    return ref
+
+
+def make(young: int) -> None:
+    """Have the young collected until so many are counted, as if much had been made and kept."""
+    while gc.get_count()[2] < young:
+        gc.collect(1)
+
+
+async def test_in_a_quiet_second(collecting: weakref.ref[Loop]) -> None:
+    """It goes as soon as it is quiet, if anything was made."""
+    await asyncio.sleep(5 * PERIOD)
+    assert collecting() is not None, "nothing was made"
+    make(OLD_ENOUGH)
+    for _ in range(500):
+        await asyncio.sleep(PERIOD)
+        if collecting() is None:
+            break
+    assert collecting() is None
+
+
+async def test_in_a_rush(collecting: weakref.ref[Loop], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is held up for it, until very much was made."""
+    monkeypatch.setattr(garbage, "QUIET", -1.0)
+    make(garbage.MOST_MADE - SPARE)
+    await asyncio.sleep(5 * PERIOD)
+    assert collecting() is not None
+    make(garbage.MOST_MADE)
+    await asyncio.sleep(5 * PERIOD)
+    assert collecting() is None
+
+
+async def test_a_hundredth_of_the_time(collecting: weakref.ref[Loop], monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long one the next has to wait, however quiet it is."""
+    monkeypatch.setattr(garbage, "QUIET", 1e9)
+    make(OLD_ENOUGH)
+    await asyncio.sleep(5 * PERIOD)
+    assert collecting() is None, "the first"
+    monkeypatch.setattr(garbage, "MOST_SHARE", 1e-9)
+    ref = old_garbage()
+    make(OLD_ENOUGH)
+    await asyncio.sleep(5 * PERIOD)
+    assert ref() is not None, "the second"
+
+
+async def test_python_has_its_way_again() -> None:
+    """Once it is cancelled everything is as before."""
+    before = gc.get_threshold()
+    task = asyncio.create_task(garbage.collect_in_quiet())
+    await asyncio.sleep(0)
+    assert gc.get_threshold() != before
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert gc.get_threshold() == before
