@@ -163,10 +163,12 @@ const card = (() => {
     const scripts = [...content.querySelectorAll("script[src], link[rel=modulepreload]")].map((one) => one.src || one.href);
     const styles = [...content.querySelector("style").textContent.matchAll(/@import url\("([^"]+)"\)/g)].map((one) => one[1]);
     const files = [...scripts, ...styles];
-    const had = remembered("proxgate.fetched").split(" ");
-    const lacking = files.filter((file) => !had.includes(file));
-    for (const href of lacking) document.head.append(Object.assign(document.createElement("link"), { rel: "prefetch", href }));
-    if (lacking.length) remember("proxgate.fetched", files.join(" "));
+    let had = remembered("proxgate.fetched").split(" ").filter((file) => files.includes(file));
+    for (const href of files.filter((file) => !had.includes(file))) {
+      const link = Object.assign(document.createElement("link"), { rel: "prefetch", href });
+      link.onload = () => remember("proxgate.fetched", (had = [...had, href]).join(" "));
+      document.head.append(link);
+    }
   }
 
   if (find("pg-page")?.dataset.awake !== undefined) wake();

@@ -32,7 +32,7 @@ def test_a_forms_fields(client, fields, refused):
 
 @pytest.mark.parametrize(("size", "status"), [(LARGEST_HEAD - 1024, 200), (LARGEST_HEAD + 1, 400)])
 def test_a_heads_length(server, size, status):
-    """A head of nearly 512 KiB is read, however many lines it has; a longer one is 400, and hung up on."""
+    """A head of nearly 64 KiB is read, however many lines it has; a longer one is 400, and hung up on."""
     line = b"X-Padding: " + b"x" * 8_000 + b"\r\n"
     head = f"GET /healthz HTTP/1.1\r\nHost: localhost:{server.port}\r\nConnection: close\r\n".encode()
     lines, rest = divmod(size - len(head) - 2, len(line))

@@ -65,6 +65,9 @@ def test_a_sleeping_card_asks_for_little(watched):
     assert watched.mistakes() == []
 
 
+FETCHED = "files => localStorage.getItem('proxgate.fetched')?.split(' ').length === files"
+
+
 @pytest.mark.browser
 def test_what_a_browser_has_is_not_fetched_ahead_again(watched):
     """A browser that comes back to the card fetches nothing ahead: it would read files from disk, not from memory."""
@@ -72,6 +75,7 @@ def test_what_a_browser_has_is_not_fetched_ahead_again(watched):
     ahead = page.locator("link[rel=prefetch]")
     page.get_by_label("Username").press_sequentially("r")
     expect(ahead.first).to_be_attached()
+    page.wait_for_function(FETCHED, arg=ahead.count())
     browser.card(page, "/login").get_by_label("Username").press_sequentially("r")
     assert ahead.count() == 0
     page.evaluate("localStorage.setItem('proxgate.fetched', '')")

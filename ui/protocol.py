@@ -9,8 +9,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from ui.unread import HangsUp
 
-LARGEST_HEAD = 512 * 1024
-"""Bytes, more than one read brings, so that a body that comes along with its head is not taken for a part of it."""
+LARGEST_HEAD = 64 * 1024
+"""Bytes, which is three times as much as all cookies that a browser mostly keeps for a name."""
 
 
 HEAD_SECONDS = 10
@@ -69,15 +69,12 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the head has ended, and whatever else that is no body, such as trailers."""
-        self._head += len(data)
         if self._refused:
             return
-        if self._head <= LARGEST_HEAD:
-            super().data_received(data)
-        elif self._in_head:
-            self._refuse()
-        else:
-            self._hang_up()
+        self._head += len(data)
+        super().data_received(data)
+        if self._head > LARGEST_HEAD and not self._refused:  # and it has not ended
+            self._refuse() if self._in_head else self._hang_up()
 
     def on_message_begin(self) -> None:
         """A head begins."""
@@ -89,10 +86,10 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         """A head has ended."""
         self._in_head = False
         self._then = None
-        self._head = 0
+        read, self._head = self._head, 0
         if self._refused:
             return
-        if len(self.headers) > MOST_HEADERS:
+        if len(self.headers) > MOST_HEADERS or (read > LARGEST_HEAD and self._size() > LARGEST_HEAD):
             self._refuse()
         elif len(self.pipeline) >= MOST_WAITING - 1:  # which leaves out the one that is being answered
             self._hang_up()
@@ -137,6 +134,11 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         """400, and whatever else comes is not looked at."""
         self._refused = True
         self.send_400_response("Request head too large.")
+
+    def _size(self) -> int:
+        """Of the head: what was read last may hold some of a body too."""
+        line = len("GET  HTTP/1.1\r\n\r\n") + len(self.url)
+        return line + sum(len(name) + len(value) + len(": \r\n") for name, value in self.headers)
 
     def _hang_up(self) -> None:
         self._refused = True
