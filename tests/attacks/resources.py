@@ -76,3 +76,22 @@ def room():
 
     allow = server._allow_files
     take_out(server, "_allow_files", lambda: max(allow(), 3 * server.MOST_CONNECTIONS))
+
+
+@row(
+    "H09",
+    "headers, trailers and requests without end on one connection",
+    "test_protocol.py::test_trailers_are_no_headers",
+    "test_protocol.py::test_trailers_have_an_end",
+    "test_protocol.py::test_too_many_headers",
+    "test_protocol.py::test_too_many_requests_at_once",
+    "test_caps.py::test_a_heads_length",
+    "test_http_requests.py::test_endless_headers",
+)
+def trailers():
+    """What follows a body is taken for headers, as many as come."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    from ui.protocol import BoundedHead
+
+    take_out(BoundedHead, "on_header", HttpToolsProtocol.on_header)
