@@ -5,19 +5,21 @@ answer that is an error ends the program. 20 accounts with 10 sessions each look
 have more pages at once than people have.
 """
 
+import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import httpx
 
 from bench.stock import plain, stock
-from bench.surroundings import changed, serving
+from bench.surroundings import changed, cpu_seconds, serving
 from bench.table import Row, give, in_turns
 from bench.within import BARE, BARE_KEY, GUARDED, STATE
-from bench.wrk import load, needed, rate
+from bench.wrk import load, needed
 from services.simulator import Account, Grant
 from services.simulator.privileges import AUDITOR
 from tests import harness
@@ -33,6 +35,28 @@ FEW = 10
 STRANGERS = 20_000
 MOST_MEGABYTES = 1.0
 """What an allocator keeps for itself may come to that; one page a stranger would be a gigabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What is asked for, and with which Cookie headers in turn."""
+
+    site: Running
+    path: str
+    cookies: Sequence[str]
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"{self.site.url}{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Requests per second, and the microseconds of processor that one takes of the server's own process."""
+
+    rate: float
+    cost: float
 
 
 def measure(rounds: int, seconds: float) -> Sequence[Row]:
@@ -58,7 +82,7 @@ def _sign_in(site: Running, account: Account) -> str:
 def _pages(site: Running, cookies: Sequence[str], rounds: int, seconds: float) -> Row:
     load(site.url, seconds, cookies)
     with stock({"/": _settled(site, cookies[0])}) as theirs:
-        figures = _side_by_side(rounds, seconds, (site.url, cookies), (theirs.url, cookies))
+        figures = _side_by_side(rounds, seconds, Side(site, "/", cookies), Side(theirs, "/", cookies))
         ours, stocks = (len(plain(_ask(one, "/", cookies[0]).text)) for one in (site, theirs))
         _expect(abs(ours - stocks) <= FEW, f"{ours} elements on our page, {stocks} on the stock one")
     against = "the stock, unguarded NiceGUI page of the same elements under `ui.run`"
@@ -85,16 +109,20 @@ def _guards(site: Running, store: str, cookies: Sequence[str], rounds: int, seco
         peers = [
             (one, [f"session={_ask(one, '/begin').cookies['session']}" for _ in cookies]) for one in (theirs, least)
         ]
-        sides = [(site.url + GUARDED, cookies), (site.url + BARE, cookies), *((one.url, some) for one, some in peers)]
+        sides = [
+            Side(site, GUARDED, cookies),
+            Side(site, BARE, cookies),
+            *(Side(one, "/", some) for one, some in peers),
+        ]
         _ask(site, GUARDED, status=303)
         for one, _ in peers:
             _ask(one, "/", status=401)
         guard, bare, peer, floor = _side_by_side(rounds, seconds, *sides)
-        for (url, some), one in zip(sides, (site, site, theirs, least), strict=True):
-            _expect(_ask(one, url.removeprefix(one.url) or "/", some[-1]).text == "ok", url)
+        for side in sides:
+            _expect(_ask(side.site, side.path, side.cookies[-1]).text == "ok", side.url)
     what = "guard alone (cookie, session read and touch, decryption), requests/s"
-    note = f"the least that a signature, a question and a decryption cost: {floor:,.0f}/s, {floor / peer:.2f} of theirs"
-    print(note, flush=True)
+    least = f"the least that a signature, a question and a decryption cost: {floor.rate:,.0f}/s, {floor.cost:.0f} us"
+    note = f"{least}, {floor.rate / peer.rate:.2f} and {peer.cost / floor.cost:.2f} of theirs"
     return [
         _row(what, "the same server doing one bare `GETEX` to the store", [guard, bare], 0.75),
         _row("the same", "starsessions with its Redis store on bare Starlette", [guard, peer], 2.4, note),
@@ -105,7 +133,7 @@ def _strangers(site: Running, rounds: int, seconds: float) -> Row:
     with _peer("bare") as theirs:
         _expect(_ask(site, "/", status=303).headers["location"].startswith("/login"), "not to the card")
         _expect(_ask(theirs, "/").text == "ok", "not ok")
-        figures = _side_by_side(rounds, seconds, (site.url, [""]), (theirs.url, [""]))
+        figures = _side_by_side(rounds, seconds, Side(site, "/", [""]), Side(theirs, "/", [""]))
     return _row("anonymous hit on a guarded page, requests/s", 'bare Starlette answering "ok"', figures, 1.0)
 
 
@@ -128,23 +156,34 @@ def _come(site: Running) -> None:
         made += load(site.url, 2).made
 
 
-def _side_by_side(rounds: int, seconds: float, *sides: tuple[str, Sequence[str]]) -> list[float]:
-    """The requests per second of each address with its cookies."""
+def _side_by_side(rounds: int, seconds: float, *sides: Side) -> list[Figure]:
+    """The median of each, taken in turns."""
+    costs: list[list[float]] = [[] for _ in sides]
 
-    def asking(url: str, cookies: Sequence[str]) -> Callable[[], float]:
-        return lambda: rate(url, seconds, cookies)
+    def asking(side: Side, costs: list[float]) -> Callable[[], float]:
+        def ask() -> float:
+            before = cpu_seconds(side.site.process.pid)
+            made = load(side.url, seconds, side.cookies)
+            costs.append(1e6 * (cpu_seconds(side.site.process.pid) - before) / made.made)
+            return made.made / made.seconds
 
-    asked = [asking(*side) for side in sides]
+        return ask
+
+    asked = [asking(*each) for each in zip(sides, costs, strict=True)]
     for ask in asked:
         ask()  # the first time everything is slower
-    figures = in_turns(rounds, *asked)
-    print(", ".join(f"{url}: {figure:,.1f}/s" for (url, _), figure in zip(sides, figures, strict=True)), flush=True)
+    rates = in_turns(rounds, *asked)
+    figures = [Figure(rate, statistics.median(of[1:])) for rate, of in zip(rates, costs, strict=True)]
+    for side, figure in zip(sides, figures, strict=True):
+        print(f"{side.url}: {figure.rate:,.1f}/s, {figure.cost:,.0f} us of processor", flush=True)
     return figures
 
 
-def _row(what: str, against: str, figures: Sequence[float], goal: float, note: str = "") -> Row:
+def _row(what: str, against: str, figures: Sequence[Figure], goal: float, note: str = "") -> Row:
     ours, theirs = figures
-    return Row(what=what, against=against, ours=ours, theirs=theirs, unit="/s", at_least=goal, note=note)
+    by_processor = f"by processor time {ours.cost:,.0f} against {theirs.cost:,.0f} us, {theirs.cost / ours.cost:.2f}"
+    told = f"{by_processor}; {note}" if note else by_processor
+    return Row(what=what, against=against, ours=ours.rate, theirs=theirs.rate, unit="/s", at_least=goal, note=told)
 
 
 @contextmanager

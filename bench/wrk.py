@@ -68,9 +68,3 @@ def load(url: str, seconds: float, cookies: Iterable[str] = ("",)) -> Load:
     if found.failed:
         raise RuntimeError(f"of {found.made} requests to {url} some failed: {found.failed}")
     return found
-
-
-def rate(url: str, seconds: float, cookies: Iterable[str] = ("",)) -> float:
-    """Requests per second."""
-    found = load(url, seconds, cookies)
-    return found.made / found.seconds
