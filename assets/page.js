@@ -2,6 +2,7 @@
 "use strict";
 const proxgate = (() => {
   const RETRY_MS = 1000;
+  const GIVEN_UP_MS = 30_000;
 
   // Covers the page while the session store is silent: nothing done here has any effect, and nothing is lost.
   function cover(on) {
@@ -70,6 +71,7 @@ const proxgate = (() => {
     socket.on("open", ({ path, new_tab: aside }) => {
       if (aside || !path.startsWith("/login")) return;
       leaving = true;
+      setTimeout(() => (leaving = false), GIVEN_UP_MS); // somebody may have stopped it
       socket.disconnect(); // a page that connects again is told to load anew
     });
   }

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Error, expect
+from playwright.sync_api import Error, Route, expect
 
 from services.simulator import Fault
 from tests import browser, harness, outside
@@ -200,12 +200,15 @@ def test_a_card_that_is_long_on_its_way_still_says_why(tab, site, valkey_url):
     page.get_by_role("article").first.wait_for()
     page.reload()
     page.wait_for_function("window.socket?.connected")
-    page.context.new_cdp_session(page).send(
-        "Network.emulateNetworkConditions",
-        {"offline": False, "latency": 4000, "downloadThroughput": -1, "uploadThroughput": -1},
-    )
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.is_navigation_request() else None)
+
+    def slowly(route: Route) -> None:
+        if route.request.is_navigation_request():
+            asked.append(route.request.url)
+            time.sleep(4)  # more than it takes until a page has noticed, or connects again
+        route.continue_()
+
+    page.route("**/*", slowly)
     with harness.admin(valkey_url) as store:
         for key in store.keys("browser:session:*"):
             store.set(key.replace(b"session", b"ended"), "ended")

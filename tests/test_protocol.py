@@ -137,6 +137,15 @@ async def test_too_many_headers(server):
     assert heard.count(b"HTTP/1.1") == 1
 
 
+async def test_a_long_head_behind_another_request(server):
+    """A head that comes in the same read as something else may be no longer than one that comes alone."""
+    post = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab"
+    get = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Padding: %s\r\n\r\n" % (b"x" * (protocol.LARGEST_HEAD + 1))
+    heard = await said(server, post + get)
+    assert heard.count(b"HTTP/1.1 400") == 1
+    assert heard.count(b"HTTP/1.1") <= 2
+
+
 async def test_too_many_requests_at_once(server):
     """So many may be sent before an answer is there; with more the connection is given up."""
     one = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"

@@ -616,6 +616,18 @@ async def test_permissions_are_read_in_pieces(
     assert found["/vms/100"] is found["/vms/102"]
 
 
+@pytest.mark.parametrize("piece", range(1, 60, 3))
+async def test_permissions_with_seams_in_their_names(
+    piece: int, api: respx.MockRouter, client: ProxmoxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What looks like a seam and stands in a name is none."""
+    paths = {name: {name: True} for name in ("a},", "},", '"},', "NaN", "/ NaN", "Infinity")}
+    monkeypatch.setattr(piecewise, "PIECE", piece)
+    body = json.dumps({"data": paths}, separators=(",", ":"))
+    api.get("/access/permissions").mock(httpx.Response(200, content=body))
+    assert (await client.permissions()).paths == paths
+
+
 NO_PERMISSIONS = ['{"data":{}', '{"data":{"/":{"a":1}},"b":{"c":NaN}}', '{"data":{"/":{"a":1},"}}', "{}"]
 
 

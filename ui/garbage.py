@@ -2,10 +2,12 @@
 
 With a hundred pages open that takes a fifth of a second, in which nobody is answered; left to itself Python does it
 while most is made, which is in the middle of a rush, and most often finds nothing. So it waits for a quiet second.
+From 3.14 on Python looks at a part at a time, and is left to itself.
 """
 
 import asyncio
 import gc
+import sys
 import time
 
 PERIOD = 1.0
@@ -13,12 +15,12 @@ PERIOD = 1.0
 QUIET = 0.3
 """The most of a core that we take in a second which is quiet."""
 
-MOST_SHARE = 0.01
-"""Of the time may be spent so where it is quiet: the more there is, the less often it is gone through."""
+MOST_SHARE, MOST_OF_A_RUSH = 0.01, 0.05
+"""Of the time may be spent so: the more there is, the less often it is gone through."""
 
 MOST_MADE = 100
-"""Collections of the young until it is done whether it is quiet or not: with Python's thresholds 770,000 objects that
-were made since and are still there, garbage or not, which is some hundred megabytes."""
+"""Collections of the middle generation until it is done in a rush too: with Python's thresholds 770,000 objects have
+outlived their first moment since, some hundred megabytes where they are all still there."""
 
 _FEW_MADE = 10  # Python's own
 _NEVER = 1_000_000
@@ -26,15 +28,16 @@ _NEVER = 1_000_000
 
 async def collect_in_quiet() -> None:
     """Until cancelled; then Python does again as it likes."""
+    if sys.version_info >= (3, 14):
+        return
     young, middle, old = gc.get_threshold()
     gc.set_threshold(young, middle, _NEVER)
     took = since = spent = 0.0
     try:
         while True:
             before, spent = spent, time.process_time()
-            made = gc.get_count()[2]
-            quiet = spent - before <= QUIET * PERIOD and time.monotonic() - since >= took / MOST_SHARE
-            if made >= MOST_MADE or (made >= _FEW_MADE and quiet):
+            few, share = (_FEW_MADE, MOST_SHARE) if spent - before <= QUIET * PERIOD else (MOST_MADE, MOST_OF_A_RUSH)
+            if gc.get_count()[2] >= few and time.monotonic() - since >= took / share:
                 begun = time.monotonic()
                 gc.collect()
                 since = time.monotonic()

@@ -10,7 +10,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from ui.unread import HangsUp
 
 LARGEST_HEAD = 64 * 1024
-"""Bytes, which is three times as much as all cookies that a browser mostly keeps for a name."""
+"""Bytes, which is three times as much as all cookies that a browser mostly keeps for a name. Of a head that has not
+ended what one read brings may come to that."""
 
 
 HEAD_SECONDS = 10
@@ -50,6 +51,7 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     _in_head = True
     _head = 0
+    _read = 0
     _refused = False
     _until = 0.0  # by the loop's clock
     _then: Callable[[], None] | None = None
@@ -71,7 +73,8 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         """Count what comes before the head has ended, and whatever else that is no body, such as trailers."""
         if self._refused:
             return
-        self._head += len(data)
+        self._read = len(data)
+        self._head += self._read
         super().data_received(data)
         if self._head > LARGEST_HEAD and not self._refused:  # and it has not ended
             self._refuse() if self._in_head else self._hang_up()
@@ -86,10 +89,10 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         """A head has ended."""
         self._in_head = False
         self._then = None
-        read, self._head = self._head, 0
+        most, self._head = max(self._head, self._read), 0  # whatever else was read with it
         if self._refused:
             return
-        if len(self.headers) > MOST_HEADERS or (read > LARGEST_HEAD and self._size() > LARGEST_HEAD):
+        if len(self.headers) > MOST_HEADERS or (most > LARGEST_HEAD and self._size() > LARGEST_HEAD):
             self._refuse()
         elif len(self.pipeline) >= MOST_WAITING - 1:  # which leaves out the one that is being answered
             self._hang_up()

@@ -49,7 +49,7 @@ def _above(path: str) -> Iterator[str]:
 async def read(answer: bytearray) -> object:
     """A whole body as Permissions, or what else stood under "data". Raises BadAnswer where nothing did.
 
-    Who has a pool of ten thousand guests has as many paths, with a dozen privileges each: nine megabytes.
+    Who has a pool of ten thousand guests has as many paths; with the privileges of an administrator nine megabytes.
     """
     paths, shared = _Paths(), _Shared()
     with suppress(ValidationError):

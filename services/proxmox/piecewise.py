@@ -4,6 +4,7 @@ The bytes become values of ours in one step, without dicts in between.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ T = TypeVar("T")
 PIECE = 256 * 1024
 """Bytes that are read without a pause: some seven hundred guests, and five milliseconds."""
 
-_NO_JSON = (b"NaN", b"Infinity")  # pydantic takes them for numbers; in a text they are no harm
+_NO_JSON = (b"NaN", b"Infinity")  # pydantic takes them for numbers
+_NO_NUMBER = re.compile(rb"[\s\[:,-](?:NaN|Infinity)")  # and a text of one of these words alone is no harm
 
 
 async def piecewise(answer: bytearray, adapter: TypeAdapter[T], brackets: bytes, seam: bytes) -> AsyncGenerator[T]:
@@ -28,7 +30,7 @@ async def piecewise(answer: bytearray, adapter: TypeAdapter[T], brackets: bytes,
     """
     body.refuse_too_many(answer)
     await asyncio.sleep(0)
-    if any(word in answer for word in _NO_JSON):
+    if any(word in answer for word in _NO_JSON) and _NO_NUMBER.search(answer):
         body.data(answer)
     opening, closing = brackets[:1], brackets[1:]
     head, tail = b'{"data":%b' % opening, b"%b}" % closing

@@ -80,11 +80,10 @@ def room():
 
 @row(
     "H09",
-    "headers, trailers and requests without end on one connection",
+    "headers and trailers without end on one connection",
     "test_protocol.py::test_trailers_are_no_headers",
     "test_protocol.py::test_trailers_have_an_end",
     "test_protocol.py::test_too_many_headers",
-    "test_protocol.py::test_too_many_requests_at_once",
     "test_caps.py::test_a_heads_length",
     "test_http_requests.py::test_endless_headers",
 )
@@ -95,3 +94,17 @@ def trailers():
     from ui.protocol import BoundedHead
 
     take_out(BoundedHead, "on_header", HttpToolsProtocol.on_header)
+
+
+@row(
+    "H10",
+    "requests without end on one connection that waits for no answer",
+    "test_protocol.py::test_too_many_requests_at_once",
+)
+def pipelined():
+    """More requests than may wait are taken."""
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+    from ui.protocol import BoundedHead
+
+    take_out(BoundedHead, "_hang_up", HttpToolsProtocol.on_headers_complete)
