@@ -164,7 +164,7 @@ def _side_by_side(rounds: int, seconds: float, *sides: Side) -> list[Figure]:
         def ask() -> float:
             before = cpu_seconds(side.site.process.pid)
             made = load(side.url, seconds, side.cookies)
-            costs.append(1e6 * (cpu_seconds(side.site.process.pid) - before) / made.made)
+            costs.append(1e6 * (cpu_seconds(side.site.process.pid) - before) / max(1, made.made))
             return made.made / made.seconds
 
         return ask
