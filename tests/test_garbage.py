@@ -98,3 +98,11 @@ async def test_python_has_its_way_again() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert gc.get_threshold() == before
+
+
+async def test_what_was_let_go_last(collecting: weakref.ref[Loop], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes after a while though nothing more is made."""
+    monkeypatch.setattr(garbage, "QUIET", 1e9)
+    monkeypatch.setattr(garbage, "LONGEST", 0.0)
+    await asyncio.sleep(5 * PERIOD)
+    assert collecting() is None

@@ -22,6 +22,9 @@ MOST_MADE = 100
 """Collections of the middle generation until it is done in a rush too: with Python's thresholds 770,000 objects have
 outlived their first moment since, some hundred megabytes where they are all still there."""
 
+LONGEST = 30.0
+"""Seconds after which it is done in any quiet one: what was let go last, such as closed pages, is garbage too."""
+
 _FEW_MADE = 10  # Python's own
 _NEVER = 1_000_000
 
@@ -32,12 +35,14 @@ async def collect_in_quiet() -> None:
         return
     young, middle, old = gc.get_threshold()
     gc.set_threshold(young, middle, _NEVER)
-    took = since = spent = 0.0
+    took, spent, since = 0.0, 0.0, time.monotonic()
     try:
         while True:
             before, spent = spent, time.process_time()
-            few, share = (_FEW_MADE, MOST_SHARE) if spent - before <= QUIET * PERIOD else (MOST_MADE, MOST_OF_A_RUSH)
-            if gc.get_count()[2] >= few and time.monotonic() - since >= took / share:
+            quiet, rest = spent - before <= QUIET * PERIOD, time.monotonic() - since
+            few, share = (_FEW_MADE, MOST_SHARE) if quiet else (MOST_MADE, MOST_OF_A_RUSH)
+            due = gc.get_count()[2] >= few or (quiet and rest >= LONGEST)
+            if due and rest >= took / share:
                 begun = time.monotonic()
                 gc.collect()
                 since = time.monotonic()
