@@ -7,8 +7,11 @@ import weakref
 from collections.abc import AsyncIterator
 
 import pytest
+from nicegui import Client, ui
+from nicegui.page import page
 
 from ui import garbage
+from ui.clients import let_go
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python looks at a part at a time by itself")
 
@@ -106,3 +109,20 @@ async def test_what_was_let_go_last(collecting: weakref.ref[Loop], monkeypatch: 
     monkeypatch.setattr(garbage, "LONGEST", 0.0)
     await asyncio.sleep(5 * PERIOD)
     assert collecting() is None
+
+
+async def test_a_page_that_ends_leaves_none() -> None:
+    """Its elements are gone without anybody looking for them."""
+    client = Client(page("/ended"))
+    with client:
+        ui.button("one").classes("two").style("color: red").props("flat")
+    refs = [weakref.ref(own) for each in client.elements.values() for own in (each, each.classes, each.props)]
+    gc.collect()
+    gc.disable()
+    try:
+        let_go(client)
+        client.delete()
+        del client
+        assert [ref for ref in refs if ref()] == []
+    finally:
+        gc.enable()

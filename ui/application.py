@@ -43,6 +43,7 @@ from ui import (
     verify,
     ways_in,
 )
+from ui.clients import let_go
 from ui.clocks import Clocks
 from ui.compression import Compression
 from ui.cookies import Cookies
@@ -150,6 +151,7 @@ def compose(parts: Parts) -> Application:
     )  # fmt: skip
     Messages(sessions, watch).guard_handlers()
     guard_timers(watch)
+    nicegui_app.on_delete(let_go)
     gate = SocketGate(inner, watch, tabs)
     edge = Edge(Drain(Guard(inner, sessions, cookies, tabs, gate, sessions.audit)), settings)
     served = RequestIds(Compression(edge, is_anybodys_file), settings.trusted_proxies)

@@ -14,6 +14,16 @@ def end_client(client: Client) -> None:
     client.delete()
 
 
+def let_go(client: Client) -> None:
+    """Let a client that ends leave nothing that Python would have to look for: its memory is free at once.
+
+    In NiceGUI 3.18 each element's classes, style and props hold themselves, by what they call when they change.
+    """
+    for element in client.elements.values():
+        for own in (element.classes, element.style, element.props):
+            cast(Any, own)._change_handlers.clear()
+
+
 def spare(client: Client) -> None:
     """Take back NiceGUI's own plans to end a tab that has lost its socket."""
     for task in _ending(client).values():
