@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import weakref
 
 import pytest
 import uvicorn
@@ -153,3 +155,40 @@ async def test_too_many_requests_at_once(server):
     assert (await said(server, one * (protocol.MOST_WAITING + 1))).count(b"HTTP/1.1 200") < protocol.MOST_WAITING
     assert (await said(server, one * 5_000)).count(b"HTTP/1.1 200") < protocol.MOST_WAITING
     await become(lambda: not server.server_state.connections)
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: %s\r\n\r\n" % (b"x" * 50_000)
+CUT = {
+    "in a head": REQUEST[:-2],
+    "one of three answered": REQUEST * 3,
+    "a websocket": HANDSHAKE,
+    "no such websocket": HANDSHAKE.replace(b"Version: 13", b"Version: 1"),
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("sent", CUT.values(), ids=CUT)
+async def test_what_was_cut_leaves_nothing(server, monkeypatch, sent):
+    """The memory of a connection that has ended is free, without Python looking for it."""
+    made = []
+
+    def noting(connect):
+        def connection_made(self, transport):
+            made.append(weakref.ref(self))
+            connect(self, transport)
+
+        return connection_made
+
+    for kind in (BoundedHead, BoundedSocket):
+        monkeypatch.setattr(kind, "connection_made", noting(kind.connection_made))
+    gc.collect()
+    gc.disable()
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.config.port)
+        writer.write(sent)
+        await become(lambda: made)
+        await asyncio.sleep(0.1)
+        writer.transport.abort()
+        await become(lambda: not any(ref() for ref in made))
+    finally:
+        gc.enable()

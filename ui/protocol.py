@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -64,10 +64,10 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """A connection ends."""
-        self._then = None
-        if self._patience is not None:
-            self._patience.cancel()
+        self._end_patience()
         super().connection_lost(exc)
+        self.pipeline.clear()  # these hold us: memory is to be free at once, however many such connections come
+        self.cycle = cast(Any, None)
 
     def data_received(self, data: bytes) -> None:
         """Count what comes before the head has ended, and whatever else that is no body, such as trailers."""
@@ -118,7 +118,7 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """An answer ends: the next head must begin in time; Uvicorn waits for it no more once any byte has come."""
         super().on_response_complete()
-        if self.cycle.response_complete and not self._in_head:
+        if self.cycle and self.cycle.response_complete and not self._in_head:
             self._wait(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def handle_websocket_upgrade(self) -> None:
@@ -132,6 +132,8 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         socket = self.transport.get_protocol()
         if isinstance(socket, BoundedSocket) and not socket.handshake_initiated:
             self.send_400_response("No websocket handshake.")
+        self._end_patience()
+        self.parser = cast(Any, None)  # which holds this; as Uvicorn does where the connection itself ends
 
     def _refuse(self) -> None:
         """400, and whatever else comes is not looked at."""
@@ -153,6 +155,13 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         if self._patience is None:
             self._patience = self.loop.call_later(HEAD_SECONDS, self._look)
 
+    def _end_patience(self) -> None:
+        """Nothing is waited for, and nothing held for it."""
+        self._then = None
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
     def _look(self) -> None:
         self._patience, then = None, self._then
         if then is None:
@@ -167,6 +176,13 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
 class BoundedSocket(HangsUp, WebSocketsSansIOProtocol):
     """A websocket that closes when what it says is not read, and whose farewell fails for nobody else."""
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """A connection ends; the generator that reads it, and errors with where they came from, hold themselves."""
+        super().connection_lost(exc)
+        self.conn.parser.close()
+        for error in (self.conn.handshake_exc, self.conn.parser_exc):
+            _forget_where(error)
+
     def data_received(self, data: bytes) -> None:
         """Each ping has an answer, read or not."""
         super().data_received(data)
@@ -179,3 +195,10 @@ class BoundedSocket(HangsUp, WebSocketsSansIOProtocol):
             super().shutdown()
         except Exception:  # noqa: BLE001 - of many kinds, and none may keep the others from their answers
             self.transport.abort()
+
+
+def _forget_where(error: BaseException | None) -> None:
+    """Let go of what the error came through, which holds the error."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__context__
