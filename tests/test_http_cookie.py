@@ -241,6 +241,23 @@ def test_among_others(client, value):
         assert client.get("/", headers={"Cookie": jar, **PAGE}).status_code == 200
 
 
+def test_behind_many_of_a_neighbour(client, value):
+    """A neighbour, another port of the host, cannot push ours out by many that are named like it."""
+    client.cookies.clear()
+    jar = "; ".join(f"{host}proxgate-{number}=x" for host in ("", "__Host-") for number in range(500))
+    assert client.get("/", headers={"Cookie": f"{jar}; proxgate={value}", **PAGE}).status_code == 200
+
+
+@pytest.mark.parametrize("jar", ["proxgate=x; proxgate={}", "proxgate={}; proxgate=x", "proxgate={0}; proxgate={0}"])
+def test_signing_out_beside_a_neighbours(client, jar):
+    """Nobody is anybody by two of our name; but whoever signs out so has their session ended."""
+    sign_in(client, "alice", "pve")
+    value = client.cookies["proxgate"]
+    client.cookies.clear()
+    assert client.post("/logout", headers={"Cookie": jar.format(value)}).status_code == 303
+    assert visit(client, value).status_code == 303
+
+
 # A: attributes
 
 

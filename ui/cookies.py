@@ -38,6 +38,11 @@ class Cookies:
         found = cookie_values(scope, self._name(visit_of(scope), kind))
         return self._signers[kind].open(found[0]) if len(found) == 1 else None
 
+    def each(self, scope: Scope, kind: str) -> list[Opened]:
+        """What each of several holds, where a neighbour had some sent beside ours; without those not of our making."""
+        found = cookie_values(scope, self._name(visit_of(scope), kind))
+        return [opened for value in found if (opened := self._signers[kind].open(value))]
+
     def has(self, scope: Scope, kind: str) -> bool:
         """Whether such a cookie came along, whatever it holds."""
         return bool(cookie_values(scope, self._name(visit_of(scope), kind)))

@@ -1,5 +1,6 @@
 """Everything that is neither a page nor a way in: the way out, the health checks, the files."""
 
+from contextlib import suppress
 from importlib.resources import files
 from mimetypes import guess_type
 
@@ -7,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from starlette.background import BackgroundTask
 
-from services.errors import EndReason, StoreError
+from services.errors import EndReason, SessionEnded, StoreError
 from services.sessions import Sessions
 from services.sessions.watch import Watch
 from ui import text
@@ -27,11 +28,13 @@ def create(app: FastAPI, sessions: Sessions, watch: Watch, cookies: Cookies) -> 
     @app.post("/logout")
     async def logout(request: Request) -> Response:
         visit = visit_of(request.scope)
-        if visit.session is not None:
-            try:
-                await sessions.end(visit.session, EndReason.SIGNED_OUT, visit.address)
-            except StoreError:
-                return HTMLResponse(store_down_page(visit.theme), 503, headers=dict(STORE_RETRY))
+        try:
+            for opened in cookies.each(request.scope, SESSION):
+                with suppress(SessionEnded):
+                    session = await sessions.read(opened.id, touch=False)
+                    await sessions.end(session, EndReason.SIGNED_OUT, visit.address)
+        except StoreError:
+            return HTMLResponse(store_down_page(visit.theme), 503, headers=dict(STORE_RETRY))
         response = RedirectResponse("/login", 303, background=BackgroundTask(watch.check))
         response.raw_headers.append(cookies.clear(visit, SESSION))
         if cookies.has(request.scope, STEP):

@@ -11,9 +11,16 @@ from ui.language import ENGLISH
 
 _KEY = "proxgate.visit"
 _HEADERS = "proxgate.headers"
-_OURS = ("proxgate", "__Host-proxgate")
+_OURS = frozenset(
+    f"{host}proxgate{kind}{demo}"
+    for host in ("", "__Host-")
+    for kind in ("", "-browser", "-device", "-step", "-language", "-theme")
+    for demo in ("", "-demo")
+)
+"""Names of cookies that are kept. Whoever has a neighbouring port or host name can have any other sent before them."""
+
 _MOST = 20
-"""Names of cookies that are kept, and so many of each: we have fewer, and two of one name are none already."""
+"""Values that are kept of each: two of one name are none already."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,15 +84,8 @@ class _Headers:
         for value in self.values.get(b"cookie", ()):
             for pair in value.split(";"):
                 name, eq, held = pair.strip(" \t").partition("=")
-                if eq and name.startswith(_OURS):
-                    self._keep(name, held)
-
-    def _keep(self, name: str, held: str) -> None:
-        kept = self.cookies.get(name)
-        if kept is None and len(self.cookies) < _MOST:
-            self.cookies[name] = [held]
-        elif kept is not None and len(kept) < _MOST:
-            kept.append(held)
+                if eq and name in _OURS and len(kept := self.cookies.setdefault(name, [])) < _MOST:
+                    kept.append(held)
 
 
 def header(scope: Scope, name: bytes) -> str | None:
