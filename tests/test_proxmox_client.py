@@ -258,6 +258,31 @@ async def test_resources_are_read(api: respx.MockRouter, proxmox: Proxmox) -> No
     )  # fmt: skip
 
 
+def _tagged(tags: str) -> list[dict[str, object]]:
+    return [{"type": "qemu", "vmid": 1, "node": "a", "status": "running", "tags": tags}]
+
+
+@pytest.mark.parametrize("mark", [",", ";", " ", "["])
+async def test_too_many_values_are_refused(api: respx.MockRouter, proxmox: Proxmox, mark: str) -> None:
+    """Two million of them, however they are parted, are more than Proxmox ever has."""
+    api.get("/cluster/resources").mock(of(_tagged("a" + mark * 2_000_000)))
+    with pytest.raises(BadAnswer):
+        await proxmox.signed_in(TICKET).resources()
+
+
+async def test_long_tags_are_not_kept(api: respx.MockRouter, proxmox: Proxmox) -> None:
+    """Tags that are others at each question leave nothing behind."""
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            api.get("/cluster/resources").mock(of(_tagged(f"{number};" + "ab;" * 50_000)))
+            assert len((await proxmox.signed_in(TICKET).resources()).guests[0].tags) == 50_001
+        api.reset()
+        assert tracemalloc.get_traced_memory()[0] < 8 * MIB
+    finally:
+        tracemalloc.stop()
+
+
 async def test_missing_figures_stay_missing(api: respx.MockRouter, proxmox: Proxmox) -> None:
     """A figure that is absent, null, negative, endless or no number is None, and the row stays."""
     row = {"type": "node", "node": "a", "status": "unknown"}

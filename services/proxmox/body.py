@@ -53,7 +53,7 @@ def whole(body: bytearray) -> dict[str, object]:
 
 def refuse_too_many(body: bytearray) -> None:
     """Raises BadAnswer for more values than Proxmox ever has, before they fill the memory."""
-    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > _MOST_VALUES:
+    if sum(body.count(mark) for mark in (b",", b"[", b"{", b";", b" ")) > _MOST_VALUES:
         raise BadAnswer("too many values")
 
 

@@ -42,13 +42,22 @@ class Else:
         return core_schema.with_default_schema(handler(source), default=self.value, on_error="default")
 
 
-@lru_cache(maxsize=4096)
+_SHORT = 200
+"""Characters: what most guests' tags have. Such lists are the same again and again, and kept; longer ones are not."""
+
+
 def _parts(value: str) -> tuple[str, ...]:
-    return tuple(filter(None, re.split(r"[;,\s]+", value)))
+    return tuple(filter(None, re.split("[;, ]+", value)))
+
+
+_known_parts = lru_cache(maxsize=4096)(_parts)
 
 
 def _split(value: object) -> object:
-    return _parts(str(value)) if isinstance(value, str | int) else value
+    if not isinstance(value, str | int):
+        return value
+    text = str(value)
+    return _known_parts(text) if len(text) <= _SHORT else _parts(text)
 
 
 Word = Annotated[str, Field(min_length=1, max_length=255)]
