@@ -76,6 +76,17 @@ async def test_in_a_rush(collecting: weakref.ref[Loop], monkeypatch: pytest.Monk
     assert collecting() is None
 
 
+async def test_in_a_rush_that_takes_much(collecting: weakref.ref[Loop], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few objects may hold much: it is done once the process has grown."""
+    monkeypatch.setattr(garbage, "QUIET", -1.0)
+    await asyncio.sleep(5 * PERIOD)
+    assert collecting() is not None
+    held = b"x" * (2 * garbage.MOST_GROWN)
+    await asyncio.sleep(5 * PERIOD)
+    assert collecting() is None
+    del held
+
+
 @pytest.mark.parametrize(("quiet", "share"), [(1e9, "MOST_SHARE"), (-1.0, "MOST_OF_A_RUSH")])
 async def test_little_of_the_time(
     quiet: float, share: str, collecting: weakref.ref[Loop], monkeypatch: pytest.MonkeyPatch

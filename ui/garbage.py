@@ -7,8 +7,10 @@ From 3.14 on Python looks at a part at a time, and is left to itself.
 
 import asyncio
 import gc
+import os
 import sys
 import time
+from pathlib import Path
 
 PERIOD = 1.0
 
@@ -21,6 +23,9 @@ MOST_SHARE, MOST_OF_A_RUSH = 0.01, 0.05
 MOST_MADE = 100
 """Collections of the middle generation until it is done in a rush too: with Python's thresholds 770,000 objects have
 outlived their first moment since, some hundred megabytes where they are all still there."""
+
+MOST_GROWN = 128 * 1024 * 1024
+"""Bytes by which the process has grown until it is done in a rush too: few objects may hold much."""
 
 LONGEST = 30.0
 """Seconds after which it is done in any quiet one: what was let go last, such as closed pages, is garbage too."""
@@ -35,18 +40,26 @@ async def collect_in_quiet() -> None:
         return
     young, middle, old = gc.get_threshold()
     gc.set_threshold(young, middle, _NEVER)
-    took, spent, since = 0.0, 0.0, time.monotonic()
+    took, spent, since, size = 0.0, 0.0, time.monotonic(), _resident()
     try:
         while True:
             before, spent = spent, time.process_time()
             quiet, rest = spent - before <= QUIET * PERIOD, time.monotonic() - since
             few, share = (_FEW_MADE, MOST_SHARE) if quiet else (MOST_MADE, MOST_OF_A_RUSH)
-            due = gc.get_count()[2] >= few or (quiet and rest >= LONGEST)
+            due = gc.get_count()[2] >= few or (quiet and rest >= LONGEST) or _resident() - size >= MOST_GROWN
             if due and rest >= took / share:
                 begun = time.monotonic()
                 gc.collect()
                 since = time.monotonic()
-                took, spent = since - begun, time.process_time()
+                took, spent, size = since - begun, time.process_time(), _resident()
             await asyncio.sleep(PERIOD)
     finally:
         gc.set_threshold(young, middle, old)
+
+
+def _resident() -> int:
+    """Bytes of the process in memory; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
