@@ -3,7 +3,8 @@
 (() => {
   const REMEMBERED = { username: "proxgate.username", realm: "proxgate.realm" };
   const { find, words, send, setLabel, remembered, remember } = card;
-  let chosenRealm = "";
+  let chosenRealm = ""; // by hand, or by a name that was typed with it
+  let byHand = false;
   let greeted = false;
 
   const option = (form) => form.elements.realm.selectedOptions[0];
@@ -57,7 +58,10 @@
   document.addEventListener("change", (event) => {
     const form = event.target.form;
     if (form?.id !== "login") return;
-    if (event.target.id === "realm") chosenRealm = event.target.value;
+    if (event.target.id === "realm") {
+      chosenRealm = event.target.value;
+      byHand = true;
+    }
     if (event.target.id === "username") splitUserid(form);
     fit(form);
   });
@@ -66,7 +70,7 @@
   function splitUserid(form) {
     const [, user, realm] = /^(.+)@([^@]+)$/.exec(form.elements.username.value) || [];
     const known = [...form.elements.realm.options].find((one) => one.value === realm);
-    if (!known || known.hasAttribute("data-openid") || chosenRealm) return;
+    if (!known || known.hasAttribute("data-openid") || byHand) return;
     form.elements.username.value = user;
     form.elements.realm.value = chosenRealm = realm;
   }

@@ -173,7 +173,9 @@ class Board:
         self._table.show(shown, by_vmid(self._picture.resources.guests))
         self._tools.show(self._picture, self._wanted, found.tasks)
         total = len(found.tasks)
-        self._tools.count(counted(total, cut=found.cut, of_last_day=self._wanted.failed) if total else "")
+        wanted = self._wanted
+        told = counted(total, cut=found.cut, of_last_day=wanted.failed, of_each=wanted.everything)
+        self._tools.count(told if total else "")
         self._unread.set_visibility(not shown and not found.whole)
         none = not shown and found.whole
         self._none.set_visibility(none and self._wanted.everything)
@@ -200,15 +202,18 @@ def _told(picture: Picture, wanted: Wanted) -> Found | None:
     return Found(tasks=picture.tasks, cut=wanted.everything)
 
 
-def counted(total: int, *, cut: bool, of_last_day: bool) -> str:
-    """How many tasks there are, or that these are the newest, and of how many where that is known."""
+def counted(total: int, *, cut: bool, of_last_day: bool, of_each: bool = False) -> str:
+    """How many tasks there are, or that these are the newest, and of how many where that is known.
+
+    Of each node, and not of all, are those that Proxmox tells of the whole cluster, which are some two dozen of each.
+    """
     shown = min(total, MOST_SHOWN)
     if shown < total and not cut:
         form = text.TASKS_LAST_DAY_OF if of_last_day else text.TASKS_NEWEST_OF
     elif of_last_day:
         form = text.TASKS_LAST_DAY_NEWEST if cut else text.TASKS_LAST_DAY
     else:
-        form = text.TASKS_NEWEST
+        form = text.TASKS_NEWEST_OF_EACH if of_each else text.TASKS_NEWEST
     return form.format(count=number(shown), total=number(total))
 
 

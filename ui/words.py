@@ -380,6 +380,7 @@ TASKS_NONE_WHY = N_("Those that you begin are shown here, and all with the privi
 TASKS_UNREAD = N_("The tasks could not be read")
 TASKS_UNREAD_WHY = N_("There may be some. They are asked for again and again.")
 TASKS_NEWEST = N_("The newest {count}")
+TASKS_NEWEST_OF_EACH = N_("The newest of each node, {count} in all")
 TASKS_NEWEST_OF = N_("The newest {count} of {total}")
 TASKS_LAST_DAY = N_("{count} in the last 24 hours")
 TASKS_LAST_DAY_NEWEST = N_("The newest {count} in the last 24 hours")
