@@ -120,6 +120,7 @@ def test_what_is_cut_is_said_to_be(total, cut, of_last_day, words):
 def test_of_each_node():
     """Proxmox tells a few of each: an older one of another node may be missing."""
     assert counted(75, cut=True, of_last_day=False, of_each=True) == "The newest of each node, 75 in all"
+    assert counted(500, cut=True, of_last_day=False, of_each=True) == "The newest 300"
 
 
 async def test_a_node_that_is_none(site, client):

@@ -39,7 +39,7 @@ class Cookies:
         return self._signers[kind].open(found[0]) if len(found) == 1 else None
 
     def each(self, scope: Scope, kind: str) -> list[Opened]:
-        """What each of several holds, where a neighbour had some sent beside ours; without those not of our making."""
+        """What each such cookie holds that is of our making, in order: a neighbour can have others sent beside ours."""
         found = cookie_values(scope, self._name(visit_of(scope), kind))
         return [opened for value in found if (opened := self._signers[kind].open(value))]
 

@@ -66,6 +66,7 @@ class BoundedHead(HangsUp, HttpToolsProtocol):
         """A connection ends."""
         self._end_patience()
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # Uvicorn does not where the connection was reset
         self.pipeline.clear()  # these hold us: memory is to be free at once, however many such connections come
         self.cycle = cast(Any, None)
 
@@ -201,4 +202,4 @@ def _forget_where(error: BaseException | None) -> None:
     """Let go of what the error came through, which holds the error."""
     while error is not None:
         error.__traceback__ = None
-        error = error.__context__
+        error = error.__cause__ or error.__context__

@@ -213,7 +213,7 @@ def counted(total: int, *, cut: bool, of_last_day: bool, of_each: bool = False) 
     elif of_last_day:
         form = text.TASKS_LAST_DAY_NEWEST if cut else text.TASKS_LAST_DAY
     else:
-        form = text.TASKS_NEWEST_OF_EACH if of_each else text.TASKS_NEWEST
+        form = text.TASKS_NEWEST_OF_EACH if of_each and shown == total else text.TASKS_NEWEST
     return form.format(count=number(shown), total=number(total))
 
 
