@@ -121,9 +121,11 @@ def worries():
 def corruption():
     """What is of another type counts as an outage of the store."""
     from services.errors import StoreUnavailable
+    from services.sessions import questions
     from services.store import connection
 
     take_out(connection, "StoreCorrupt", StoreUnavailable)
+    take_out(questions, "StoreCorrupt", StoreUnavailable)
 
 
 @row(
