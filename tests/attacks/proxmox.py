@@ -87,10 +87,11 @@ def redirects():
 )
 def statuses():
     """A status that tells of an outage counts as an answer."""
+    from services.errors import BadAnswer
     from services.proxmox import status
 
-    refusal = status.refusal
-    take_out(status, "refusal", lambda code, *given, **how: refusal(code, *given, **how) if code < 500 else None)
+    refusal, answered = status.refusal, BadAnswer("not what Proxmox says")
+    take_out(status, "refusal", lambda code, *given, **how: refusal(code, *given, **how) if code < 500 else answered)
 
 
 @row(
