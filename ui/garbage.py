@@ -43,10 +43,11 @@ async def collect_in_quiet() -> None:
     took, spent, since, size = 0.0, 0.0, time.monotonic(), _resident()
     try:
         while True:
-            before, spent, size = spent, time.process_time(), min(size, _resident())
+            before, spent, now = spent, time.process_time(), _resident()
+            size = min(size, now)
             quiet, rest = spent - before <= QUIET * PERIOD, time.monotonic() - since
             few, share = (_FEW_MADE, MOST_SHARE) if quiet else (MOST_MADE, MOST_OF_A_RUSH)
-            due = gc.get_count()[2] >= few or (quiet and rest >= LONGEST) or _resident() - size >= MOST_GROWN
+            due = gc.get_count()[2] >= few or (quiet and rest >= LONGEST) or now - size >= MOST_GROWN
             if due and rest >= took / share:
                 begun = time.monotonic()
                 gc.collect()
